@@ -1,0 +1,111 @@
+//! What a delivery says, in no forge's dialect.
+
+use super::CommitId;
+
+/// The kinds of events that hookd tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A branch was created, updated or deleted.
+    Branch,
+    /// A tag was created, updated or deleted.
+    Tag,
+    /// The forge tries whether anybody is there.
+    Ping,
+    /// A release was published, changed or removed.
+    Release,
+    /// A CI run, pipeline, check or commit status changed.
+    Ci,
+    /// Anything else that the forge may send: valid, and of no consequence unless `on` names it.
+    Other,
+}
+
+impl EventKind {
+    /// The word that `hookd explain --json` prints.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Branch => "branch",
+            Self::Tag => "tag",
+            Self::Ping => "ping",
+            Self::Release => "release",
+            Self::Ci => "ci",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What happened to the thing that the event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// It is new.
+    Create,
+    /// It changed.
+    Update,
+    /// It is gone.
+    Delete,
+    /// A forge's own word, for what is neither: `published`, `completed`, `success`, `merged` …
+    Other(String),
+}
+
+impl Action {
+    /// The word that `hookd explain --json` prints.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+/// One thing that a delivery reports. Every text in it comes from the payload: a claim, and hostile until shown otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The kind, in hookd's words.
+    pub kind: EventKind,
+    /// The name that `on = […]` uses: `push`, `create`, `delete`, `release`, `workflow_run`, `pipeline`, `pull_request` …
+    pub name: String,
+    /// What happened.
+    pub action: Action,
+    /// Full name on the forge, `alice/blog`; none where the forge does not say.
+    pub repo: Option<String>,
+    /// Full ref as claimed (`refs/heads/main`), not yet validated.
+    pub git_ref: Option<String>,
+    /// Where the ref was; zeros for a new ref, none where the forge does not say.
+    pub before: Option<CommitId>,
+    /// Where the ref is; zeros for a deleted ref, none where the forge does not say.
+    pub after: Option<CommitId>,
+    /// Whether history was rewritten; none where the forge does not say.
+    pub forced: Option<bool>,
+    /// Who pushed, as the forge names them.
+    pub pusher: Option<String>,
+    /// Message of the head commit.
+    pub head_message: Option<String>,
+    /// For CI and pull-request events: true if it stems from a fork or a pull request, and so proves nothing about the repo's own branch.
+    pub foreign: bool,
+    /// For CI events: name of the check or workflow (`build`), as `require_checks` names it.
+    pub check: Option<String>,
+    /// For CI events: finished and green. For pull requests: merged. For releases: published and no draft.
+    pub success: bool,
+}
+
+impl Event {
+    /// An event with everything unsaid but its kind, name and action.
+    pub fn new(kind: EventKind, name: &str, action: Action) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            action,
+            repo: None,
+            git_ref: None,
+            before: None,
+            after: None,
+            forced: None,
+            pusher: None,
+            head_message: None,
+            foreign: false,
+            check: None,
+            success: false,
+        }
+    }
+}
