@@ -1,1 +1,37 @@
-//! (to come)
+//! The forges' dialects: whether a delivery is genuine, and what it says in hookd's own words.
+//!
+//! A delivery goes through this room one way: [`detect`] tells the forge from the headers, [`verify`] checks the
+//! signature over the raw bytes and is the only maker of [`Verified`], and [`parse`] turns a `Verified` into events.
+//! Pure: no I/O, no clock, no knowledge of rules or deployments.
+
+mod azure;
+mod bitbucket;
+mod bitbucket_server;
+mod body;
+mod delivery;
+mod detect;
+mod fields;
+mod forgejo;
+mod full_name;
+mod generic;
+mod gitea;
+mod github;
+mod gitlab;
+mod gogs;
+mod hub;
+mod pagure;
+mod parse;
+mod sample;
+mod scheme;
+mod sign;
+mod sourcehut;
+mod standard;
+mod verify;
+
+pub use delivery::{Delivery, header, is_unsigned_ping, stored_headers};
+pub use detect::{detect, detect_with_body, unsupported_algorithm, word};
+pub use full_name::full_name;
+pub use parse::{ParseError, Parsed, parse, parse_unverified};
+pub use sample::sample_push;
+pub use sign::{CannotSign, Signing, sign};
+pub use verify::{Rejection, Trust, Verified, verify};

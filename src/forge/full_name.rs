@@ -1,0 +1,164 @@
+//! The repo's full name in a delivery that nobody vouches for yet: to find the repo, and with it the secret to check with.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::HeaderMap;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::detect::detect_with_body;
+use super::{azure, bitbucket, bitbucket_server, body, gitlab, hub, pagure, sourcehut, standard};
+use crate::config::ForgeKind;
+
+/// Longest text that is kept, bytes: longer than any full name or address of a repo.
+const TEXT_MAX: usize = 1024;
+/// How deep a name can be: `pullRequest.toRef.repository.project.key`, `data.webhook.repository.owner.canonicalName`.
+const DEPTH_MAX: usize = 5;
+/// Most keys that are kept in all. Real payloads have a few dozen of them.
+const KEYS_MAX: usize = 256;
+
+/// Keys on the way to a name, and those that tell the forges apart. All else is skipped without being kept.
+const KEYS: &[&str] = &[
+    "actor",
+    "canonicalName",
+    "canonical_name",
+    "data",
+    "destination",
+    "eventKey",
+    "eventType",
+    "event_name",
+    "full_name",
+    "fullname",
+    "homepage",
+    "key",
+    "login",
+    "msg",
+    "name",
+    "new",
+    "object_attributes",
+    "object_kind",
+    "owner",
+    "path_with_namespace",
+    "prior_status",
+    "project",
+    "project_fullname",
+    "publisherId",
+    "pullRequest",
+    "pullrequest",
+    "repo",
+    "repository",
+    "resource",
+    "run",
+    "sender",
+    "slug",
+    "target",
+    "toRef",
+    "topic",
+    "type",
+    "username",
+    "uuid",
+    "web_url",
+    "webhook",
+];
+
+/// The full name that the payload claims, for the one request that does not name its repo. Reads the body once and keeps no
+/// more of it than the names; none if it is no JSON or names no repo.
+pub fn full_name(headers: &HeaderMap, raw: &[u8]) -> Option<String> {
+    let text = body::json_text(headers, raw);
+    let mut left = KEYS_MAX;
+    let mut reader = serde_json::Deserializer::from_slice(&text);
+    let body = Skeleton {
+        depth: 0,
+        left: &mut left,
+    }
+    .deserialize(&mut reader)
+    .ok()?;
+    match detect_with_body(headers, &body)? {
+        ForgeKind::GitHub | ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::Gogs | ForgeKind::Generic => {
+            hub::repo(&body)
+        }
+        ForgeKind::GitLab => gitlab::repo(&body),
+        ForgeKind::Bitbucket => bitbucket::repo(&body),
+        ForgeKind::BitbucketServer => bitbucket_server::repo(&body),
+        ForgeKind::AzureDevOps => azure::repo(&body),
+        ForgeKind::SourceHut => sourcehut::repo(&body),
+        ForgeKind::Pagure => pagure::repo(&body),
+        ForgeKind::Standard => standard::repo(&body),
+    }
+}
+
+/// Reads JSON into a `Value` that has only the [`KEYS`].
+struct Skeleton<'l> {
+    depth: usize,
+    left: &'l mut usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Skeleton<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.depth > DEPTH_MAX {
+            return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Value::Null);
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skeleton<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut kept = Map::new();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if *self.left == 0 || !KEYS.contains(&&*key) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            *self.left -= 1;
+            let value = map.next_value_seed(Skeleton {
+                depth: self.depth + 1,
+                left: self.left,
+            })?;
+            kept.insert(key.into_owned(), value);
+        }
+        Ok(Value::Object(kept))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Array(Vec::new()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        let fits = text.len() <= TEXT_MAX;
+        Ok(if fits {
+            Value::String(text.to_owned())
+        } else {
+            Value::Null
+        })
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Bool(flag))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+}

@@ -1,0 +1,103 @@
+//! Pagure: everything inside `msg`; tags come only as `git.tag.creation`.
+
+use serde_json::Value;
+
+use super::fields::{branch_ref, commit, first_text, flag, has, owned, ref_change, tag_ref, text, zero_like};
+use super::parse::ParseError;
+use crate::model::{Action, CommitId, Event, EventKind};
+
+/// The body names its own topic.
+pub(super) fn infer(body: &Value) -> String {
+    text(body, "/topic").unwrap_or("unknown").to_owned()
+}
+
+/// Full name: `project`, `namespace/project`, or `forks/user/project`.
+pub(super) fn repo(body: &Value) -> Option<String> {
+    let places = [
+        "/msg/project_fullname",
+        "/msg/repo/fullname",
+        "/msg/project/fullname",
+        "/msg/pullrequest/project/fullname",
+    ];
+    owned(body, &places)
+}
+
+/// The events of one delivery. Source: pagure `hooks/default.py`, and what Pagure 5.14 was seen to send.
+pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
+    if text(body, "/topic").is_some_and(|topic| topic != event) || !has(body, "/msg") {
+        return Err(ParseError::ShapeMismatch);
+    }
+    let msg = &body["msg"];
+    let read = match event {
+        "git.receive" => receive(msg)?,
+        // A new branch comes as `git.receive` too, a new tag does not.
+        "git.branch.creation" => creation("create", name(msg, "/branch").map(branch_ref)?, msg),
+        "git.tag.creation" => creation("push", name(msg, "/tag").map(tag_ref)?, msg),
+        "git.branch.deletion" => deletion(name(msg, "/branch").map(branch_ref)?, msg),
+        "git.tag.deletion" => deletion(name(msg, "/tag").map(tag_ref)?, msg),
+        "pull-request.closed" => pull_request(msg),
+        "Test.notification" => Event::new(EventKind::Ping, "ping", Action::Other("ping".into())),
+        _ if event.contains(".flag.") => flagged(msg),
+        _ => Event::new(EventKind::Other, event, Action::Other(event.to_owned())),
+    };
+    Ok(vec![Event {
+        repo: repo(body),
+        pusher: owned(msg, &["/agent"]),
+        ..read
+    }])
+}
+
+fn name<'v>(msg: &'v Value, pointer: &'static str) -> Result<&'v str, ParseError> {
+    text(msg, pointer).ok_or_else(|| ParseError::MissingField(format!("/msg{pointer}").into()))
+}
+
+fn receive(msg: &Value) -> Result<Event, ParseError> {
+    let branch = first_text(msg, &["/branch", "/refname"]).ok_or(ParseError::MissingField("/msg/branch".into()))?;
+    let after = commit(msg, "/end_commit").ok_or(ParseError::MissingField("/msg/end_commit".into()))?;
+    let event = ref_change("push", branch_ref(branch), commit(msg, "/old_commit"), Some(after));
+    Ok(Event {
+        forced: flag(msg, "/forced"),
+        ..event
+    })
+}
+
+fn creation(name: &str, git_ref: String, msg: &Value) -> Event {
+    let after = commit(msg, "/rev");
+    let event = ref_change(name, git_ref, Some(zero_like(after.as_ref())), after);
+    Event {
+        action: Action::Create,
+        ..event
+    }
+}
+
+/// `rev` is what was deleted.
+fn deletion(git_ref: String, msg: &Value) -> Event {
+    let before: Option<CommitId> = commit(msg, "/rev");
+    let after = zero_like(before.as_ref());
+    ref_change("delete", git_ref, before, Some(after))
+}
+
+fn pull_request(msg: &Value) -> Event {
+    let merged = flag(msg, "/merged") == Some(true) || text(msg, "/pullrequest/status") == Some("Merged");
+    Event {
+        git_ref: text(msg, "/pullrequest/branch").map(branch_ref),
+        after: commit(msg, "/pullrequest/commit_stop").filter(|_| merged),
+        success: merged,
+        ..Event::new(
+            EventKind::Other,
+            "pull_request",
+            Action::Other(if merged { "merged" } else { "closed" }.to_owned()),
+        )
+    }
+}
+
+/// `commit.flag.added` and the like: CI says something about a commit, and names no branch.
+fn flagged(msg: &Value) -> Event {
+    let status = text(msg, "/flag/status").unwrap_or("unknown");
+    Event {
+        after: commit(msg, "/flag/commit_hash"),
+        check: owned(msg, &["/flag/username"]),
+        success: status == "success",
+        ..Event::new(EventKind::Ci, "status", Action::Other(status.to_owned()))
+    }
+}

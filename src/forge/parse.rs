@@ -1,0 +1,269 @@
+//! From a genuine delivery to its events: which dialect, which event, and whether body and event name belong together.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use serde_json::Value;
+
+use super::delivery::header;
+use super::detect::{detect_with_body, word};
+use super::fields::text;
+use super::verify::Verified;
+use super::{
+    azure, bitbucket, bitbucket_server, body, forgejo, generic, gitea, github, gitlab, gogs, pagure, sourcehut,
+    standard,
+};
+use crate::config::{ForgeKind, Generic};
+use crate::model::{DeliveryId, Event};
+
+/// Longest event name that is kept, characters; names from a body may be anything.
+const EVENT_MAX: usize = 80;
+
+/// What a delivery says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// Whose dialect it was.
+    pub forge: ForgeKind,
+    /// The forge's own name of the event: `push`, `Tag Push Hook`, `repo:refs_changed` …
+    pub event: String,
+    /// The forge's id of the delivery, if it has one.
+    pub delivery: Option<DeliveryId>,
+    /// What happened: several ref changes in one delivery for some forges, none in an empty push.
+    pub events: Vec<Event>,
+}
+
+/// Why a delivery cannot be understood. Says where, never what stands there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// There is nothing in the body, or no `payload` in the form.
+    #[error("the body is empty: no JSON, and no form field `payload`")]
+    Empty,
+    /// The body is not JSON.
+    #[error("the body is not valid JSON: an error at line {line}, column {column}")]
+    MalformedJson {
+        /// Line of the error, from 1.
+        line: usize,
+        /// Column of the error, from 1.
+        column: usize,
+    },
+    /// JSON, but a list, text or number.
+    #[error("the body is JSON, but not an object")]
+    NotAnObject,
+    /// Neither headers nor body look like a forge that hookd knows.
+    #[error("the delivery looks like none of the forges that are known; `forge` in the configuration can name it")]
+    UnknownForge,
+    /// The header that names the event is missing or empty.
+    #[error("the header {0} is missing: it names the event")]
+    MissingEventHeader(&'static str),
+    /// The body lacks something without which it says nothing.
+    #[error("the body has no usable value at {0}")]
+    MissingField(Cow<'static, str>),
+    /// The event header names one event, the body is another's.
+    #[error("the event header does not fit the body: this is not the body of such an event")]
+    ShapeMismatch,
+}
+
+/// The events of a genuine delivery.
+///
+/// # Errors
+/// What makes it impossible to understand.
+pub fn parse(verified: &Verified<'_>) -> Result<Parsed, ParseError> {
+    let body = json(&verified.json)?;
+    let forge = verified.forge.or_else(|| detect_with_body(verified.headers, &body));
+    let forge = forge.ok_or(ParseError::UnknownForge)?;
+    let dialect = Dialect::of(forge);
+    let event = dialect.event(verified.headers, &body)?;
+    dialect.read(event, verified.headers, &body, verified.generic.as_ref())
+}
+
+/// The events of a delivery **that nobody vouches for**: to explain a file, never to act on it. Does without headers, as
+/// far as the shape of the JSON tells forge and event.
+///
+/// # Errors
+/// What makes it impossible to understand.
+pub fn parse_unverified(
+    headers: &HeaderMap,
+    raw: &[u8],
+    forge: Option<ForgeKind>,
+    pointers: Option<&Generic>,
+) -> Result<Parsed, ParseError> {
+    let body = json(&body::json_text(headers, raw))?;
+    let forge = forge
+        .or_else(|| detect_with_body(headers, &body))
+        .ok_or(ParseError::UnknownForge)?;
+    let dialect = Dialect::of(forge);
+    let event = dialect.event(headers, &body).unwrap_or_else(|_| (dialect.infer)(&body));
+    dialect.read(event, headers, &body, pointers)
+}
+
+/// The JSON object in a text. The depth limit of `serde_json` (128) stays.
+pub(super) fn json(text: &[u8]) -> Result<Value, ParseError> {
+    if text.trim_ascii().is_empty() {
+        return Err(ParseError::Empty);
+    }
+    let value: Value = serde_json::from_slice(text).map_err(|error| ParseError::MalformedJson {
+        line: error.line(),
+        column: error.column(),
+    })?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(ParseError::NotAnObject)
+    }
+}
+
+type Read = fn(&str, &Value) -> Result<Vec<Event>, ParseError>;
+
+/// How one forge says things.
+pub(super) struct Dialect {
+    forge: ForgeKind,
+    /// The header that names the event, as the forge writes it; or the pointer to its name in the body.
+    event: Named,
+    /// Where the delivery's id is.
+    delivery: &'static [Named],
+    /// The forge's event name that the body alone looks like.
+    pub(super) infer: fn(&Value) -> String,
+    read: Read,
+}
+
+#[derive(Clone, Copy)]
+enum Named {
+    Header(&'static str),
+    Body(&'static str),
+}
+
+impl Dialect {
+    pub(super) fn of(forge: ForgeKind) -> Self {
+        use Named::{Body, Header};
+        let (event, delivery, infer, read): (_, &'static [Named], fn(&Value) -> String, Read) = match forge {
+            ForgeKind::GitHub => (
+                Header("X-GitHub-Event"),
+                &[Header("x-github-delivery")],
+                github::infer,
+                github::read,
+            ),
+            ForgeKind::Gitea => (
+                Header("X-Gitea-Event"),
+                &[Header("x-gitea-delivery")],
+                gitea::infer,
+                gitea::read,
+            ),
+            ForgeKind::Forgejo => (
+                Header("X-Forgejo-Event"),
+                &[Header("x-forgejo-delivery"), Header("x-gitea-delivery")],
+                forgejo::infer,
+                forgejo::read,
+            ),
+            ForgeKind::Gogs => (
+                Header("X-Gogs-Event"),
+                &[Header("x-gogs-delivery")],
+                gogs::infer,
+                gogs::read,
+            ),
+            // Not X-Gitlab-Event-UUID and X-Gitlab-Webhook-UUID: the first is inherited, the second new on every request.
+            ForgeKind::GitLab => (
+                Header("X-Gitlab-Event"),
+                &[Header("idempotency-key"), Header("webhook-id")],
+                gitlab::infer,
+                gitlab::read,
+            ),
+            ForgeKind::Bitbucket => (
+                Header("X-Event-Key"),
+                &[Header("x-request-uuid")],
+                bitbucket::infer,
+                bitbucket::read,
+            ),
+            ForgeKind::BitbucketServer => (
+                Header("X-Event-Key"),
+                &[Header("x-request-id")],
+                bitbucket_server::infer,
+                bitbucket_server::read,
+            ),
+            ForgeKind::AzureDevOps => (Body("/eventType"), &[Body("/id")], azure::infer, azure::read),
+            ForgeKind::SourceHut => (
+                Header("X-Webhook-Event"),
+                &[Header("x-webhook-delivery")],
+                sourcehut::infer,
+                sourcehut::read,
+            ),
+            ForgeKind::Pagure => (
+                Header("X-Pagure-Topic"),
+                &[Body("/msg_id")],
+                pagure::infer,
+                pagure::read,
+            ),
+            ForgeKind::Standard => (Body("/type"), &[Header("webhook-id")], standard::infer, standard::read),
+            ForgeKind::Generic => (Body("/event"), &[], standard::infer, standard::read),
+        };
+        Self {
+            forge,
+            event,
+            delivery,
+            infer,
+            read,
+        }
+    }
+
+    fn event(&self, headers: &HeaderMap, body: &Value) -> Result<String, ParseError> {
+        match self.event {
+            Named::Header(name) => {
+                let found = header(headers, &name.to_ascii_lowercase());
+                found.map(clipped).ok_or(ParseError::MissingEventHeader(name))
+            }
+            Named::Body(pointer) => Ok(text(body, pointer).map_or_else(|| (self.infer)(body), clipped)),
+        }
+    }
+
+    fn read(
+        &self,
+        event: String,
+        headers: &HeaderMap,
+        body: &Value,
+        pointers: Option<&Generic>,
+    ) -> Result<Parsed, ParseError> {
+        let named = |named: &Named| match *named {
+            Named::Header(name) => header(headers, name),
+            Named::Body(pointer) => text(body, pointer),
+        };
+        let mut id = self.delivery.iter().find_map(named);
+        let events = match pointers {
+            Some(pointers) if self.forge == ForgeKind::Generic => {
+                id = header(headers, &pointers.delivery_header.to_ascii_lowercase());
+                generic::read(body, pointers)?
+            }
+            _ => (self.read)(&event, body)?,
+        };
+        Ok(Parsed {
+            forge: self.forge,
+            event,
+            delivery: id.and_then(|id| id.parse().ok()),
+            events,
+        })
+    }
+
+    /// The header with which the forge names the event, if it does.
+    pub(super) fn event_header(&self) -> Option<&'static str> {
+        match self.event {
+            Named::Header(name) => Some(name),
+            Named::Body(_) => None,
+        }
+    }
+
+    /// The header with the delivery's id, if the forge has one.
+    pub(super) fn delivery_header(&self) -> Option<&'static str> {
+        self.delivery.iter().find_map(|named| match *named {
+            Named::Header(name) => Some(name),
+            Named::Body(_) => None,
+        })
+    }
+}
+
+fn clipped(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(EVENT_MAX).collect()
+}
+
+impl std::fmt::Display for Parsed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", word(self.forge), self.event)
+    }
+}

@@ -1,0 +1,429 @@
+//! Whether a delivery is genuine. The only maker of [`Verified`].
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::delivery::{Delivery, header};
+use super::detect::{by_event, detect};
+use super::scheme::{self, any_equal, any_hmac, base64_bytes, burn};
+use super::{body, sourcehut};
+use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm, Repo, SecretSource};
+use crate::model::{Secret, Timestamp};
+
+/// Most entries of a `webhook-signature` list that are tried; a sender in rotation has two.
+const SIGNATURES_MAX: usize = 8;
+
+/// What a repo's configuration allows to count as proof.
+pub struct Trust<'a> {
+    /// The forge that the configuration names; the headers then only have to agree.
+    pub forge: Option<ForgeKind>,
+    /// The webhook secrets; each of them is good.
+    pub secrets: &'a [Secret],
+    /// Whether SHA-1 is good enough where there is nothing better.
+    pub allow_sha1: bool,
+    /// The Ed25519 key of SourceHut or of a Standard Webhooks sender.
+    pub public_key: Option<[u8; 32]>,
+    /// The header that holds the secret (Azure DevOps).
+    pub auth_header: Option<&'a str>,
+    /// How the `generic` forge signs.
+    pub generic: Option<&'a Generic>,
+    /// How far a signed time stamp may be from now, either way.
+    pub timestamp_tolerance: Duration,
+    /// The time of arrival.
+    pub now: Timestamp,
+    /// Who is asked for; private, so that neither openness nor existence can be claimed by mistake.
+    who: Who,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// A repo with secrets.
+    Known,
+    /// A repo that says `insecure-none` in so many words.
+    Open,
+    /// No repo at all.
+    Nobody,
+}
+
+/// Stands for the secret of a repo that does not exist. What it signs is refused all the same.
+static NOBODY: LazyLock<[Secret; 1]> = LazyLock::new(|| [Secret::new(b"no repo has this secret".to_vec())]);
+
+/// Default of `timestamp_tolerance`, as in the reference libraries of Standard Webhooks.
+const TOLERANCE: Duration = Duration::from_mins(5);
+
+impl<'a> Trust<'a> {
+    /// What `repo` trusts. Open to anybody only if its configuration says `insecure-none`: no secrets for any other
+    /// reason means that nothing is trusted.
+    pub fn of(repo: &'a Repo, secrets: &'a [Secret], now: Timestamp) -> Self {
+        let open = secrets.is_empty() && repo.secret.contains(&SecretSource::InsecureNone);
+        Self {
+            forge: repo.forge,
+            secrets,
+            allow_sha1: repo.allow_sha1,
+            public_key: repo.public_key,
+            auth_header: repo.auth_header.as_deref(),
+            generic: Some(&repo.generic),
+            timestamp_tolerance: repo.timestamp_tolerance,
+            now,
+            who: if open { Who::Open } else { Who::Known },
+        }
+    }
+
+    /// For a repo that does not exist: trusts nothing, with the same work.
+    pub fn nobody(now: Timestamp) -> Self {
+        Self {
+            forge: None,
+            secrets: NOBODY.as_slice(),
+            allow_sha1: false,
+            public_key: None,
+            auth_header: None,
+            generic: None,
+            timestamp_tolerance: TOLERANCE,
+            now,
+            who: Who::Nobody,
+        }
+    }
+
+    /// True if anything at all is let in, without a check.
+    pub fn is_open(&self) -> bool {
+        self.who == Who::Open
+    }
+}
+
+/// Why a delivery is not believed. Never holds a secret, nor what the signature should have been.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// No signature where one belongs.
+    #[error("the delivery has no signature")]
+    Missing,
+    /// A signature header without a signature, as forges send that know no secret.
+    #[error("the signature is empty: the forge does not know the secret")]
+    Empty,
+    /// Not made with any of the secrets, or not over these bytes.
+    #[error("the signature does not fit: another secret, or the body was changed on its way")]
+    Wrong,
+    /// Rightly signed, but not now.
+    #[error("the signed time stamp is too old or lies in the future")]
+    Stale,
+    /// The same signature header more than once.
+    #[error("the signature header is there more than once")]
+    Repeated,
+    /// An algorithm that hookd does not know.
+    #[error("the signature algorithm {0:?} is not supported")]
+    Unsupported(String),
+    /// Only SHA-1, and the configuration does not allow that.
+    #[error("the only signature is SHA-1, and `allow_sha1` is off")]
+    Sha1,
+    /// The configuration names one forge, the headers another.
+    #[error("the delivery does not come from the forge that the configuration names")]
+    OtherForge,
+    /// There is no secret or key to check with.
+    #[error("no secret or public key is configured for this kind of signature")]
+    NoKey,
+}
+
+impl Rejection {
+    /// One word for journal and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "signature-missing",
+            Self::Empty => "signature-empty",
+            Self::Wrong => "signature-wrong",
+            Self::Stale => "signature-stale",
+            Self::Repeated => "signature-repeated",
+            Self::Unsupported(_) => "signature-unsupported",
+            Self::Sha1 => "signature-sha1",
+            Self::OtherForge => "forge-mismatch",
+            Self::NoKey => "no-key",
+        }
+    }
+}
+
+/// A delivery whose sender holds the secret. Only [`verify`] makes one.
+pub struct Verified<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) json: Cow<'a, [u8]>,
+    pub(super) forge: Option<ForgeKind>,
+    pub(super) generic: Option<Generic>,
+    signed: bool,
+}
+
+impl Verified<'_> {
+    /// The forge whose signature it bears; none if nothing was checked and the headers say nothing.
+    pub fn forge(&self) -> Option<ForgeKind> {
+        self.forge
+    }
+
+    /// False if nothing was checked, since the repo is `insecure-none`.
+    pub fn is_signed(&self) -> bool {
+        self.signed
+    }
+}
+
+/// Checks the delivery against what is trusted: in constant time, over the raw bytes, with each of the secrets.
+///
+/// # Errors
+/// Why it is not believed. The caller answers all of these alike.
+pub fn verify<'a>(delivery: &Delivery<'a>, trust: &Trust<'_>) -> Result<Verified<'a>, Rejection> {
+    let json = body::json_text(delivery.headers, delivery.body);
+    let agreed = agreed(trust.forge, delivery.headers);
+    if trust.who != Who::Open {
+        // The scheme of the headers is checked even if it is not the repo's: to refuse at once would tell that there is a repo.
+        let scheme = agreed.clone().unwrap_or_else(|_| detect(delivery.headers));
+        let request = Request {
+            headers: delivery.headers,
+            raw: delivery.body,
+            json: &json,
+            trust,
+        };
+        request.check(scheme)?;
+        if trust.who == Who::Nobody {
+            return Err(Rejection::Wrong);
+        }
+    }
+    let forge = agreed?;
+    let generic = trust.generic.filter(|_| forge == Some(ForgeKind::Generic)).cloned();
+    Ok(Verified {
+        headers: delivery.headers,
+        json,
+        forge,
+        generic,
+        signed: trust.who == Who::Known,
+    })
+}
+
+/// The forge, if configuration and headers agree; the headers may also say nothing. Within the family of Gogs the headers
+/// know best which one it is, between the two Bitbuckets the configuration does.
+fn agreed(configured: Option<ForgeKind>, headers: &HeaderMap) -> Result<Option<ForgeKind>, Rejection> {
+    use ForgeKind::{Bitbucket, BitbucketServer, Forgejo, Generic, Gitea, Gogs};
+    let Some(ours) = configured else {
+        return Ok(detect(headers));
+    };
+    match (ours, by_event(headers)) {
+        // A self-made sender may use any headers.
+        (Generic, _) | (_, None) | (Bitbucket | BitbucketServer, Some(Bitbucket | BitbucketServer)) => Ok(configured),
+        (Gogs | Gitea | Forgejo, theirs @ Some(Gogs | Gitea | Forgejo)) => Ok(theirs),
+        (ours, Some(theirs)) if ours == theirs => Ok(configured),
+        _ => Err(Rejection::OtherForge),
+    }
+}
+
+struct Request<'d, 't> {
+    headers: &'d HeaderMap,
+    raw: &'d [u8],
+    json: &'d [u8],
+    trust: &'t Trust<'t>,
+}
+
+impl Request<'_, '_> {
+    /// Checks by the rules of that forge. Each answer costs at least as much as an HMAC over the body.
+    fn check(&self, scheme: Option<ForgeKind>) -> Result<(), Rejection> {
+        let checked = match scheme {
+            Some(ForgeKind::GitHub | ForgeKind::Bitbucket | ForgeKind::BitbucketServer) => {
+                self.hex(&["x-hub-signature-256", "x-hub-signature"], self.raw)
+            }
+            Some(ForgeKind::Forgejo) => self.hex(FORGEJO, self.json),
+            Some(ForgeKind::Gitea) => self.hex(GITEA, self.json),
+            Some(ForgeKind::Gogs) => self.hex(GOGS, self.json),
+            Some(ForgeKind::Pagure) => self.hex(&["x-pagure-signature-256", "x-pagure-signature"], self.json),
+            Some(ForgeKind::GitLab) if !self.headers.contains_key("webhook-signature") => self.gitlab_token(),
+            Some(ForgeKind::GitLab | ForgeKind::Standard) => self.standard(),
+            Some(ForgeKind::SourceHut) => self.sourcehut(),
+            Some(ForgeKind::AzureDevOps) => self.azure(),
+            Some(ForgeKind::Generic) => self.generic(),
+            None => Err(Rejection::Missing),
+        };
+        if matches!(checked, Err(ref refused) if *refused != Rejection::Stale) {
+            burn(self.raw);
+        }
+        checked
+    }
+
+    /// The one value of a header that must not be there twice.
+    fn single(&self, name: &str) -> Result<&str, Rejection> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next().ok_or(Rejection::Missing)?;
+        if values.next().is_some() {
+            return Err(Rejection::Repeated);
+        }
+        let text = value.to_str().map_err(|_| Rejection::Wrong)?.trim();
+        if text.is_empty() {
+            Err(Rejection::Empty)
+        } else {
+            Ok(text)
+        }
+    }
+
+    fn keys(&self) -> Result<Vec<&[u8]>, Rejection> {
+        if self.trust.secrets.is_empty() {
+            return Err(Rejection::NoKey);
+        }
+        Ok(self.trust.secrets.iter().map(Secret::expose).collect())
+    }
+
+    /// Hexadecimal, bare or behind `algorithm=`. The first header that is there decides; there is no falling back.
+    fn hex(&self, names: &[&str], signed: &[u8]) -> Result<(), Rejection> {
+        let name = names
+            .iter()
+            .find(|name| self.headers.contains_key(**name))
+            .ok_or(Rejection::Missing)?;
+        let (algorithm, tag) = hex_signature(self.single(name)?)?;
+        if algorithm == HashAlgorithm::Sha1 && !self.trust.allow_sha1 {
+            return Err(Rejection::Sha1);
+        }
+        fits(any_hmac(algorithm, &self.keys()?, &[signed], &[tag]))
+    }
+
+    fn gitlab_token(&self) -> Result<(), Rejection> {
+        let token = self.single("x-gitlab-token")?;
+        self.keys()?;
+        fits(any_equal(self.trust.secrets, token.as_bytes()))
+    }
+
+    /// Standard Webhooks 1.0.0, and GitLab's signing token, which is the same.
+    fn standard(&self) -> Result<(), Rejection> {
+        let list = self.single("webhook-signature")?;
+        let id = self.single("webhook-id")?;
+        let sent = self.single("webhook-timestamp")?;
+        let parts: [&[u8]; 5] = [id.as_bytes(), b".", sent.as_bytes(), b".", self.raw];
+        let (symmetric, asymmetric) = standard_signatures(list)?;
+        let by_owner = |tag: &Vec<u8>| {
+            self.trust
+                .public_key
+                .is_some_and(|key| scheme::ed25519(&key, &parts, tag))
+        };
+        let decoded: Vec<_> = self.trust.secrets.iter().map(scheme::standard_key).collect();
+        let keys: Vec<&[u8]> = decoded.iter().map(|key| key.as_slice()).collect();
+        let genuine = any_hmac(HashAlgorithm::Sha256, &keys, &parts, &symmetric) | asymmetric.iter().any(by_owner);
+        fits(genuine)?;
+        let sent: i64 = sent.parse().map_err(|_| Rejection::Stale)?;
+        let off = self.trust.now.seconds().abs_diff(sent);
+        if off > self.trust.timestamp_tolerance.as_secs() {
+            Err(Rejection::Stale)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ed25519 by the service's own key: it proves the service, not the repo, so it counts only where it is configured.
+    fn sourcehut(&self) -> Result<(), Rejection> {
+        let tag = base64_bytes(self.single("x-payload-signature")?).ok_or(Rejection::Wrong)?;
+        let nonce = header(self.headers, "x-payload-nonce").unwrap_or_default();
+        let key = self.trust.public_key.unwrap_or(sourcehut::PUBLIC_KEY);
+        let genuine = scheme::ed25519(&key, &[self.raw, nonce.as_bytes()], &tag);
+        if self.trust.forge != Some(ForgeKind::SourceHut) && self.trust.public_key.is_none() {
+            return Err(Rejection::NoKey);
+        }
+        fits(genuine)
+    }
+
+    /// Azure DevOps signs nothing: the secret is the password of basic authentication, or the value of a header.
+    fn azure(&self) -> Result<(), Rejection> {
+        self.keys()?;
+        if let Some(name) = self.trust.auth_header {
+            let value = self.single(&name.to_ascii_lowercase())?;
+            let bare = value.strip_prefix("Bearer ").unwrap_or(value);
+            return fits(
+                any_equal(self.trust.secrets, value.as_bytes()) | any_equal(self.trust.secrets, bare.as_bytes()),
+            );
+        }
+        let encoded = self
+            .single("authorization")?
+            .strip_prefix("Basic ")
+            .ok_or(Rejection::Wrong)?;
+        let pair = zeroize::Zeroizing::new(base64_bytes(encoded.trim()).ok_or(Rejection::Wrong)?);
+        let colon = pair.iter().position(|byte| *byte == b':').ok_or(Rejection::Wrong)?;
+        let password = &pair[colon + 1..];
+        if password.is_empty() {
+            return Err(Rejection::Empty);
+        }
+        fits(any_equal(self.trust.secrets, password) | any_equal(self.trust.secrets, &pair))
+    }
+
+    /// An HMAC over the raw body, written as the configuration says.
+    fn generic(&self) -> Result<(), Rejection> {
+        let rule = self.trust.generic.ok_or(Rejection::NoKey)?;
+        let value = self.single(&rule.header.to_ascii_lowercase())?;
+        let digest = value.strip_prefix(rule.prefix.as_str()).ok_or(Rejection::Wrong)?;
+        if digest.is_empty() {
+            return Err(Rejection::Empty);
+        }
+        let tag = match rule.encoding {
+            Encoding::Hex => hex::decode(digest).ok(),
+            Encoding::Base64 => base64_bytes(digest),
+        };
+        fits(any_hmac(
+            rule.algorithm,
+            &self.keys()?,
+            &[self.raw],
+            &[tag.ok_or(Rejection::Wrong)?],
+        ))
+    }
+}
+
+/// Where Forgejo, Gitea and Gogs put their signature, the most telling header first.
+const FORGEJO: &[&str] = &[
+    "x-forgejo-signature",
+    "x-gitea-signature",
+    "x-hub-signature-256",
+    "x-gogs-signature",
+    "x-hub-signature",
+];
+const GITEA: &[&str] = &[
+    "x-gitea-signature",
+    "x-hub-signature-256",
+    "x-gogs-signature",
+    "x-hub-signature",
+];
+const GOGS: &[&str] = &["x-gogs-signature", "x-hub-signature-256", "x-hub-signature"];
+
+fn fits(genuine: bool) -> Result<(), Rejection> {
+    if genuine { Ok(()) } else { Err(Rejection::Wrong) }
+}
+
+/// `sha256=<hex>`, or bare hexadecimal, whose length then tells the algorithm.
+fn hex_signature(value: &str) -> Result<(HashAlgorithm, Vec<u8>), Rejection> {
+    let (algorithm, digits) = match value.split_once('=') {
+        Some((name, digits)) => {
+            let unknown =
+                || scheme::algorithm_name(value).map_or(Rejection::Wrong, |name| Rejection::Unsupported(name.into()));
+            (Some(scheme::algorithm(name).ok_or_else(unknown)?), digits)
+        }
+        None => (None, value),
+    };
+    if digits.is_empty() {
+        return Err(Rejection::Empty);
+    }
+    let tag = hex::decode(digits).map_err(|_| Rejection::Wrong)?;
+    let of_length = |algorithm: &HashAlgorithm| scheme::digest_len(*algorithm) == tag.len();
+    let known = [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha512];
+    let algorithm = algorithm
+        .or_else(|| known.into_iter().find(of_length))
+        .filter(of_length);
+    Ok((algorithm.ok_or(Rejection::Wrong)?, tag))
+}
+
+/// The `v1` (HMAC) and the `v1a` (Ed25519) signatures of a list.
+fn standard_signatures(list: &str) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Rejection> {
+    let (mut symmetric, mut asymmetric) = (Vec::new(), Vec::new());
+    for (version, text) in list
+        .split_ascii_whitespace()
+        .take(SIGNATURES_MAX)
+        .filter_map(|entry| entry.split_once(','))
+    {
+        let tag = base64_bytes(text).filter(|tag| !tag.is_empty());
+        match version {
+            "v1" => symmetric.extend(tag),
+            "v1a" => asymmetric.extend(tag),
+            _ => {}
+        }
+    }
+    if symmetric.is_empty() && asymmetric.is_empty() {
+        let unknown = scheme::versions(list).find(|version| !scheme::VERSIONS.contains(version));
+        return Err(unknown.map_or(Rejection::Wrong, |version| Rejection::Unsupported(version.to_owned())));
+    }
+    Ok((symmetric, asymmetric))
+}
