@@ -4,5 +4,8 @@ use std::process::ExitCode;
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|a| a == "git-worker") {
+        return crate::git::worker_main();
+    }
     ExitCode::SUCCESS
 }
