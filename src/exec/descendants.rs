@@ -10,7 +10,7 @@ use std::io;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A process as /proc/PID/stat tells it (proc_pid_stat(5)).
+/// A process as /proc/PID/stat tells it (`proc_pid_stat(5)`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     /// Its id.

@@ -171,15 +171,18 @@ impl Running {
                 }
                 () = output.read() => {}
                 () = cancel.cancelled(), if self.stopping.is_none() => self.stop(Ended::Cancelled, spec.grace).await,
-                () = sleep_until(self.give_up.unwrap_or(deadline)) => match self.give_up {
-                    None => self.stop(Ended::TimedOut { after: spec.timeout }, spec.grace).await,
-                    Some(_) => {
-                        // It is stuck, which it never should be: without it the command's main process goes too.
-                        let _ = self.child.start_kill();
-                        self.give_up = Some(Instant::now() + SUPERVISOR_SLACK);
-                    }
-                },
+                () = sleep_until(self.give_up.unwrap_or(deadline)) => self.time_is_over(spec).await,
             }
+        }
+    }
+
+    async fn time_is_over(&mut self, spec: &CommandSpec) {
+        if self.give_up.is_none() {
+            self.stop(Ended::TimedOut { after: spec.timeout }, spec.grace).await;
+        } else {
+            // The supervisor is stuck, which it never should be. Without it the command's main process goes too.
+            let _ = self.child.start_kill();
+            self.give_up = Some(Instant::now() + SUPERVISOR_SLACK);
         }
     }
 
@@ -285,34 +288,34 @@ fn without_waiting(pipe: io::Result<OwnedFd>) -> io::Result<File> {
 struct Output<F> {
     stdout: Pipe<ChildStdout>,
     stderr: Pipe<ChildStderr>,
-    output: F,
+    receiver: F,
 }
 
 impl<F: FnMut(OutputLine)> Output<F> {
-    fn new(child: &mut Child, output: F) -> Self {
+    fn new(child: &mut Child, receiver: F) -> Self {
         Self {
             stdout: Pipe::new(Stream::Stdout, child.stdout.take()),
             stderr: Pipe::new(Stream::Stderr, child.stderr.take()),
-            output,
+            receiver,
         }
     }
 
     /// Reads once from the pipe that has something.
     async fn read(&mut self) {
         tokio::select! {
-            read = self.stdout.read() => self.stdout.tell(read, &mut self.output),
-            read = self.stderr.read() => self.stderr.tell(read, &mut self.output),
+            read = self.stdout.read() => self.stdout.tell(read, &mut self.receiver),
+            read = self.stderr.read() => self.stderr.tell(read, &mut self.receiver),
         }
     }
 
     fn drain(&mut self) {
-        self.stdout.drain(ChildStdout::into_owned_fd, &mut self.output);
-        self.stderr.drain(ChildStderr::into_owned_fd, &mut self.output);
+        self.stdout.drain(ChildStdout::into_owned_fd, &mut self.receiver);
+        self.stderr.drain(ChildStderr::into_owned_fd, &mut self.receiver);
     }
 
     /// A line of hookd's own.
     fn tell(&mut self, text: String) {
-        (self.output)(OutputLine {
+        (self.receiver)(OutputLine {
             stream: Stream::Stderr,
             text,
         });

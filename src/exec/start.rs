@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Uid, User, geteuid, getppid, getresuid, initgroups, setresgid, setresuid, setsid};
 
@@ -50,6 +50,10 @@ fn become_command(order: &Start) -> Result<std::convert::Infallible, String> {
     // A session of its own: no terminal, and a process group that signals by hand can be sent to.
     setsid().map_err(|error| format!("setsid: {error}"))?;
     umask(COMMAND_UMASK);
+    // The supervisor blocks signals in order to read them, and the mask is inherited.
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(|error| format!("unblocking signals: {error}"))?;
     let home = become_user(order)?;
     limit(order.memory_max)?;
     die_with(order.supervisor)?;
@@ -69,7 +73,7 @@ fn become_user(order: &Start) -> Result<Option<String>, String> {
     let me = geteuid();
     let Some(name) = order.run_as.as_deref() else {
         let home = order.home.clone().filter(|home| !home.is_empty());
-        return Ok(home.or_else(|| User::from_uid(me).ok().flatten().map(home_of)));
+        return Ok(home.or_else(|| User::from_uid(me).ok().flatten().map(|user| home_of(&user))));
     };
     let user = User::from_name(name)
         .map_err(|error| format!("run_as = {name:?}: looking the user up: {error}"))?
@@ -87,10 +91,10 @@ fn become_user(order: &Start) -> Result<Option<String>, String> {
         }
         change_user(&user).map_err(|error| format!("run_as = {name:?}: becoming that user: {error}"))?;
     }
-    Ok(Some(home_of(user)))
+    Ok(Some(home_of(&user)))
 }
 
-fn home_of(user: User) -> String {
+fn home_of(user: &User) -> String {
     user.dir.to_string_lossy().into_owned()
 }
 
