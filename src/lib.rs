@@ -8,6 +8,7 @@ pub mod forge;
 pub mod git;
 pub mod http;
 pub mod model;
+pub mod probe;
 pub mod release;
 pub mod rules;
 pub mod store;

@@ -183,8 +183,16 @@ async fn a_full_stderr_before_any_stdout_is_no_deadlock() {
     assert!(lines.iter().any(|line| line.text == "done"));
 }
 
+/// The most memory that this process has ever had, in kB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_megabytes_without_a_newline() {
+    let before = peak_memory();
     let (mut bytes, mut longest) = (0, 0);
     let output = |line: OutputLine| {
         bytes += line.text.len();
@@ -195,6 +203,9 @@ async fn two_hundred_megabytes_without_a_newline() {
         .await
         .unwrap();
     assert_eq!((ended, bytes, longest), (Ended::Exited(0), 200_000_000, LINE_MAX));
+    // The other tests' memory is in this as well.
+    let more = peak_memory() - before;
+    assert!(more < 50_000, "{more} kB for 200 MB");
 }
 
 #[tokio::test(flavor = "multi_thread")]
