@@ -12,13 +12,10 @@ pub mod http;
 pub mod logbook;
 pub mod logging;
 pub mod model;
-<<<<<<< HEAD
 pub mod notify;
 pub mod poll;
 pub mod relay;
-=======
 pub mod probe;
->>>>>>> exec
 pub mod release;
 pub mod rules;
 pub mod schedule;
