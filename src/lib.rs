@@ -6,6 +6,7 @@ pub mod config;
 pub mod daemon;
 pub mod deploy;
 pub mod exec;
+pub mod explain;
 pub mod forge;
 pub mod git;
 pub mod http;

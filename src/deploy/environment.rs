@@ -1,6 +1,10 @@
 //! What a command of the configuration gets to know, and the running of it.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::User;
 
 use crate::config::Command;
 use crate::exec::{self, CommandSpec, Ended};
@@ -82,7 +86,7 @@ impl Run<'_> {
         let Some((_, _, body)) = self.world.store.delivery(number.to_string()).await? else { return Ok(()) };
         let path = self.payload_path();
         let owner = self.site.target.run_as.clone();
-        let written = tokio::task::spawn_blocking(move || exec::private_file(&path, &body, owner.as_deref())).await;
+        let written = tokio::task::spawn_blocking(move || private_file(&path, &body, owner.as_deref())).await;
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Stop::Failed { reason: format!("could not write the payload file: {error}"), transient: true }),
@@ -99,4 +103,15 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// Writes a new file that only its owner can read: `user`, or else this process's.
+fn private_file(path: &Path, content: &[u8], user: Option<&str>) -> std::io::Result<()> {
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    if let Some(user) = user {
+        let user = User::from_name(user)?.ok_or_else(|| std::io::Error::other(format!("there is no user {user}")))?;
+        std::os::unix::fs::fchown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+    }
+    Ok(())
 }

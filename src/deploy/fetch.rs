@@ -113,7 +113,7 @@ impl Run<'_> {
         let (bytes, inodes) = free_space(there)
             .map_err(|e| Stop::failed(format!("{}: can't tell the free space: {e}", there.display())))?;
         let lacking = if bytes < least { format!("only {} MiB are free", bytes >> 20) } else { "no inodes are free".to_owned() };
-        if bytes >= least && inodes != Some(0) {
+        if bytes >= least && inodes > 0 {
             return Ok(());
         }
         Err(Stop::Failed {

@@ -35,7 +35,7 @@ impl Run<'_> {
         let from = self.claim.resumed.as_ref().and_then(|row| row.phase.parse::<Phase>().ok()).unwrap_or(Phase::Activate);
         if from <= Phase::Activate {
             self.enter(Phase::Activate, change.progress(None)).await?;
-            self.activate(change.release.as_deref())?;
+            self.activate(change.release.as_ref())?;
         }
         if from <= Phase::Reload {
             self.enter(Phase::Reload, Progress::default()).await?;
@@ -48,10 +48,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn activate(&mut self, release: Option<&str>) -> Result<(), Stop> {
-        let Some(release) = release else { return Ok(()) };
-        let name: ReleaseName = release.parse().map_err(|_| Stop::failed("not the name of a release"))?;
-        self.layout.activate(&name).map_err(|e| Stop::failed(format!("could not switch `current`: {e}")))?;
+    fn activate(&mut self, release: Option<&ReleaseName>) -> Result<(), Stop> {
+        let Some(name) = release else { return Ok(()) };
+        self.layout.activate(name).map_err(|e| Stop::failed(format!("could not switch `current`: {e}")))?;
         let text = format!("`current` points at {name}");
         self.record.say(Phase::Activate, &text);
         Ok(())
@@ -121,9 +120,10 @@ impl Run<'_> {
         let commit = change.commit.get(..7).unwrap_or(&change.commit);
         let what = change.release.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
         let mut finish = Finish::plain(Outcome::Live, format!("{verb} {commit}{what}"));
-        finish.release = change.release.clone().map(|name| (name, ReleaseState::Good));
+        let release = change.release.map(|name| name.to_string());
+        finish.release = release.clone().map(|name| (name, ReleaseState::Good));
         finish.tip = if rollback { None } else { Some((change.git_ref.clone(), change.commit.clone())) };
-        finish.live = Some((change.commit, change.git_ref, change.release));
+        finish.live = Some((change.commit, change.git_ref, release));
         End::Finished(Box::new(finish))
     }
 
@@ -147,7 +147,7 @@ impl Run<'_> {
         let good_before = rollback_job || change.previous_release == change.release;
         let state = if good_before { ReleaseState::Good } else { ReleaseState::Failed };
         End::Finished(Box::new(Finish {
-            release: change.release.clone().map(|name| (name, state)),
+            release: change.release.as_ref().map(|name| (name.to_string(), state)),
             tip: (!rollback_job && outcome != Outcome::Cancelled).then(|| (change.git_ref.clone(), change.commit.clone())),
             ..finish
         }))
@@ -165,8 +165,7 @@ impl Run<'_> {
         };
         match (self.site.target.strategy, &change.previous_release, &change.previous_commit) {
             (Strategy::Release, Some(previous), _) => {
-                let there = previous.parse::<ReleaseName>().is_ok_and(|name| self.layout.is_intact(&name));
-                if !there {
+                if !self.layout.is_intact(previous) {
                     return Err(format!("the release before it, {previous}, is gone, so it stays live"));
                 }
                 self.activate(Some(previous)).map_err(|stop| format!("going back failed: {stop:?}"))?;
@@ -194,26 +193,21 @@ impl Run<'_> {
     async fn prune(&mut self, change: &Change) {
         let Some(current) = &change.release else { return };
         let Ok(releases) = self.world.store.releases(&self.site.target.id).await else { return };
-        let names = |state: ReleaseState| -> Vec<ReleaseName> {
-            releases
-                .iter()
-                .filter(|r| r.state == state || (state == ReleaseState::Good && r.name == *current))
-                .filter_map(|r| r.name.parse().ok())
-                .collect()
-        };
-        let (good, failed) = (names(ReleaseState::Good), names(ReleaseState::Failed));
+        let good = releases.iter().filter(|r| r.state == ReleaseState::Good || r.name == current.as_str());
+        let good: Vec<ReleaseName> = good.filter_map(|r| r.name.parse().ok()).collect();
+        // The newest failed one stays to be looked at.
+        let failed = releases.iter().find(|r| r.state == ReleaseState::Failed).and_then(|r| r.name.parse().ok());
         let protected: Vec<ReleaseName> =
-            [Some(current), change.previous_release.as_ref()].into_iter().flatten().filter_map(|n| n.parse().ok()).collect();
+            [Some(current.clone()), change.previous_release.clone(), failed].into_iter().flatten().collect();
         let (layout, keep) = (self.layout.clone(), self.site.target.keep);
-        let pruned = tokio::task::spawn_blocking(move || {
-            let mut gone = layout.prune(keep, &good, &protected);
-            // The newest failed one stays to be looked at.
-            gone.extend(layout.prune(1, &failed, &protected));
-            gone
-        })
-        .await
-        .unwrap_or_default();
-        let gone: Vec<String> = pruned.iter().map(ToString::to_string).collect();
+        let pruned = tokio::task::spawn_blocking(move || layout.prune(keep, &good, &protected)).await;
+        let removal = match pruned {
+            Ok(Ok(removal)) => removal,
+            Ok(Err(error)) => return self.record.warn(Phase::Finish, &error.to_string()),
+            Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
+        };
+        removal.problems.iter().for_each(|problem| self.record.warn(Phase::Finish, problem));
+        let gone: Vec<String> = removal.removed.iter().map(ToString::to_string).collect();
         if gone.is_empty() {
             return;
         }

@@ -38,8 +38,8 @@ impl Run<'_> {
         let record = &mut self.record;
         let show = |progress: GitProgress| record.keep(Phase::Build, "progress", &progress.to_string());
         let git = &self.world.git;
-        let done = git.update_in_place(&access, &mirror, from, to, &path, options, halt, show).await?;
-        let text = format!("{} files written", done.files);
+        let done = git.update_in_place(&access, &mirror, from, to, &path, &options, halt, show).await?;
+        let text = format!("{} files written", done.written);
         self.record.say(Phase::Build, &text);
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::config::{Config, Repo, Secrets, Strategy, Target};
 use crate::git::Git;
 use crate::logbook::LogBook;
 use crate::model::{Outcome, Phase};
-use crate::release::Layout;
+use crate::release::{Layout, ReleaseError, ReleaseName};
 use crate::store::{Claim, Finish, Progress, Source, Store, StoreError};
 
 use record::Record;
@@ -109,6 +109,12 @@ impl Stop {
     }
 }
 
+impl From<ReleaseError> for Stop {
+    fn from(error: ReleaseError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         Self::Failed { reason: error.to_string(), transient: true }
@@ -130,9 +136,9 @@ struct Run<'a> {
 struct Change {
     commit: String,
     git_ref: String,
-    release: Option<String>,
+    release: Option<ReleaseName>,
     previous_commit: Option<String>,
-    previous_release: Option<String>,
+    previous_release: Option<ReleaseName>,
 }
 
 /// Runs a claimed job to its end. Whatever it does to the target is recorded before it is done, so that a crash at any
@@ -171,12 +177,13 @@ impl Run<'_> {
     /// Everything before the switch: gives what can go live.
     async fn make(&mut self) -> Result<Change, Stop> {
         if let Some(row) = &self.claim.resumed {
+            let name = |text: &Option<String>| text.as_deref().and_then(|t| t.parse().ok());
             return Ok(Change {
                 commit: row.commit.clone().unwrap_or_default(),
                 git_ref: row.git_ref.clone(),
-                release: row.release.clone(),
+                release: name(&row.release),
                 previous_commit: row.previous_commit.clone(),
-                previous_release: row.previous_release.clone(),
+                previous_release: name(&row.previous_release),
             });
         }
         if self.claim.job.source == Source::Rollback {

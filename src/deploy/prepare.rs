@@ -15,7 +15,7 @@ pub(super) struct Live {
     /// Its commit, if hookd deployed it.
     pub(super) commit: Option<CommitId>,
     /// The release that `current` points at.
-    pub(super) release: Option<String>,
+    pub(super) release: Option<ReleaseName>,
     /// Whether that release is what hookd made live, and still there.
     pub(super) intact: bool,
 }
@@ -29,7 +29,7 @@ impl Run<'_> {
             let intact = commit.is_some() && self.site.target.path.is_dir();
             return Ok(Live { commit, release: None, intact });
         }
-        self.layout.prepare().map_err(|e| Stop::failed(e.to_string()))?;
+        self.layout.prepare()?;
         match self.layout.current().map_err(|e| Stop::failed(e.to_string()))? {
             Current::None => Ok(Live::default()),
             Current::Foreign(what) => Err(Stop::failed(format!(
@@ -39,7 +39,7 @@ impl Run<'_> {
             ))),
             Current::Release(name) if row.live_release.as_deref() == Some(name.as_str()) => {
                 let intact = self.layout.is_intact(&name);
-                Ok(Live { commit, release: Some(name.to_string()), intact })
+                Ok(Live { commit, release: Some(name), intact })
             }
             Current::Release(name) => self.moved_by_hand(name).await,
         }
@@ -51,16 +51,16 @@ impl Run<'_> {
         self.record.warn(Phase::Fetch, &text);
         let releases = self.world.store.releases(&self.site.target.id).await?;
         let commit = releases.iter().find(|r| r.name == name.as_str()).and_then(|r| r.commit.parse().ok());
-        Ok(Live { commit, release: Some(name.to_string()), intact: false })
+        Ok(Live { commit, release: Some(name), intact: false })
     }
 
     /// Makes the release directory and runs `build` in it.
     pub(super) async fn build_release(&mut self, live: Live, fetched: Fetched) -> Result<Change, Stop> {
-        let name = self.layout.name(clock::now(), &fetched.commit);
+        let name = self.layout.name(clock::now(), &fetched.commit)?;
         let change = Change {
             commit: fetched.commit.to_string(),
             git_ref: self.claim.job.git_ref.to_string(),
-            release: Some(name.to_string()),
+            release: Some(name.clone()),
             previous_commit: live.commit.map(|c| c.to_string()),
             previous_release: live.release,
         };
@@ -77,11 +77,11 @@ impl Run<'_> {
         let show = |progress: GitProgress| record.keep(Phase::Build, "progress", &progress.to_string());
         let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
         let git = &self.world.git;
-        let made = git.checkout(&access, &mirror, commit, &staging, options, &self.halt.token, show).await;
+        let made = git.checkout(&access, &mirror, commit, &staging, &options, &self.halt.token, show).await;
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                self.layout.discard(&staging);
+                self.sweep_up();
                 return Err(error.into());
             }
         };
@@ -92,15 +92,23 @@ impl Run<'_> {
             if let Some(user) = user {
                 layout.give_to(&staging, &user)?;
             }
-            layout.publish(&staging, &name).map(|()| notes)
+            layout.publish(&staging, &name).map(|_| notes)
         });
-        let notes = finished.await.map_err(|e| Stop::failed(e.to_string()))?.map_err(|e| Stop::failed(e.to_string()))?;
+        let notes = finished.await.map_err(|e| Stop::failed(e.to_string()))??;
         for note in notes {
             self.record.warn(Phase::Build, &note);
         }
         let text = format!("{} files, {} KiB", made.files, made.bytes.div_ceil(1024));
         self.record.say(Phase::Build, &text);
         Ok(())
+    }
+
+    /// Removes what this deployment began to make. No other deployment of the target can run now.
+    fn sweep_up(&mut self) {
+        match self.layout.sweep() {
+            Ok(problems) => problems.iter().for_each(|problem| self.record.warn(Phase::Build, problem)),
+            Err(error) => self.record.warn(Phase::Build, &error.to_string()),
+        }
     }
 
     /// Runs `build`, if there is one.
@@ -132,7 +140,7 @@ impl Run<'_> {
         Ok(Change {
             commit: row.commit,
             git_ref: row.git_ref,
-            release: Some(row.name),
+            release: Some(name),
             previous_commit: live.commit.map(|c| c.to_string()),
             previous_release: live.release,
         })
@@ -145,9 +153,9 @@ impl Change {
         Progress {
             commit: Some(self.commit.clone()),
             subject,
-            release: self.release.clone(),
+            release: self.release.as_ref().map(ToString::to_string),
             previous_commit: self.previous_commit.clone(),
-            previous_release: self.previous_release.clone(),
+            previous_release: self.previous_release.as_ref().map(ToString::to_string),
             rolling_back: None,
         }
     }

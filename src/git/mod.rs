@@ -36,6 +36,9 @@ pub use error::{GitError, GitErrorKind};
 pub use mirror::sweep;
 pub use worker::worker_main;
 
+/// The hidden subcommand that runs [`worker_main`].
+pub const SUBCOMMAND: &str = "git-worker";
+
 /// How a remote is reached, and with what.
 #[derive(Clone)]
 pub struct Access {
@@ -139,4 +142,22 @@ pub enum ProgressPhase {
     Writing,
     /// The mirror is packed anew.
     Packing,
+}
+
+/// `receiving: 120 of 4000, 3 MiB`
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let phase = match self.phase {
+            ProgressPhase::Counting => "counting",
+            ProgressPhase::Receiving => "receiving",
+            ProgressPhase::Resolving => "resolving",
+            ProgressPhase::Writing => "writing",
+            ProgressPhase::Packing => "packing",
+        };
+        write!(f, "{phase}: {}", self.done)?;
+        if self.total > 0 {
+            write!(f, " of {}", self.total)?;
+        }
+        write!(f, ", {} MiB", self.bytes >> 20)
+    }
 }

@@ -178,7 +178,7 @@ impl Arrival<'_> {
     async fn understand(&self, repo: &Arc<Repo>, verified: &Verified<'_>) -> Answer {
         match forge::parse(verified) {
             Ok(parsed) => self.judge_and_store(repo, verified, parsed).await,
-            Err(error @ (ParseError::MalformedJson { .. } | ParseError::MissingEventHeader | ParseError::Empty)) => {
+            Err(error @ (ParseError::MalformedJson { .. } | ParseError::MissingEventHeader(_) | ParseError::Empty)) => {
                 let text = error.to_string();
                 self.app.metrics.rejected("malformed");
                 let refused = Refused { repo: repo.name.as_str(), reason: &text, ..Refused::default() };
