@@ -29,13 +29,13 @@ pub(super) fn read(file: &Path) -> Result<Vec<Source>, Report> {
     let mut diagnostics = Vec::new();
     match drop_ins(&file.with_file_name(DROP_INS)) {
         Ok(more) => paths.extend(more),
-        Err(diagnostic) => diagnostics.push(diagnostic),
+        Err(diagnostic) => diagnostics.push(*diagnostic),
     }
     let mut sources = Vec::new();
     for path in paths {
         match read_text(&path) {
             Ok(text) => sources.push(Source::new(&path, text)),
-            Err(diagnostic) => diagnostics.push(diagnostic),
+            Err(diagnostic) => diagnostics.push(*diagnostic),
         }
     }
     if diagnostics.is_empty() {
@@ -45,8 +45,8 @@ pub(super) fn read(file: &Path) -> Result<Vec<Source>, Report> {
     }
 }
 
-fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
-    let unreadable = |e| Diagnostic::of_file(directory, format!("cannot be read: {e}"), None);
+fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
+    let unreadable = |e| Box::new(Diagnostic::of_file(directory, format!("cannot be read: {e}"), None));
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(unreadable)?,
@@ -65,8 +65,9 @@ fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     Ok(paths)
 }
 
-fn read_text(path: &Path) -> Result<String, Diagnostic> {
-    let failed = |message: String, hint: Option<&str>| Diagnostic::of_file(path, message, hint.map(str::to_owned));
+fn read_text(path: &Path) -> Result<String, Box<Diagnostic>> {
+    let failed =
+        |message: String, hint: Option<&str>| Box::new(Diagnostic::of_file(path, message, hint.map(str::to_owned)));
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_end(&mut bytes));
     if let Err(e) = read {
@@ -85,10 +86,8 @@ fn read_text(path: &Path) -> Result<String, Diagnostic> {
     }
     String::from_utf8(bytes).map_err(|e| {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
+            .split(|b| *b == b'\n')
+            .count();
         failed(format!("not UTF-8 in line {line}"), Some("TOML files are UTF-8"))
     })
 }

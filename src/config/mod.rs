@@ -68,10 +68,13 @@ pub fn parse(file: &Path, text: &str, environment: Environment) -> Result<Loaded
 
 fn conclude(file: &Path, sources: Vec<source::Source>, environment: Environment) -> Result<Loaded, Report> {
     let problems = Problems::new(sources);
-    let config = files::merge(&problems).and_then(|table| check::config(file, &table, environment, &problems));
+    let config = files::merge(&problems).map(|table| check::config(file, &table, environment, &problems));
     let (errors, warnings) = problems.into_diagnostics();
     match config {
         Some(config) if errors.is_empty() => Ok(Loaded { config, warnings }),
         _ => Err(Report { diagnostics: errors }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,21 +87,30 @@ fn userinfo(text: &str) -> Option<(usize, usize)> {
 pub(super) fn mask_line(source: &Source, at: usize) {
     let (_, line) = source.line_at(at);
     let text = &source.text[line.clone()];
-    let cut = text.find(['=', '"', '\'']).unwrap_or(text.len());
-    let (key, value) = text.split_at(cut);
-    let last = key
-        .rsplit(['.', '{', ',', ' '])
-        .find(|word| !word.is_empty())
-        .unwrap_or_default();
-    let offset = line.start + cut;
     // A line that begins with a quote goes on with a value whose key stands above it.
-    let goes_on = key.trim().is_empty() && !value.is_empty();
-    if goes_on || is_secret_key(last) || SECRET_WORDS.iter().any(|word| value.contains(word)) {
-        let equals = value.len() - value.trim_start_matches(['=', ' ', '\t']).len();
-        source.mask(offset + equals..line.end);
-    } else if let Some((start, end)) = userinfo(value) {
-        source.mask(offset + start..offset + end);
+    let hidden = if text.trim_start().starts_with(['"', '\'']) {
+        Some(0)
+    } else {
+        end_of_secret_word(text)
+    };
+    if let Some(from) = hidden {
+        let plain = text[from..].len() - text[from..].trim_start_matches([' ', '\t', '=', ':']).len();
+        source.mask(line.start + from + plain..line.end);
+    } else if let Some((start, end)) = userinfo(text) {
+        source.mask(line.start + start..line.start + end);
     }
+}
+
+/// Where the first word ends that announces a secret.
+fn end_of_secret_word(text: &str) -> Option<usize> {
+    let between = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-');
+    let mut end = 0;
+    text.split_inclusive(between).find_map(|word| {
+        let bare = word.trim_end_matches(between);
+        let here = end + bare.len();
+        end += word.len();
+        is_secret_key(bare).then_some(here)
+    })
 }
 
 #[cfg(test)]

@@ -57,9 +57,10 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Remote, RemoteError> {
         return parse_url(text);
     }
     let first = text.split('/').next().unwrap_or_default();
-    match first.contains(':') {
-        true => parse_scp(text),
-        false => Ok(local(&paths::absolute(base, text))),
+    if first.contains(':') {
+        parse_scp(text)
+    } else {
+        Ok(local(&paths::absolute(base, text)))
     }
 }
 
@@ -171,22 +172,24 @@ fn decode(path: &str) -> String {
 /// The name that the forge's payloads have for the repository, as far as the URL tells.
 pub(super) fn full_name(remote: &Remote, forge: Option<ForgeKind>) -> String {
     let parts: Vec<&str> = remote.path.split('/').filter(|part| !part.is_empty()).collect();
-    match (forge, parts.as_slice()) {
+    let (project, repo) = match (forge, parts.as_slice()) {
         // https://dev.azure.com/ORG/PROJECT/_git/REPO; the project is left out if it is named like the repository.
-        (Some(ForgeKind::AzureDevOps), [.., project, "_git", repo]) if parts.len() > 3 || remote_is_legacy(remote) => {
-            format!("{project}/{repo}")
+        (Some(ForgeKind::AzureDevOps), [.., project, "_git", repo])
+            if parts.len() > 3 || names_organisation(remote) =>
+        {
+            (*project, *repo)
         }
-        (Some(ForgeKind::AzureDevOps), [.., "_git", repo]) => format!("{repo}/{repo}"),
-        // git@ssh.dev.azure.com:v3/ORG/PROJECT/REPO
-        (Some(ForgeKind::AzureDevOps), ["v3", _, project, repo]) => format!("{project}/{repo}"),
-        // https://HOST/scm/PROJECT/REPO.git
-        (Some(ForgeKind::BitbucketServer), ["scm", project, repo]) => format!("{project}/{repo}"),
-        _ => parts.join("/"),
-    }
+        (Some(ForgeKind::AzureDevOps), [.., "_git", repo]) => (*repo, *repo),
+        // git@ssh.dev.azure.com:v3/ORG/PROJECT/REPO, and https://HOST/scm/PROJECT/REPO.git
+        (Some(ForgeKind::AzureDevOps), ["v3", _, project, repo])
+        | (Some(ForgeKind::BitbucketServer), ["scm", project, repo]) => (*project, *repo),
+        _ => return parts.join("/"),
+    };
+    format!("{project}/{repo}")
 }
 
 /// `https://ORG.visualstudio.com/PROJECT/_git/REPO`: the organisation is in the host.
-fn remote_is_legacy(remote: &Remote) -> bool {
+fn names_organisation(remote: &Remote) -> bool {
     remote
         .host
         .as_deref()

@@ -239,7 +239,7 @@ pub struct Repo {
     pub allow_sha1: bool,
     /// `timestamp_tolerance`: how old a signed time stamp may be (5 min).
     pub timestamp_tolerance: Duration,
-    /// `public_key`: Ed25519 keys (SourceHut, Standard Webhooks v1a).
+    /// `public_key`: Ed25519 key (`SourceHut`, Standard Webhooks v1a).
     pub public_key: Option<[u8; 32]>,
     /// `auth_header`: custom header that holds the secret (Azure DevOps); default: basic auth.
     pub auth_header: Option<String>,

@@ -96,7 +96,7 @@ pub fn show_duration(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, factor) in TIME_UNITS {
         if rest >= *factor {
-            text.push_str(&format!("{}{unit}", rest / factor));
+            text = format!("{text}{}{unit}", rest / factor);
             rest %= factor;
         }
     }

@@ -25,13 +25,12 @@ pub(super) fn judge(seen: &Seen, state_dir: &Path, problems: &Problems) {
     full_names(seen, problems);
 }
 
-fn inside(inner: &Path, outer: &Path) -> bool {
-    inner.starts_with(outer)
-}
-
 fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
-    for (number, (id, path)) in seen.targets.iter().enumerate() {
-        if inside(&path.value, state_dir) || inside(state_dir, &path.value) {
+    // In the order of the files: of two that clash, the later one is complained about.
+    let mut targets: Vec<_> = seen.targets.iter().collect();
+    targets.sort_by_key(|(_, path)| path.place);
+    for (number, (id, path)) in targets.iter().enumerate() {
+        if path.value.starts_with(state_dir) || state_dir.starts_with(&path.value) {
             let message = format!(
                 "`path` and `state_dir` ({}) lie one inside the other",
                 state_dir.display()
@@ -42,29 +41,21 @@ fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
                 "give the target a directory of its own, /srv/NAME say".to_owned(),
             );
         }
-        for (other, first) in &seen.targets[..number] {
-            let relation = if path.value == first.value {
-                "is also that of"
-            } else if inside(&path.value, &first.value) {
-                "lies inside that of"
-            } else if inside(&first.value, &path.value) {
-                "encloses that of"
-            } else {
-                continue;
+        for (other, first) in &targets[..number] {
+            let relation = match (
+                path.value.starts_with(&first.value),
+                first.value.starts_with(&path.value),
+            ) {
+                (true, true) => "is also that of",
+                (true, false) => "lies inside that of",
+                (false, true) => "encloses that of",
+                (false, false) => continue,
             };
-            // The later of the two in the files is the one to complain about.
-            let (place, second, whose, at) = if first.place < path.place {
-                (path.place, id, other, first.place)
-            } else {
-                (first.place, other, id, path.place)
-            };
-            let relation = match relation {
-                "lies inside that of" if place == first.place => "encloses that of",
-                "encloses that of" if place == first.place => "lies inside that of",
-                same => same,
-            };
-            let message = format!("the `path` of {second} {relation} {whose} ({})", problems.line_of(at));
-            problems.error(place, message, "two targets can't share a directory".to_owned());
+            let message = format!(
+                "the `path` of {id} {relation} {other} ({})",
+                problems.line_of(first.place)
+            );
+            problems.error(path.place, message, "two targets can't share a directory".to_owned());
         }
     }
 }

@@ -19,9 +19,8 @@ use super::types::Config;
 use super::{Environment, keys};
 use across::Seen;
 
-/// The configuration, or none; the reasons are with `problems`. It may hold defaults in the place of what was wrong,
-/// so it counts only if there are no errors.
-pub(super) fn config(file: &Path, table: &Table, environment: Environment, problems: &Problems) -> Option<Config> {
+/// The configuration. It holds defaults in the place of what was wrong, so it counts only if `problems` has no errors.
+pub(super) fn config(file: &Path, table: &Table, environment: Environment, problems: &Problems) -> Config {
     let root = Section::root(table, problems);
     let mut seen = Seen::default();
     let server = server::read(&root, environment, &mut seen);
@@ -40,7 +39,7 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
         }
     }
     across::judge(&seen, &server.state_dir, problems);
-    Some(Config {
+    Config {
         file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
         listen: server.listen,
         state_dir: server.state_dir,
@@ -51,5 +50,5 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
         repos,
         notify,
         forges,
-    })
+    }
 }

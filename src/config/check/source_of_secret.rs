@@ -9,53 +9,53 @@ pub(super) const HINT: &str = "write where it is: \"credential:NAME\", \"file:PA
 
 /// The source that a value of `key` names. No message repeats the value: it may be the secret.
 pub(super) fn parse(section: &Section, key: &str, text: At<&str>) -> Option<SecretSource> {
-    let refuse = |message: String, hint: &str| {
-        section.wrong(text.place, message, hint.to_owned());
-        None
-    };
+    match read(section, key, text) {
+        Ok(source) => source,
+        Err((message, hint)) => {
+            section.wrong(text.place, format!("`{key}`{message}"), hint.to_owned());
+            None
+        }
+    }
+}
+
+/// The source; none if the path was reported already; or what is wrong, and a hint.
+fn read(section: &Section, key: &str, text: At<&str>) -> Result<Option<SecretSource>, (&'static str, &'static str)> {
     if let Some(name) = text.value.strip_prefix("credential:") {
-        let plain = !name.is_empty() && name != "." && name != ".." && !name.contains('/');
-        return match plain {
-            true => Some(SecretSource::Credential(name.to_owned())),
-            false => refuse(
-                format!("`{key}`: the name of a credential is a file name, without `/`"),
-                "it is the NAME of `LoadCredential=NAME:PATH` in the unit",
-            ),
-        };
+        if matches!(name, "" | "." | "..") || name.contains('/') {
+            let hint = "it is the NAME of `LoadCredential=NAME:PATH` in the unit";
+            return Err((": the name of a credential is a file name, without `/`", hint));
+        }
+        return Ok(Some(SecretSource::Credential(name.to_owned())));
     }
     if let Some(path) = text.value.strip_prefix("file:") {
-        return match path.is_empty() {
-            true => refuse(format!("`{key}`: the path is missing after `file:`"), HINT),
-            false => section
-                .as_path(
-                    key,
-                    At {
-                        value: path,
-                        place: text.place,
-                    },
-                )
-                .map(SecretSource::File),
-        };
+        if path.is_empty() {
+            return Err((": the path is missing after `file:`", HINT));
+        }
+        return Ok(section
+            .as_path(
+                key,
+                At {
+                    value: path,
+                    place: text.place,
+                },
+            )
+            .map(SecretSource::File));
     }
     if let Some(name) = text.value.strip_prefix("env:") {
-        return match is_variable(name) {
-            true => Some(SecretSource::Env(name.to_owned())),
-            false => refuse(
-                format!("`{key}`: what follows `env:` is not the name of a variable"),
-                "a variable has letters, digits and `_`, and does not begin with a digit",
-            ),
-        };
+        if !is_variable(name) {
+            let hint = "a variable has letters, digits and `_`, and does not begin with a digit";
+            return Err((": what follows `env:` is not the name of a variable", hint));
+        }
+        return Ok(Some(SecretSource::Env(name.to_owned())));
     }
-    if text.value == "insecure-none" {
-        return match key {
-            "secret" => Some(SecretSource::InsecureNone),
-            _ => refuse(format!("`{key}`: `insecure-none` is for webhook secrets only"), HINT),
-        };
+    match (text.value, key) {
+        ("insecure-none", "secret") => Ok(Some(SecretSource::InsecureNone)),
+        ("insecure-none", _) => Err((": `insecure-none` is for webhook secrets only", HINT)),
+        _ => Err((
+            " holds the text itself, which does not belong into the configuration",
+            HINT,
+        )),
     }
-    refuse(
-        format!("`{key}` holds the text itself, which does not belong into the configuration"),
-        HINT,
-    )
 }
 
 /// Whether a text is the name of an environment variable that every shell can use.
