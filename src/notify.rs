@@ -36,7 +36,9 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 /// Sends one message: a POST of the JSON to a URL, or the JSON on a command's standard input.
 pub async fn send(channel: &Notify, body: &str) -> Result<(), String> {
     if let Some(url) = &channel.url {
-        let status = crate::probe::post(url, body, TIMEOUT).await.map_err(|e| e.to_string())?;
+        let headers = [("content-type".to_owned(), "application/json".to_owned())];
+        let (status, _) =
+            crate::probe::post(url, &headers, body.as_bytes().to_vec(), TIMEOUT).await.map_err(|e| e.to_string())?;
         if !(200..300).contains(&status) {
             return Err(format!("answered {status}"));
         }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, USER_AGENT};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -67,8 +67,8 @@ fn shown(url: &Url) -> String {
 /// A client for one URL, and its request. It is made for one check and dropped with its authorities' certificates, which
 /// take memory that an idle daemon should not have.
 struct Probe {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    request: http::Request<Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    request: http::Request<Full<Bytes>>,
 }
 
 impl Probe {
@@ -114,7 +114,7 @@ fn connector(url: &Url) -> std::io::Result<HttpsConnector<HttpConnector>> {
     Ok(builder.https_or_http().enable_http1().build())
 }
 
-fn request(url: &Url) -> http::Result<http::Request<Empty<Bytes>>> {
+fn request(url: &Url) -> http::Result<http::Request<Full<Bytes>>> {
     let mut plain = url.clone();
     let _ = plain.set_username("");
     let _ = plain.set_password(None);
@@ -131,7 +131,7 @@ fn request(url: &Url) -> http::Result<http::Request<Empty<Bytes>>> {
         );
         request = request.header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(user)));
     }
-    request.body(Empty::new())
+    request.body(Full::default())
 }
 
 /// Reads the body up to [`BODY_MAX`] and [`BODY_TIME`]; one that breaks off is no answer.
@@ -183,6 +183,27 @@ fn reason(error: &(dyn Error + 'static)) -> String {
 /// Asks once and tells the status. Redirects are not followed: a check says what it wants to see.
 pub async fn get(url: &Url, timeout: Duration) -> Result<u16, ProbeError> {
     Probe::new(url)?.get(timeout).await
+}
+
+/// Posts a body with these headers; gives the status and the answer, of which at most 64 KiB are read.
+pub async fn post(url: &Url, headers: &[(String, String)], body: Vec<u8>, limit: Duration) -> Result<(u16, Vec<u8>), ProbeError> {
+    let mut probe = Probe::new(url)?;
+    let setup = |error: &dyn Error| ProbeError::Setup(error.to_string());
+    for (name, value) in headers {
+        let name: http::HeaderName = name.parse().map_err(|error| setup(&error))?;
+        let value = value.parse().map_err(|error| setup(&error))?;
+        probe.request.headers_mut().insert(name, value);
+    }
+    *probe.request.method_mut() = http::Method::POST;
+    *probe.request.body_mut() = Full::new(body.into());
+    let answer = async {
+        let response = probe.client.request(probe.request).await.map_err(|error| in_words(&error))?;
+        let status = response.status().as_u16();
+        let read = Limited::new(response.into_body(), BODY_MAX).collect().await;
+        let body = read.map_err(|error| ProbeError::Answer(error.to_string()))?.to_bytes().to_vec();
+        Ok((status, body))
+    };
+    timeout(limit, answer).await.unwrap_or(Err(ProbeError::Timeout(limit)))
 }
 
 /// Asks until the answer is 2xx or `timeout` is over, and tells `on_attempt` of each answer in words. The error is the last

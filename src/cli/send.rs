@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -131,21 +130,16 @@ fn curl(delivery: &Delivery) -> String {
 }
 
 async fn post(delivery: &Delivery, json: bool) -> Result<ExitCode, Failure> {
-    let unreachable = |e: String| Failure::new(Code::Unreachable, format!("{} can't be reached", delivery.url)).cause(e);
-    let mut request = http::Request::post(delivery.url.as_str());
-    for (name, value) in &delivery.headers {
-        request = request.header(name, value);
-    }
-    let request = request.body(Full::new(bytes::Bytes::from(delivery.body.clone()))).map_err(|e| Failure::failed(e.to_string()))?;
-    let sent = tokio::time::timeout(ANSWER_TIME, crate::probe::client().request(request)).await;
-    let answer = sent.map_err(|_| unreachable("no answer in time".to_owned()))?.map_err(|e| unreachable(e.to_string()))?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await.map_err(|e| unreachable(e.to_string()))?.to_bytes();
+    let sent = crate::probe::post(&delivery.url, &delivery.headers, delivery.body.clone(), ANSWER_TIME).await;
+    let (status, body) = sent.map_err(|error| {
+        Failure::new(Code::Unreachable, format!("{} can't be reached", delivery.url)).cause(error.to_string())
+    })?;
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     if json {
-        output::json(&json!({ "http_status": status.as_u16(), "answer": body }))?;
+        output::json(&json!({ "http_status": status, "answer": body }))?;
     } else {
-        output::line(&format!("{} {}", status.as_u16(), output::printable(&body.to_string())));
+        output::line(&format!("{status} {}", output::printable(&body.to_string())));
     }
-    Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::from(Code::Failed as u8) })
+    let done = (200..300).contains(&status);
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(Code::Failed as u8) })
 }

@@ -12,6 +12,7 @@
 //! Whatever else is in there is left alone. One deployment at a time works on a target; that is the caller's business.
 
 mod current;
+mod give;
 mod name;
 mod prepare;
 mod prune;
