@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod deploy;
 pub mod exec;
+pub mod explain;
 pub mod forge;
 pub mod git;
 pub mod http;
