@@ -17,7 +17,7 @@ pub(super) fn repo(body: &Value) -> Option<String> {
     Some(format!("{project}/{}", text(body, "/resource/repository/name")?))
 }
 
-/// The events of one delivery. Source: MicrosoftDocs `docs/service-hooks/events.md`.
+/// The events of one delivery. Source: azure-devops-docs `docs/service-hooks/events.md`.
 pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     if text(body, "/eventType").is_none() {
         return Err(ParseError::MissingField("/eventType".into()));

@@ -180,7 +180,7 @@ fn hub_like(body: &Value) -> Option<ForgeKind> {
         "/sender/avatar_url",
     ];
     let named = |word: &str| {
-        let host = |address: &str| address.splitn(4, '/').nth(2).unwrap_or(address).to_ascii_lowercase();
+        let host = |address: &str| address.split('/').nth(2).unwrap_or(address).to_ascii_lowercase();
         hosts
             .iter()
             .filter_map(|pointer| text(body, pointer))

@@ -104,11 +104,12 @@ pub(super) fn ref_change(name: &str, git_ref: String, before: Option<CommitId>, 
     } else {
         Action::Update
     };
+    let kind = ref_kind(&git_ref);
     Event {
-        git_ref: Some(git_ref.clone()),
+        git_ref: Some(git_ref),
         before,
         after,
-        ..Event::new(ref_kind(&git_ref), name, action)
+        ..Event::new(kind, name, action)
     }
 }
 

@@ -71,7 +71,8 @@ pub(super) fn other(name: &str, body: &Value) -> Event {
 
 /// The body of a ping has the hook in it and no ref; anything else that is called a ping is something else.
 pub(super) fn ping(body: &Value) -> Result<Vec<Event>, ParseError> {
-    if has(body, "/ref") || !(has(body, "/zen") || has(body, "/hook") || has(body, "/hook_id")) {
+    if has(body, "/ref") || has(body, "/action") || !(has(body, "/zen") || has(body, "/hook") || has(body, "/hook_id"))
+    {
         return Err(ParseError::ShapeMismatch);
     }
     let event = Event::new(EventKind::Ping, "ping", Action::Other("ping".into()));

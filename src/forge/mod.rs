@@ -26,6 +26,7 @@ mod scheme;
 mod sign;
 mod sourcehut;
 mod standard;
+mod trust;
 mod verify;
 
 pub use delivery::{Delivery, header, is_unsigned_ping, stored_headers};
@@ -34,4 +35,5 @@ pub use full_name::full_name;
 pub use parse::{ParseError, Parsed, parse, parse_unverified};
 pub use sample::sample_push;
 pub use sign::{CannotSign, Signing, sign};
-pub use verify::{Rejection, Trust, Verified, verify};
+pub use trust::Trust;
+pub use verify::{Rejection, Verified, verify};

@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::config::HashAlgorithm;
 use crate::model::Secret;
@@ -88,7 +89,9 @@ pub(super) fn base64_text(bytes: &[u8]) -> String {
 
 fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Option<M> {
     let mut mac = <M as KeyInit>::new_from_slice(key).ok()?;
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     Some(mac)
 }
 
@@ -153,10 +156,11 @@ pub(super) fn ed25519(key: &[u8; 32], parts: &[&[u8]], signature: &[u8]) -> bool
     key.verify_strict(&parts.concat(), &signature).is_ok()
 }
 
-/// The key in a secret of Standard Webhooks: base64 behind `whsec_`, with or without that; what is no base64 is the key itself.
-pub(super) fn standard_key(secret: &Secret) -> zeroize::Zeroizing<Vec<u8>> {
+/// The key in a secret of Standard Webhooks: base64 behind `whsec_`, with or without that; what is no base64 is the key
+/// itself. None if there is nothing behind it.
+pub(super) fn standard_key(secret: &Secret) -> Option<Zeroizing<Vec<u8>>> {
     let text = secret.expose();
     let encoded = text.strip_prefix(b"whsec_").unwrap_or(text);
-    let decoded = BASE64.decode(encoded).ok().filter(|key| !key.is_empty());
-    zeroize::Zeroizing::new(decoded.unwrap_or_else(|| text.to_vec()))
+    let key = BASE64.decode(encoded).unwrap_or_else(|_| text.to_vec());
+    (!key.is_empty()).then(|| Zeroizing::new(key))
 }

@@ -26,6 +26,9 @@ pub enum CannotSign {
     /// The secret cannot stand in a header.
     #[error("the secret has characters that a header cannot hold (line breaks, or other than ASCII)")]
     HeaderText,
+    /// The secret is empty.
+    #[error("the secret is empty")]
+    NoKey,
     /// Nothing says how the generic forge signs.
     #[error("the generic forge needs its [repo.NAME.generic] to sign")]
     NoRule,
@@ -104,14 +107,14 @@ fn signature(
         ForgeKind::GitLab if !secret.expose().starts_with(b"whsec_") => {
             one("X-Gitlab-Token", header_text(secret)?.to_owned())
         }
-        ForgeKind::GitLab | ForgeKind::Standard => Ok(standard(secret, body, with)),
-        ForgeKind::AzureDevOps => match with.auth_header {
-            Some(name) => one(name, header_text(secret)?.to_owned()),
-            None => {
+        ForgeKind::GitLab | ForgeKind::Standard => standard(secret, body, with),
+        ForgeKind::AzureDevOps => {
+            let Some(name) = with.auth_header else {
                 let pair = [b"hookd:", secret.expose()].concat();
-                one("Authorization", format!("Basic {}", base64_text(&pair)))
-            }
-        },
+                return one("Authorization", format!("Basic {}", base64_text(&pair)));
+            };
+            one(name, header_text(secret)?.to_owned())
+        }
         ForgeKind::SourceHut => Err(CannotSign::PrivateKey),
         ForgeKind::Generic => {
             let rule = with.generic.ok_or(CannotSign::NoRule)?;
@@ -125,19 +128,20 @@ fn signature(
     }
 }
 
-fn standard(secret: &Secret, body: &[u8], with: &Signing<'_>) -> Vec<(String, String)> {
+fn standard(secret: &Secret, body: &[u8], with: &Signing<'_>) -> Result<Vec<(String, String)>, CannotSign> {
+    let key = standard_key(secret).ok_or(CannotSign::NoKey)?;
     let (id, sent) = (with.id.as_str(), with.now.seconds().to_string());
     let parts: [&[u8]; 5] = [id.as_bytes(), b".", sent.as_bytes(), b".", body];
-    let tag = base64_text(&hmac(HashAlgorithm::Sha256, &standard_key(secret), &parts));
+    let tag = base64_text(&hmac(HashAlgorithm::Sha256, &key, &parts));
     let headers = [
         ("webhook-id", id.to_owned()),
         ("webhook-timestamp", sent),
         ("webhook-signature", format!("v1,{tag}")),
     ];
-    headers
+    Ok(headers
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+        .collect())
 }
 
 fn header_text(secret: &Secret) -> Result<&str, CannotSign> {

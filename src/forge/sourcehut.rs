@@ -1,4 +1,4 @@
-//! SourceHut: Ed25519 by the service, several refs in one delivery, and often no repo in the body.
+//! `SourceHut`: Ed25519 by the service, several refs in one delivery, and often no repo in the body.
 
 use serde_json::Value;
 

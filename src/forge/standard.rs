@@ -48,6 +48,7 @@ pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> 
         None if matches!(event, "ping" | "test") => {
             Event::new(EventKind::Ping, "ping", Action::Other(event.to_owned()))
         }
+        None if text(body, "/type").is_none() => return Err(ParseError::MissingField("/type".into())),
         None => Event::new(EventKind::Other, event, Action::Other(event.to_owned())),
     };
     let pusher = owned(data, &["/pusher/name", "/pusher", "/sender/login"]);

@@ -1,97 +1,19 @@
 //! Whether a delivery is genuine. The only maker of [`Verified`].
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
-use std::time::Duration;
 
 use http::HeaderMap;
 
 use super::delivery::{Delivery, header};
 use super::detect::{by_event, detect};
 use super::scheme::{self, any_equal, any_hmac, base64_bytes, burn};
+use super::trust::{Trust, Who};
 use super::{body, sourcehut};
-use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm, Repo, SecretSource};
-use crate::model::{Secret, Timestamp};
+use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm};
+use crate::model::Secret;
 
 /// Most entries of a `webhook-signature` list that are tried; a sender in rotation has two.
 const SIGNATURES_MAX: usize = 8;
-
-/// What a repo's configuration allows to count as proof.
-pub struct Trust<'a> {
-    /// The forge that the configuration names; the headers then only have to agree.
-    pub forge: Option<ForgeKind>,
-    /// The webhook secrets; each of them is good.
-    pub secrets: &'a [Secret],
-    /// Whether SHA-1 is good enough where there is nothing better.
-    pub allow_sha1: bool,
-    /// The Ed25519 key of SourceHut or of a Standard Webhooks sender.
-    pub public_key: Option<[u8; 32]>,
-    /// The header that holds the secret (Azure DevOps).
-    pub auth_header: Option<&'a str>,
-    /// How the `generic` forge signs.
-    pub generic: Option<&'a Generic>,
-    /// How far a signed time stamp may be from now, either way.
-    pub timestamp_tolerance: Duration,
-    /// The time of arrival.
-    pub now: Timestamp,
-    /// Who is asked for; private, so that neither openness nor existence can be claimed by mistake.
-    who: Who,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
-    /// A repo with secrets.
-    Known,
-    /// A repo that says `insecure-none` in so many words.
-    Open,
-    /// No repo at all.
-    Nobody,
-}
-
-/// Stands for the secret of a repo that does not exist. What it signs is refused all the same.
-static NOBODY: LazyLock<[Secret; 1]> = LazyLock::new(|| [Secret::new(b"no repo has this secret".to_vec())]);
-
-/// Default of `timestamp_tolerance`, as in the reference libraries of Standard Webhooks.
-const TOLERANCE: Duration = Duration::from_mins(5);
-
-impl<'a> Trust<'a> {
-    /// What `repo` trusts. Open to anybody only if its configuration says `insecure-none`: no secrets for any other
-    /// reason means that nothing is trusted.
-    pub fn of(repo: &'a Repo, secrets: &'a [Secret], now: Timestamp) -> Self {
-        let open = secrets.is_empty() && repo.secret.contains(&SecretSource::InsecureNone);
-        Self {
-            forge: repo.forge,
-            secrets,
-            allow_sha1: repo.allow_sha1,
-            public_key: repo.public_key,
-            auth_header: repo.auth_header.as_deref(),
-            generic: Some(&repo.generic),
-            timestamp_tolerance: repo.timestamp_tolerance,
-            now,
-            who: if open { Who::Open } else { Who::Known },
-        }
-    }
-
-    /// For a repo that does not exist: trusts nothing, with the same work.
-    pub fn nobody(now: Timestamp) -> Self {
-        Self {
-            forge: None,
-            secrets: NOBODY.as_slice(),
-            allow_sha1: false,
-            public_key: None,
-            auth_header: None,
-            generic: None,
-            timestamp_tolerance: TOLERANCE,
-            now,
-            who: Who::Nobody,
-        }
-    }
-
-    /// True if anything at all is let in, without a check.
-    pub fn is_open(&self) -> bool {
-        self.who == Who::Open
-    }
-}
 
 /// Why a delivery is not believed. Never holds a secret, nor what the signature should have been.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -257,11 +179,20 @@ impl Request<'_, '_> {
         }
     }
 
+    /// The keys to try. An empty one would let anybody in, so it is none.
     fn keys(&self) -> Result<Vec<&[u8]>, Rejection> {
-        if self.trust.secrets.is_empty() {
-            return Err(Rejection::NoKey);
+        let keys: Vec<_> = self
+            .trust
+            .secrets
+            .iter()
+            .map(Secret::expose)
+            .filter(|key| !key.is_empty())
+            .collect();
+        if keys.is_empty() {
+            Err(Rejection::NoKey)
+        } else {
+            Ok(keys)
         }
-        Ok(self.trust.secrets.iter().map(Secret::expose).collect())
     }
 
     /// Hexadecimal, bare or behind `algorithm=`. The first header that is there decides; there is no falling back.
@@ -289,15 +220,16 @@ impl Request<'_, '_> {
         let id = self.single("webhook-id")?;
         let sent = self.single("webhook-timestamp")?;
         let parts: [&[u8]; 5] = [id.as_bytes(), b".", sent.as_bytes(), b".", self.raw];
-        let (symmetric, asymmetric) = standard_signatures(list)?;
+        let listed = standard_signatures(list)?;
         let by_owner = |tag: &Vec<u8>| {
             self.trust
                 .public_key
                 .is_some_and(|key| scheme::ed25519(&key, &parts, tag))
         };
-        let decoded: Vec<_> = self.trust.secrets.iter().map(scheme::standard_key).collect();
+        let decoded: Vec<_> = self.trust.secrets.iter().filter_map(scheme::standard_key).collect();
         let keys: Vec<&[u8]> = decoded.iter().map(|key| key.as_slice()).collect();
-        let genuine = any_hmac(HashAlgorithm::Sha256, &keys, &parts, &symmetric) | asymmetric.iter().any(by_owner);
+        let genuine =
+            any_hmac(HashAlgorithm::Sha256, &keys, &parts, &listed.symmetric) | listed.asymmetric.iter().any(by_owner);
         fits(genuine)?;
         let sent: i64 = sent.parse().map_err(|_| Rejection::Stale)?;
         let off = self.trust.now.seconds().abs_diff(sent);
@@ -406,9 +338,16 @@ fn hex_signature(value: &str) -> Result<(HashAlgorithm, Vec<u8>), Rejection> {
     Ok((algorithm.ok_or(Rejection::Wrong)?, tag))
 }
 
+/// The signatures of a `webhook-signature` header.
+#[derive(Default)]
+struct Listed {
+    symmetric: Vec<Vec<u8>>,
+    asymmetric: Vec<Vec<u8>>,
+}
+
 /// The `v1` (HMAC) and the `v1a` (Ed25519) signatures of a list.
-fn standard_signatures(list: &str) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Rejection> {
-    let (mut symmetric, mut asymmetric) = (Vec::new(), Vec::new());
+fn standard_signatures(list: &str) -> Result<Listed, Rejection> {
+    let mut listed = Listed::default();
     for (version, text) in list
         .split_ascii_whitespace()
         .take(SIGNATURES_MAX)
@@ -416,14 +355,14 @@ fn standard_signatures(list: &str) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), Rejec
     {
         let tag = base64_bytes(text).filter(|tag| !tag.is_empty());
         match version {
-            "v1" => symmetric.extend(tag),
-            "v1a" => asymmetric.extend(tag),
+            "v1" => listed.symmetric.extend(tag),
+            "v1a" => listed.asymmetric.extend(tag),
             _ => {}
         }
     }
-    if symmetric.is_empty() && asymmetric.is_empty() {
+    if listed.symmetric.is_empty() && listed.asymmetric.is_empty() {
         let unknown = scheme::versions(list).find(|version| !scheme::VERSIONS.contains(version));
         return Err(unknown.map_or(Rejection::Wrong, |version| Rejection::Unsupported(version.to_owned())));
     }
-    Ok((symmetric, asymmetric))
+    Ok(listed)
 }

@@ -1,0 +1,67 @@
+//! Whether a target follows the ref of an event.
+
+use super::{Condition, failed, passed, shown};
+use crate::config::{Pattern, RefFilter, Target};
+use crate::model::{Action, Event, EventKind, GitRef, RefKind};
+
+/// True if one of the patterns takes the text in and none with `!` takes it out. With nothing but `!`, all else is in.
+pub fn matches(patterns: &[Pattern], text: &str) -> bool {
+    let hit = |pattern: &&Pattern| pattern.glob.is_match(text);
+    let (out, into): (Vec<_>, Vec<_>) = patterns.iter().partition(|pattern| pattern.negated);
+    (into.is_empty() || into.iter().any(hit)) && !out.iter().any(hit)
+}
+
+/// The event's ref, checked; or why it is none that can be deployed.
+pub(super) fn of_event(event: &Event) -> Result<GitRef, String> {
+    let Some(claimed) = event.git_ref.as_deref() else {
+        return Err("the event names no branch or tag".to_owned());
+    };
+    claimed
+        .parse()
+        .map_err(|error| format!("ref {}: {error}", shown(claimed)))
+}
+
+/// A deleted ref can't be deployed, whatever else the configuration says.
+pub(super) fn exists(event: &Event) -> Condition {
+    let moved = matches!(event.kind, EventKind::Branch | EventKind::Tag);
+    let gone =
+        moved && (event.action == Action::Delete || event.after.as_ref().is_some_and(crate::model::CommitId::is_zero));
+    match (gone, event.kind) {
+        (true, EventKind::Tag) => failed("deleted", "the tag was deleted"),
+        (true, _) => failed("deleted", "the branch was deleted"),
+        (false, _) => passed("deleted", "it was not deleted"),
+    }
+}
+
+/// `branch` or `tag` of the target.
+pub(super) fn is_followed(target: &Target, git_ref: &GitRef) -> Condition {
+    let (name, kind, patterns) = match &target.refs {
+        RefFilter::Branches(patterns) => ("branch", RefKind::Branch, patterns),
+        RefFilter::Tags(patterns) => ("tag", RefKind::Tag, patterns),
+    };
+    let told = told(git_ref);
+    let wanted = patterns
+        .iter()
+        .map(|pattern| pattern.text.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    if git_ref.kind() != kind {
+        let plural = if kind == RefKind::Branch { "branches" } else { "tags" };
+        failed(name, format!("{told}: the target follows {plural} ({wanted})"))
+    } else if matches(patterns, git_ref.short()) {
+        passed(name, format!("{told} matches {wanted}"))
+    } else if patterns.len() == 1 && !wanted.contains(['*', '?', '[', '{', '!']) {
+        failed(name, format!("{told} is not {wanted}"))
+    } else {
+        failed(name, format!("{told} does not match {wanted}"))
+    }
+}
+
+/// `branch main`, `tag v1`.
+pub(super) fn told(git_ref: &GitRef) -> String {
+    let kind = match git_ref.kind() {
+        RefKind::Branch => "branch",
+        RefKind::Tag => "tag",
+    };
+    format!("{kind} {}", shown(git_ref.short()))
+}

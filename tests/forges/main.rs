@@ -1,0 +1,9 @@
+//! The forges' dialects from outside: recorded payloads, published signature vectors, rules, and hostile input.
+
+mod dialects;
+mod explain;
+mod hostile;
+mod payloads;
+mod rules;
+mod signatures;
+mod support;
