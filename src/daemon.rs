@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, Listen, Secrets, SecretSource};
+use crate::config::{self, Config, Listen, SecretSource, Secrets};
 use crate::deploy::World;
 use crate::git::Git;
 use crate::http::listener::{self, Face, Socket};
@@ -49,17 +49,31 @@ pub enum StartError {
 
 impl StartError {
     fn new(what: impl Into<String>, hint: impl Into<Option<String>>) -> Self {
-        Self::Other { what: what.into(), hint: hint.into() }
+        Self::Other {
+            what: what.into(),
+            hint: hint.into(),
+        }
     }
 }
 
 /// Reads the configuration with its secrets. The error is ready to be shown; warnings are given back.
 pub fn read_settings(file: &Path) -> Result<(Settings, Vec<String>), String> {
     let loaded = config::load(file).map_err(|report| report.to_string())?;
-    let secrets = Secrets::read(&loaded.config)
-        .map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))?;
+    let secrets = Secrets::read(&loaded.config).map_err(|diagnostics| {
+        diagnostics
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n\n")
+    })?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-    Ok((Settings { config: Arc::new(loaded.config), secrets: Arc::new(secrets) }, warnings))
+    Ok((
+        Settings {
+            config: Arc::new(loaded.config),
+            secrets: Arc::new(secrets),
+        },
+        warnings,
+    ))
 }
 
 /// Runs the daemon until it is told to stop.
@@ -84,18 +98,26 @@ fn warn_of(settings: &Settings, warnings: &[String]) {
     }
     for repo in settings.config.repos.values() {
         if repo.secret.contains(&SecretSource::InsecureNone) {
-            tracing::warn!("repo {} has no secret: WHOEVER REACHES THE LISTENER CAN DEPLOY IT", repo.name);
+            tracing::warn!(
+                "repo {} has no secret: WHOEVER REACHES THE LISTENER CAN DEPLOY IT",
+                repo.name
+            );
         }
     }
 }
 
 fn private_dir(path: &Path) -> Result<(), StartError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
-        StartError::new(
-            format!("{}: {e}", path.display()),
-            "make it, and give it to the user that hookd runs as; under systemd `StateDirectory=hookd` does that".to_owned(),
-        )
-    })
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| {
+            StartError::new(
+                format!("{}: {e}", path.display()),
+                "make it, and give it to the user that hookd runs as; under systemd `StateDirectory=hookd` does that"
+                    .to_owned(),
+            )
+        })
 }
 
 /// One daemon owns a state directory: what it finds there half done was left by a crash and can be taken up or removed.
@@ -105,7 +127,11 @@ fn own_state_dir(path: &Path) -> Result<Flock<std::fs::File>, StartError> {
         private_dir(&path.join(part))?;
     }
     let file = path.join("lock");
-    let open = std::fs::File::options().create(true).truncate(false).write(true).open(&file);
+    let open = std::fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file);
     let open = open.map_err(|e| StartError::new(format!("{}: {e}", file.display()), None))?;
     Flock::lock(open, FlockArg::LockExclusiveNonblock).map_err(|_| {
         StartError::new(
@@ -118,14 +144,22 @@ fn own_state_dir(path: &Path) -> Result<Flock<std::fs::File>, StartError> {
 fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
     let limits = &config.limits;
     let file = config.state_dir.join("hookd.db");
-    let (store, writer) = Store::open(&file, limits.queue)
-        .map_err(|e| StartError::new(format!("{}: {e}", file.display()), None))?;
+    let (store, writer) =
+        Store::open(&file, limits.queue).map_err(|e| StartError::new(format!("{}: {e}", file.display()), None))?;
     let logs = config.state_dir.join("logs");
     let logs = LogBook::open(logs.clone(), limits.output)
         .map_err(|e| StartError::new(format!("{}: {e}", logs.display()), None))?;
     let program = PathBuf::from("/proc/self/exe");
     let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total);
-    Ok((World { store, git, logs, program }, writer))
+    Ok((
+        World {
+            store,
+            git,
+            logs,
+            program,
+        },
+        writer,
+    ))
 }
 
 /// All sockets that are listened on.
@@ -140,7 +174,11 @@ impl Sockets {
     async fn open(config: &Config) -> Result<Self, StartError> {
         let handed = systemd::handed_over(&config.control)
             .map_err(|e| StartError::new(format!("the sockets from systemd can't be used: {e}"), None))?;
-        let mut sockets = Self { public: handed.public, control: Vec::new(), made: Vec::new() };
+        let mut sockets = Self {
+            public: handed.public,
+            control: Vec::new(),
+            made: Vec::new(),
+        };
         if sockets.public.is_empty() {
             for listen in &config.listen {
                 let socket = sockets.bind(listen).await?;
@@ -165,7 +203,10 @@ impl Sockets {
                 let listener = TcpListener::bind(address).await.map_err(|e| {
                     StartError::new(
                         format!("can't listen on {address}: {e}"),
-                        format!("something else may listen there: ss -ltnp 'sport = :{}'", address.port()),
+                        format!(
+                            "something else may listen there: ss -ltnp 'sport = :{}'",
+                            address.port()
+                        ),
                     )
                 })?;
                 Ok(Socket::Tcp(listener))
@@ -181,7 +222,10 @@ impl Sockets {
             std::fs::create_dir_all(parent).map_err(failed)?;
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(StartError::new(format!("another process listens on {}", path.display()), None));
+            return Err(StartError::new(
+                format!("another process listens on {}", path.display()),
+                None,
+            ));
         }
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
@@ -230,7 +274,12 @@ impl Daemon {
                 app.deployment_ended(&end).await;
             }
         });
-        Self { file: file.to_owned(), app, settings: sender, reload_error }
+        Self {
+            file: file.to_owned(),
+            app,
+            settings: sender,
+            reload_error,
+        }
     }
 
     async fn serve(&self, sockets: Sockets) -> Result<(), StartError> {
@@ -241,12 +290,22 @@ impl Daemon {
         let (accept, work) = (CancellationToken::new(), CancellationToken::new());
         let mut listeners = tokio::task::JoinSet::new();
         for socket in sockets.public {
-            listeners.spawn(listener::serve(socket, Face::Public, Arc::clone(&self.app), accept.clone()));
+            listeners.spawn(listener::serve(
+                socket,
+                Face::Public,
+                Arc::clone(&self.app),
+                accept.clone(),
+            ));
         }
         let control = CancellationToken::new();
         let mut controls = tokio::task::JoinSet::new();
         for socket in sockets.control {
-            controls.spawn(listener::serve(socket, Face::Control, Arc::clone(&self.app), control.clone()));
+            controls.spawn(listener::serve(
+                socket,
+                Face::Control,
+                Arc::clone(&self.app),
+                control.clone(),
+            ));
         }
         let mut watch = CancellationToken::new();
         let settings = self.settings.borrow().clone();
@@ -294,28 +353,35 @@ impl Daemon {
         let file = self.file.clone();
         let read = tokio::task::spawn_blocking(move || read_settings(&file)).await;
         let read = read.unwrap_or_else(|e| Err(e.to_string()));
-        let watch = match read.and_then(|(settings, warnings)| self.unchangeable(&settings).map(|()| (settings, warnings))) {
-            Ok((settings, warnings)) => {
-                warn_of(&settings, &warnings);
-                let known = settings.config.repos.values().flat_map(|r| r.targets.values()).map(|t| t.id.clone()).collect();
-                if let Err(error) = self.app.world.store.drop_unknown(known).await {
-                    tracing::warn!(%error, "jobs of removed targets still wait");
+        let watch =
+            match read.and_then(|(settings, warnings)| self.unchangeable(&settings).map(|()| (settings, warnings))) {
+                Ok((settings, warnings)) => {
+                    warn_of(&settings, &warnings);
+                    let known = settings
+                        .config
+                        .repos
+                        .values()
+                        .flat_map(|r| r.targets.values())
+                        .map(|t| t.id.clone())
+                        .collect();
+                    if let Err(error) = self.app.world.store.drop_unknown(known).await {
+                        tracing::warn!(%error, "jobs of removed targets still wait");
+                    }
+                    watch.cancel();
+                    let watch = CancellationToken::new();
+                    self.app.poller.watch(&settings, &watch);
+                    self.settings.send_replace(settings);
+                    self.reload_error.send_replace(None);
+                    self.app.worker.wake();
+                    tracing::info!("the configuration was read again");
+                    watch
                 }
-                watch.cancel();
-                let watch = CancellationToken::new();
-                self.app.poller.watch(&settings, &watch);
-                self.settings.send_replace(settings);
-                self.reload_error.send_replace(None);
-                self.app.worker.wake();
-                tracing::info!("the configuration was read again");
-                watch
-            }
-            Err(error) => {
-                tracing::error!("the configuration was not read again, the one before it stays in force:\n{error}");
-                self.reload_error.send_replace(Some(error));
-                watch
-            }
-        };
+                Err(error) => {
+                    tracing::error!("the configuration was not read again, the one before it stays in force:\n{error}");
+                    self.reload_error.send_replace(Some(error));
+                    watch
+                }
+            };
         systemd::ready(&status_line(&self.app).await);
         watch
     }
@@ -347,7 +413,10 @@ impl App {
         if let Ok(Some((_, phases))) = self.world.store.deployment(end.deployment).await {
             for phase in phases {
                 let took = phase.finished_at.unwrap_or(phase.started_at) - phase.started_at;
-                #[expect(clippy::cast_precision_loss, reason = "milliseconds of a deployment are far below 2^52")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "milliseconds of a deployment are far below 2^52"
+                )]
                 self.metrics.phase(&name, &phase.phase, took as f64 / 1000.0);
             }
         }
@@ -359,7 +428,14 @@ impl App {
 async fn status_line(app: &App) -> String {
     let waiting = app.world.store.waiting().await.map_or(0, |jobs| jobs.len());
     let mut line = format!("{} running, {waiting} waiting", app.worker.running().len());
-    let newest = app.world.store.targets().await.unwrap_or_default().into_iter().max_by_key(|(_, row)| row.live_since);
+    let newest = app
+        .world
+        .store
+        .targets()
+        .await
+        .unwrap_or_default()
+        .into_iter()
+        .max_by_key(|(_, row)| row.live_since);
     if let Some((target, commit)) = newest.and_then(|(name, row)| Some((name, row.live_commit?))) {
         line = format!("{line}; {target} live at {}", commit.get(..7).unwrap_or(&commit));
     }
@@ -379,7 +455,8 @@ async fn chores(app: Arc<App>) {
         if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
             tidied = Some(std::time::Instant::now());
             let limits = app.settings.borrow().config.limits.clone();
-            let before = crate::model::Timestamp(clock::now().0 - i64::try_from(limits.history_age.as_millis()).unwrap_or(0));
+            let before =
+                crate::model::Timestamp(clock::now().0 - i64::try_from(limits.history_age.as_millis()).unwrap_or(0));
             match app.world.store.prune_history(before, limits.history_count).await {
                 Ok(gone) => app.world.logs.remove(&gone),
                 Err(error) => tracing::warn!(%error, "old history could not be removed"),
@@ -391,7 +468,9 @@ async fn chores(app: Arc<App>) {
 
 /// Tells systemd that the daemon lives, as long as the store answers.
 async fn keep_watchdog(app: Arc<App>) {
-    let Some(interval) = systemd::watchdog_interval() else { return };
+    let Some(interval) = systemd::watchdog_interval() else {
+        return;
+    };
     loop {
         match tokio::time::timeout(STORE_ANSWERS, app.world.store.waiting()).await {
             Ok(_) => systemd::watchdog(),

@@ -46,7 +46,11 @@ impl LogBook {
     /// Logs in `directory`, which is made; at most `limit` bytes are kept of each.
     pub fn open(directory: PathBuf, limit: u64) -> io::Result<Self> {
         std::fs::create_dir_all(&directory)?;
-        Ok(Self { directory, limit, growing: Arc::default() })
+        Ok(Self {
+            directory,
+            limit,
+            growing: Arc::default(),
+        })
     }
 
     fn path(&self, deployment: i64) -> PathBuf {
@@ -62,7 +66,13 @@ impl LogBook {
         let file = File::options().create(true).append(true).open(self.path(deployment))?;
         let length = file.metadata()?.len();
         self.growing().insert(deployment, watch::Sender::new(length));
-        Ok(Log { book: self.clone(), deployment, file, length, full: length >= self.limit })
+        Ok(Log {
+            book: self.clone(),
+            deployment,
+            file,
+            length,
+            full: length >= self.limit,
+        })
     }
 
     /// Reads from a byte offset: whole lines, and where to go on. None if there is no such log.
@@ -118,7 +128,10 @@ impl Log {
         if self.length + text.len() as u64 > self.book.limit {
             self.full = true;
             let last = LogLine {
-                text: format!("(output beyond {} bytes is not kept; see `[limits] output`)", self.book.limit),
+                text: format!(
+                    "(output beyond {} bytes is not kept; see `[limits] output`)",
+                    self.book.limit
+                ),
                 stream: "hookd".to_owned(),
                 ..line.clone()
             };

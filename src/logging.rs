@@ -170,7 +170,9 @@ impl Visit for Parts {
 
 /// A terminal must not obey what a script or a stranger wrote.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
 }
 
 impl<S, N> FormatEvent<S, N> for Readable

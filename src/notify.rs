@@ -37,8 +37,9 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 pub async fn send(channel: &Notify, body: &str) -> Result<(), String> {
     if let Some(url) = &channel.url {
         let headers = [("content-type".to_owned(), "application/json".to_owned())];
-        let (status, _) =
-            crate::probe::post(url, &headers, body.as_bytes().to_vec(), TIMEOUT).await.map_err(|e| e.to_string())?;
+        let (status, _) = crate::probe::post(url, &headers, body.as_bytes().to_vec(), TIMEOUT)
+            .await
+            .map_err(|e| e.to_string())?;
         if !(200..300).contains(&status) {
             return Err(format!("answered {status}"));
         }

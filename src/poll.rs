@@ -50,7 +50,13 @@ pub struct Poller {
 impl Poller {
     /// A poller that does nothing until [`Poller::watch`].
     pub fn new(world: World, worker: Worker) -> Self {
-        Self { world, worker, looks: Arc::default(), asked: Arc::default(), places: Arc::new(Semaphore::new(LOOKS_AT_ONCE)) }
+        Self {
+            world,
+            worker,
+            looks: Arc::default(),
+            asked: Arc::default(),
+            places: Arc::new(Semaphore::new(LOOKS_AT_ONCE)),
+        }
     }
 
     /// Watches all repos of a configuration until `stop`.
@@ -79,7 +85,12 @@ impl Poller {
 
     /// What the last look at a remote found.
     pub fn last(&self, repo: &RepoName) -> LastLook {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner).get(repo).cloned().unwrap_or_default()
+        self.looks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(repo)
+            .cloned()
+            .unwrap_or_default()
     }
 
     async fn watch_repo(&self, settings: &Settings, repo: &Repo, asked: &Notify, stop: &CancellationToken) {
@@ -103,7 +114,9 @@ impl Poller {
     }
 
     async fn look(&self, settings: &Settings, repo: &Repo, stop: &CancellationToken) {
-        let Ok(_place) = self.places.acquire().await else { return };
+        let Ok(_place) = self.places.acquire().await else {
+            return;
+        };
         let access = access(&settings.config, &settings.secrets, repo);
         let found = match self.world.git.ls_remote(&access, stop).await {
             Ok(remote) => self.compare(repo, &remote).await.map_err(|e| e.to_string()),
@@ -120,7 +133,11 @@ impl Poller {
             Err(reason) => {
                 // Said once, not every ten minutes.
                 if last.error.as_ref() != Some(&reason) && !stop.is_cancelled() {
-                    let about = About { repo: Some(repo.name.as_str()), reason: Some(&reason), ..About::default() };
+                    let about = About {
+                        repo: Some(repo.name.as_str()),
+                        reason: Some(&reason),
+                        ..About::default()
+                    };
                     about.warn(format!("could not look at the remote: {reason}"));
                 }
                 last.error = Some(reason);
@@ -148,7 +165,9 @@ impl Poller {
             return Ok(found.wanted.is_some());
         }
         store.note_tips(&target.id, found.seen).await?;
-        let Some((git_ref, commit)) = found.wanted else { return Ok(false) };
+        let Some((git_ref, commit)) = found.wanted else {
+            return Ok(false);
+        };
         let about = About {
             repo: Some(repo.name.as_str()),
             target: Some(&target.id.to_string()),

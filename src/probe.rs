@@ -186,7 +186,12 @@ pub async fn get(url: &Url, timeout: Duration) -> Result<u16, ProbeError> {
 }
 
 /// Posts a body with these headers; gives the status and the answer, of which at most 64 KiB are read.
-pub async fn post(url: &Url, headers: &[(String, String)], body: Vec<u8>, limit: Duration) -> Result<(u16, Vec<u8>), ProbeError> {
+pub async fn post(
+    url: &Url,
+    headers: &[(String, String)],
+    body: Vec<u8>,
+    limit: Duration,
+) -> Result<(u16, Vec<u8>), ProbeError> {
     let mut probe = Probe::new(url)?;
     let setup = |error: &dyn Error| ProbeError::Setup(error.to_string());
     for (name, value) in headers {
@@ -197,10 +202,17 @@ pub async fn post(url: &Url, headers: &[(String, String)], body: Vec<u8>, limit:
     *probe.request.method_mut() = http::Method::POST;
     *probe.request.body_mut() = Full::new(body.into());
     let answer = async {
-        let response = probe.client.request(probe.request).await.map_err(|error| in_words(&error))?;
+        let response = probe
+            .client
+            .request(probe.request)
+            .await
+            .map_err(|error| in_words(&error))?;
         let status = response.status().as_u16();
         let read = Limited::new(response.into_body(), BODY_MAX).collect().await;
-        let body = read.map_err(|error| ProbeError::Answer(error.to_string()))?.to_bytes().to_vec();
+        let body = read
+            .map_err(|error| ProbeError::Answer(error.to_string()))?
+            .to_bytes()
+            .to_vec();
         Ok((status, body))
     };
     timeout(limit, answer).await.unwrap_or(Err(ProbeError::Timeout(limit)))

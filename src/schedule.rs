@@ -35,7 +35,10 @@ pub fn next(waiting: &[WaitingJob], running: &BTreeSet<RepoName>, max_jobs: usiz
     }
     let mut earliest = None;
     let mut passed = BTreeSet::new();
-    for job in waiting.iter().filter(|job| !job.held && !running.contains(&job.target.repo)) {
+    for job in waiting
+        .iter()
+        .filter(|job| !job.held && !running.contains(&job.target.repo))
+    {
         // With `queue = "all"` a job that waits for its time holds back those behind it: their order is promised.
         if passed.contains(&job.target) {
             continue;
@@ -51,7 +54,9 @@ pub fn next(waiting: &[WaitingJob], running: &BTreeSet<RepoName>, max_jobs: usiz
 
 /// When a job is tried again whose fetch failed for a reason that may pass; none if it has been tried often enough.
 pub fn retry_at(attempt: u32, now: Timestamp) -> Option<Timestamp> {
-    RETRY_WAITS.get(usize::try_from(attempt).ok()?).map(|wait| now.after(*wait))
+    RETRY_WAITS
+        .get(usize::try_from(attempt).ok()?)
+        .map(|wait| now.after(*wait))
 }
 
 /// The ref under which a target's first look at its remote is noted among its tips; no real ref has this name.
@@ -72,16 +77,28 @@ pub fn reconcile(target: &Target, row: &TargetRow, tips: &[Tip], remote: &[Remot
     let dealt_with = |git_ref: &GitRef, commit: &CommitId| {
         let is = |r: &str, c: &str| r == git_ref.as_str() && c == commit.as_str();
         tips.iter().any(|tip| is(&tip.git_ref, &tip.commit))
-            || row.live_ref.as_deref().zip(row.live_commit.as_deref()).is_some_and(|(r, c)| is(r, c))
+            || row
+                .live_ref
+                .as_deref()
+                .zip(row.live_commit.as_deref())
+                .is_some_and(|(r, c)| is(r, c))
     };
     let mut candidates: Vec<(GitRef, CommitId)> = remote
         .iter()
-        .filter_map(|r| Some((r.name.parse().ok()?, r.peeled.clone().unwrap_or_else(|| r.object.clone()))))
+        .filter_map(|r| {
+            Some((
+                r.name.parse().ok()?,
+                r.peeled.clone().unwrap_or_else(|| r.object.clone()),
+            ))
+        })
         .filter(|(git_ref, commit)| follows(&target.refs, git_ref) && !dealt_with(git_ref, commit))
         .collect();
     candidates.sort_by(|a, b| natural(a.0.short(), b.0.short()));
     if single_ref(&target.refs) {
-        return Reconciled { wanted: candidates.pop(), seen: Vec::new() };
+        return Reconciled {
+            wanted: candidates.pop(),
+            seen: Vec::new(),
+        };
     }
     let first_look = !tips.iter().any(|tip| tip.git_ref == FIRST_LOOK);
     let wanted = match (first_look, row.live_commit.is_some()) {

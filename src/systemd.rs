@@ -61,14 +61,19 @@ pub struct Handed {
 /// Takes the sockets of socket activation. A unix socket whose `FileDescriptorName=` is `control`, or whose path is the
 /// control path, is the control socket; everything else is public.
 pub fn handed_over(control: &std::path::Path) -> std::io::Result<Handed> {
-    let names: Vec<String> =
-        std::env::var("LISTEN_FDNAMES").unwrap_or_default().split(':').map(ToOwned::to_owned).collect();
+    let names: Vec<String> = std::env::var("LISTEN_FDNAMES")
+        .unwrap_or_default()
+        .split(':')
+        .map(ToOwned::to_owned)
+        .collect();
     let mut sockets = ListenFd::from_env();
     let mut handed = Handed::default();
     for index in 0..sockets.len() {
         if let Ok(Some(listener)) = sockets.take_unix_listener(index) {
             let named = names.get(index).is_some_and(|name| name == "control");
-            let there = listener.local_addr().is_ok_and(|address| address.as_pathname() == Some(control));
+            let there = listener
+                .local_addr()
+                .is_ok_and(|address| address.as_pathname() == Some(control));
             listener.set_nonblocking(true)?;
             let socket = Socket::Unix(UnixListener::from_std(listener)?);
             if named || there {

@@ -181,7 +181,10 @@ impl Worker {
     async fn start(&self, claim: Claim) -> Result<(), StoreError> {
         let settings = self.settings.borrow().clone();
         let Some((repo, target)) = settings.config.target(&claim.job.target) else {
-            let finish = Finish::plain(Outcome::Cancelled, "the configuration does not have this target any more");
+            let finish = Finish::plain(
+                Outcome::Cancelled,
+                "the configuration does not have this target any more",
+            );
             return self.world.store.finish(claim, finish, clock::now()).await;
         };
         let site = Site {
@@ -191,7 +194,11 @@ impl Worker {
             secrets: Arc::clone(&settings.secrets),
         };
         let halt = Halt::default();
-        let running = Running { target: target.id.clone(), deployment: claim.deployment, halt: halt.clone() };
+        let running = Running {
+            target: target.id.clone(),
+            deployment: claim.deployment,
+            halt: halt.clone(),
+        };
         self.table().insert(repo.name.clone(), running);
         let worker = self.clone();
         tokio::spawn(async move { worker.deploy(site, claim, halt).await });
@@ -200,13 +207,20 @@ impl Worker {
 
     async fn deploy(&self, site: Site, claim: Claim, halt: Halt) {
         // A panic in a deployment must not leave the repo busy for ever.
-        let _free = Free { worker: self.clone(), repo: site.repo.name.clone() };
+        let _free = Free {
+            worker: self.clone(),
+            repo: site.repo.name.clone(),
+        };
         let (target, deployment) = (claim.job.target.clone(), claim.deployment);
         match deploy::run(&self.world, &site, &claim, &halt).await {
             End::Finished(finish) => {
                 let outcome = finish.outcome;
                 self.write_down(claim, *finish, &site).await;
-                (self.ended)(Ended { target, deployment, outcome });
+                (self.ended)(Ended {
+                    target,
+                    deployment,
+                    outcome,
+                });
             }
             End::GivenBack => {
                 let reason = "the daemon was stopped; it runs again".to_owned();

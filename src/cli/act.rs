@@ -24,7 +24,9 @@ pub fn deploy(config: &Path, json: bool, options: &Deploy, action: &str) -> Resu
     block_on(async {
         let target = client.target(&options.target).await?;
         let body = json!({ "ref": options.git_ref });
-        let asked = client.post(&format!("/api/v1/targets/{target}/{action}"), &body).await?;
+        let asked = client
+            .post(&format!("/api/v1/targets/{target}/{action}"), &body)
+            .await?;
         end(&client, asked, options.no_wait, json).await
     })
 }
@@ -35,7 +37,9 @@ pub fn rollback(config: &Path, json: bool, options: &Rollback) -> Result<ExitCod
     block_on(async {
         let target = client.target(&options.target).await?;
         let body = json!({ "release": options.release });
-        let asked = client.post(&format!("/api/v1/targets/{target}/rollback"), &body).await?;
+        let asked = client
+            .post(&format!("/api/v1/targets/{target}/rollback"), &body)
+            .await?;
         let code = end(&client, asked, options.no_wait, json).await?;
         if !json {
             output::line(&format!("{target} stays there until: hookd resume {target}"));
@@ -48,7 +52,9 @@ pub fn rollback(config: &Path, json: bool, options: &Rollback) -> Result<ExitCod
 pub fn replay(config: &Path, json: bool, options: &Replay) -> Result<ExitCode, Failure> {
     let client = Client::new(config);
     block_on(async {
-        let asked = client.post(&format!("/api/v1/deliveries/{}/replay", options.delivery), &json!({})).await?;
+        let asked = client
+            .post(&format!("/api/v1/deliveries/{}/replay", options.delivery), &json!({}))
+            .await?;
         end(&client, asked, options.no_wait, json).await
     })
 }
@@ -58,7 +64,9 @@ pub fn simple(config: &Path, json: bool, options: &OneTarget, action: &str) -> R
     let client = Client::new(config);
     block_on(async {
         let target = client.target(&options.target).await?;
-        let asked: Asked = client.post(&format!("/api/v1/targets/{target}/{action}"), &json!({})).await?;
+        let asked: Asked = client
+            .post(&format!("/api/v1/targets/{target}/{action}"), &json!({}))
+            .await?;
         if json {
             return output::json(&asked);
         }
@@ -96,7 +104,12 @@ async fn end(client: &Client, asked: Asked, no_wait: bool, json: bool) -> Result
         None => Ok(ExitCode::SUCCESS),
         Some(job) => Err(Failure::new(
             Code::Failed,
-            format!("{}: {}: {}", job.target, job.outcome.as_deref().unwrap_or("failed"), job.reason.as_deref().unwrap_or_default()),
+            format!(
+                "{}: {}: {}",
+                job.target,
+                job.outcome.as_deref().unwrap_or("failed"),
+                job.reason.as_deref().unwrap_or_default()
+            ),
         )),
     }
 }

@@ -9,7 +9,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "hookd", version, propagate_version = true, max_term_width = 100)]
 pub struct Arguments {
     /// The configuration file.
-    #[arg(long, global = true, env = "HOOKD_CONFIG", default_value = "/etc/hookd.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "HOOKD_CONFIG",
+        default_value = "/etc/hookd.toml",
+        value_name = "FILE"
+    )]
     pub config: PathBuf,
     /// Print JSON instead of text.
     #[arg(long, global = true)]

@@ -41,7 +41,10 @@ struct Finding {
 
 impl From<config::Diagnostic> for Finding {
     fn from(diagnostic: config::Diagnostic) -> Self {
-        Self { text: diagnostic.to_string(), diagnostic: Some(diagnostic) }
+        Self {
+            text: diagnostic.to_string(),
+            diagnostic: Some(diagnostic),
+        }
     }
 }
 
@@ -85,7 +88,11 @@ pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure
 
 fn summary(config: &Config) -> String {
     let targets: usize = config.repos.values().map(|repo| repo.targets.len()).sum();
-    format!("{}: {} repos, {targets} targets", config.file.display(), config.repos.len())
+    format!(
+        "{}: {} repos, {targets} targets",
+        config.file.display(),
+        config.repos.len()
+    )
 }
 
 fn show(report: &Report, json: bool) -> Result<(), Failure> {
@@ -99,25 +106,43 @@ fn show(report: &Report, json: bool) -> Result<(), Failure> {
         output::line(&format!("ok: {text}"));
     }
     if !report.ok {
-        eprintln!("hookd: error: {} problem{} found", report.errors.len(), if report.errors.len() == 1 { "" } else { "s" });
+        eprintln!(
+            "hookd: error: {} problem{} found",
+            report.errors.len(),
+            if report.errors.len() == 1 { "" } else { "s" }
+        );
     }
     Ok(())
 }
 
 async fn look_around(config: &Config, secrets: &Secrets, report: &mut Report) {
     // A person waits: an answer within seconds is worth more than patience with a slow server.
-    let git = Git::new("/proc/self/exe".into(), Duration::from_secs(20), Duration::from_secs(60));
+    let git = Git::new(
+        "/proc/self/exe".into(),
+        Duration::from_secs(20),
+        Duration::from_secs(60),
+    );
     for repo in config.repos.values() {
-        match git.ls_remote(&access(config, secrets, repo), &CancellationToken::new()).await {
+        match git
+            .ls_remote(&access(config, secrets, repo), &CancellationToken::new())
+            .await
+        {
             Ok(refs) => {
-                report.passed.push(format!("repo {}: {} answers with {} refs", repo.name, repo.remote.url, refs.len()));
+                report.passed.push(format!(
+                    "repo {}: {} answers with {} refs",
+                    repo.name,
+                    repo.remote.url,
+                    refs.len()
+                ));
                 for target in repo.targets.values() {
                     look_at_ref(repo, target, &refs, report);
                 }
             }
             Err(error) => {
                 let hint = error.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-                report.errors.push(format!("repo {}: {}: {}{hint}", repo.name, repo.remote.url, error.message).into());
+                report
+                    .errors
+                    .push(format!("repo {}: {}: {}{hint}", repo.name, repo.remote.url, error.message).into());
             }
         }
         for target in repo.targets.values() {
@@ -127,9 +152,19 @@ async fn look_around(config: &Config, secrets: &Secrets, report: &mut Report) {
 }
 
 fn look_at_ref(repo: &Repo, target: &Target, refs: &[RemoteRef], report: &mut Report) {
-    let found = refs.iter().filter_map(|r| r.name.parse().ok()).filter(|r| schedule::follows(&target.refs, r)).count();
+    let found = refs
+        .iter()
+        .filter_map(|r| r.name.parse().ok())
+        .filter(|r| schedule::follows(&target.refs, r))
+        .count();
     if found == 0 {
-        report.warnings.push(format!("target {}: no ref of {} is one that it follows", target.id, repo.remote.url).into());
+        report.warnings.push(
+            format!(
+                "target {}: no ref of {} is one that it follows",
+                target.id, repo.remote.url
+            )
+            .into(),
+        );
     }
 }
 
@@ -138,7 +173,11 @@ fn look_at_directory(target: &Target, report: &mut Report) {
         return;
     }
     match Layout::new(&target.path).prepare() {
-        Ok(()) => report.passed.push(format!("target {}: {} can be written", target.id, target.path.display())),
+        Ok(()) => report.passed.push(format!(
+            "target {}: {} can be written",
+            target.id,
+            target.path.display()
+        )),
         Err(error) => report.errors.push(format!("target {}: {error}", target.id).into()),
     }
 }

@@ -27,11 +27,15 @@ pub struct Client {
 impl Client {
     /// The daemon that runs with this configuration. A broken file does not keep anybody from asking what is live.
     pub fn new(config: &Path) -> Self {
-        Self { control: control_path(config) }
+        Self {
+            control: control_path(config),
+        }
     }
 
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<http::Response<Incoming>, Failure> {
-        let stream = UnixStream::connect(&self.control).await.map_err(|error| self.unreachable(&error))?;
+        let stream = UnixStream::connect(&self.control)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         let broken = |e: hyper::Error| Failure::new(Code::Unreachable, format!("the daemon broke off: {e}"));
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
@@ -50,12 +54,17 @@ impl Client {
 
     fn unreachable(&self, error: &std::io::Error) -> Failure {
         let hint = match error.kind() {
-            std::io::ErrorKind::PermissionDenied => "become a member of the group hookd (adduser YOU hookd), or use sudo",
+            std::io::ErrorKind::PermissionDenied => {
+                "become a member of the group hookd (adduser YOU hookd), or use sudo"
+            }
             _ => "is it running? systemctl status hookd",
         };
-        Failure::new(Code::Unreachable, format!("the daemon can't be reached at {}", self.control.display()))
-            .cause(error.to_string())
-            .hint(hint.to_owned())
+        Failure::new(
+            Code::Unreachable,
+            format!("the daemon can't be reached at {}", self.control.display()),
+        )
+        .cause(error.to_string())
+        .hint(hint.to_owned())
     }
 
     /// Asks for JSON.
@@ -92,26 +101,44 @@ impl Client {
         }
         let status: Status = self.get("/api/v1/status").await?;
         let of_repo = format!("{name}/");
-        let found: Vec<&str> = status.targets.iter().map(|t| t.target.as_str()).filter(|t| t.starts_with(&of_repo)).collect();
+        let found: Vec<&str> = status
+            .targets
+            .iter()
+            .map(|t| t.target.as_str())
+            .filter(|t| t.starts_with(&of_repo))
+            .collect();
         match found.as_slice() {
             [one] => Ok((*one).to_owned()),
             [] => {
                 let known: Vec<&str> = status.targets.iter().map(|t| t.target.as_str()).collect();
-                Err(Failure::new(Code::NotFound, format!("there is no repo {name}")).hint(format!("there are: {}", known.join(", "))))
+                Err(Failure::new(Code::NotFound, format!("there is no repo {name}"))
+                    .hint(format!("there are: {}", known.join(", "))))
             }
-            several => Err(Failure::new(Code::Usage, format!("{name} has several targets")).hint(format!("say which: {}", several.join(", ")))),
+            several => Err(Failure::new(Code::Usage, format!("{name} has several targets"))
+                .hint(format!("say which: {}", several.join(", ")))),
         }
     }
 }
 
 async fn parse<T: DeserializeOwned>(answer: http::Response<Incoming>) -> Result<T, Failure> {
-    let bytes = answer.into_body().collect().await.map_err(|e| Failure::new(Code::Unreachable, e.to_string()))?.to_bytes();
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Failure::failed(format!("the daemon's answer is not understood: {e}")).hint("are hookd and its daemon of one version?".to_owned()))
+    let bytes = answer
+        .into_body()
+        .collect()
+        .await
+        .map_err(|e| Failure::new(Code::Unreachable, e.to_string()))?
+        .to_bytes();
+    serde_json::from_slice(&bytes).map_err(|e| {
+        Failure::failed(format!("the daemon's answer is not understood: {e}"))
+            .hint("are hookd and its daemon of one version?".to_owned())
+    })
 }
 
 async fn problem(answer: http::Response<Incoming>) -> Failure {
-    let code = if answer.status() == StatusCode::NOT_FOUND { Code::NotFound } else { Code::Failed };
+    let code = if answer.status() == StatusCode::NOT_FOUND {
+        Code::NotFound
+    } else {
+        Code::Failed
+    };
     match parse::<Problem>(answer).await {
         Ok(problem) => Failure::new(code, problem.error).hint(problem.hint),
         Err(failure) => failure,
@@ -123,7 +150,10 @@ fn control_path(file: &Path) -> PathBuf {
         return loaded.config.control;
     }
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    let named = text.parse::<toml::Table>().ok().and_then(|table| Some(table.get("control")?.as_str()?.to_owned()));
+    let named = text
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|table| Some(table.get("control")?.as_str()?.to_owned()));
     match (named, std::env::var_os("RUNTIME_DIRECTORY")) {
         (Some(named), _) => file.parent().unwrap_or(Path::new("/")).join(named),
         (None, Some(runtime)) => PathBuf::from(runtime).join("control.sock"),

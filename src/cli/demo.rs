@@ -1,7 +1,7 @@
 //! `hookd demo` (to come)
-use std::process::ExitCode;
 use super::arguments::Demo;
 use super::output::Failure;
+use std::process::ExitCode;
 /// Runs the command.
 pub fn run(_options: &Demo) -> Result<ExitCode, Failure> {
     Err(Failure::failed("to come"))

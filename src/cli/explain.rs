@@ -19,7 +19,9 @@ pub fn run(file: &Path, json: bool, options: &Explain) -> Result<ExitCode, Failu
     let forge = options.forge.as_deref().map(str::parse::<ForgeKind>).transpose();
     let forge = forge.map_err(|e| Failure::new(Code::Usage, e.to_string()))?;
     let headers = headers(&options.headers)?;
-    let Some(body) = payload(&options.payload)? else { return stored(file, json, &options.payload) };
+    let Some(body) = payload(&options.payload)? else {
+        return stored(file, json, &options.payload);
+    };
     let settings = settings(file)?;
     let config = settings.as_ref().map(|(config, secrets)| (config, secrets));
     let explanation = explain::explain(&headers, &body, forge, config, clock::now());
@@ -30,9 +32,16 @@ pub fn run(file: &Path, json: bool, options: &Explain) -> Result<ExitCode, Failu
         output::line(output::printable(&explanation.to_string()).trim_end());
     }
     if let (Some(error), false) = (&explanation.error, json) {
-        return Err(Failure::failed(format!("{} is not understood: {error}", options.payload)));
+        return Err(Failure::failed(format!(
+            "{} is not understood: {error}",
+            options.payload
+        )));
     }
-    Ok(if understood { ExitCode::SUCCESS } else { ExitCode::from(Code::Failed as u8) })
+    Ok(if understood {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Code::Failed as u8)
+    })
 }
 
 /// `-H 'Name: value'`
@@ -40,10 +49,14 @@ fn headers(lines: &[String]) -> Result<http::HeaderMap, Failure> {
     let mut headers = http::HeaderMap::new();
     for line in lines {
         let parsed = line.split_once(':').and_then(|(name, value)| {
-            Some((name.trim().parse::<http::HeaderName>().ok()?, value.trim().parse::<http::HeaderValue>().ok()?))
+            Some((
+                name.trim().parse::<http::HeaderName>().ok()?,
+                value.trim().parse::<http::HeaderValue>().ok()?,
+            ))
         });
-        let (name, value) =
-            parsed.ok_or_else(|| Failure::new(Code::Usage, format!("not a header: {line:?}")).hint("-H 'X-GitHub-Event: push'".to_owned()))?;
+        let (name, value) = parsed.ok_or_else(|| {
+            Failure::new(Code::Usage, format!("not a header: {line:?}")).hint("-H 'X-GitHub-Event: push'".to_owned())
+        })?;
         headers.append(name, value);
     }
     Ok(headers)
@@ -54,7 +67,10 @@ fn payload(name: &str) -> Result<Option<Vec<u8>>, Failure> {
     let mut bytes = Vec::new();
     let failed = |e: std::io::Error| Failure::failed(format!("{name}: {e}"));
     if name == "-" {
-        std::io::stdin().take(PAYLOAD_MAX).read_to_end(&mut bytes).map_err(failed)?;
+        std::io::stdin()
+            .take(PAYLOAD_MAX)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
         return Ok(Some(bytes));
     }
     match std::fs::File::open(name) {
@@ -63,7 +79,9 @@ fn payload(name: &str) -> Result<Option<Vec<u8>>, Failure> {
             Ok(Some(bytes))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !name.contains('/') => Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::new(Code::NotFound, format!("{name}: {error}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::new(Code::NotFound, format!("{name}: {error}")))
+        }
         Err(error) => Err(failed(error)),
     }
 }
@@ -80,7 +98,10 @@ fn settings(file: &Path) -> Result<Option<(config::Config, Secrets)>, Failure> {
         }
         Err(report) => {
             eprintln!("{report}\n");
-            Err(Failure::new(Code::Config, format!("{} is not a usable configuration", file.display())))
+            Err(Failure::new(
+                Code::Config,
+                format!("{} is not a usable configuration", file.display()),
+            ))
         }
     }
 }
@@ -88,8 +109,12 @@ fn settings(file: &Path) -> Result<Option<(config::Config, Secrets)>, Failure> {
 /// A stored delivery: the daemon has it.
 fn stored(file: &Path, json: bool, id: &str) -> Result<ExitCode, Failure> {
     let client = Client::new(file);
-    let value: serde_json::Value = block_on(client.get(&format!("/api/v1/deliveries/{id}/explain")))
-        .map_err(|failure| failure.cause(format!("{id} is not a file here, so it was taken for the id of a delivery")))?;
+    let value: serde_json::Value =
+        block_on(client.get(&format!("/api/v1/deliveries/{id}/explain"))).map_err(|failure| {
+            failure.cause(format!(
+                "{id} is not a file here, so it was taken for the id of a delivery"
+            ))
+        })?;
     if json {
         return output::json(&value);
     }

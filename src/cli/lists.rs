@@ -18,7 +18,9 @@ pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Fa
             Some(name) => format!("&target={}", client.target(name).await?),
             None => String::new(),
         };
-        client.get(&format!("/api/v1/deployments?limit={}{target}", options.limit)).await
+        client
+            .get(&format!("/api/v1/deployments?limit={}{target}", options.limit))
+            .await
     })?;
     if json {
         return output::json(&rows);
@@ -38,14 +40,21 @@ pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Fa
             ]
         })
         .collect();
-    output::table(&["", "STARTED", "TARGET", "COMMIT", "OUTCOME", "TOOK", "BY", "REASON"], &cells);
+    output::table(
+        &["", "STARTED", "TARGET", "COMMIT", "OUTCOME", "TOOK", "BY", "REASON"],
+        &cells,
+    );
     Ok(ExitCode::SUCCESS)
 }
 
 /// `hookd deliveries`
 pub fn deliveries(config: &Path, json: bool, options: &Deliveries) -> Result<ExitCode, Failure> {
     let client = Client::new(config);
-    let repo = options.repo.as_ref().map(|repo| format!("&repo={repo}")).unwrap_or_default();
+    let repo = options
+        .repo
+        .as_ref()
+        .map(|repo| format!("&repo={repo}"))
+        .unwrap_or_default();
     let rows: Vec<DeliveryRow> = block_on(client.get(&format!("/api/v1/deliveries?limit={}{repo}", options.limit)))?;
     if json {
         return output::json(&rows);
@@ -65,7 +74,10 @@ pub fn deliveries(config: &Path, json: bool, options: &Deliveries) -> Result<Exi
             ]
         })
         .collect();
-    output::table(&["", "RECEIVED", "REPO", "EVENT", "RESULT", "FROM", "DELIVERY", "REASON"], &cells);
+    output::table(
+        &["", "RECEIVED", "REPO", "EVENT", "RESULT", "FROM", "DELIVERY", "REASON"],
+        &cells,
+    );
     Ok(ExitCode::SUCCESS)
 }
 

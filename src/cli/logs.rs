@@ -31,7 +31,13 @@ async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure>
     };
     let newest: Vec<DeploymentRow> = client.get(&format!("/api/v1/deployments?limit=1{target}")).await?;
     newest.first().map(|row| row.id).ok_or_else(|| {
-        Failure::new(Code::NotFound, format!("nothing was deployed yet{}", what.map(|w| format!(" to {w}")).unwrap_or_default()))
+        Failure::new(
+            Code::NotFound,
+            format!(
+                "nothing was deployed yet{}",
+                what.map(|w| format!(" to {w}")).unwrap_or_default()
+            ),
+        )
     })
 }
 
@@ -42,7 +48,9 @@ pub async fn show(client: &Client, deployment: i64, follow: bool, json: bool) ->
     client
         .lines(&path, |line| {
             let line = line.strip_prefix("data: ").unwrap_or(line);
-            let Ok(entry) = serde_json::from_str::<LogLine>(line) else { return };
+            let Ok(entry) = serde_json::from_str::<LogLine>(line) else {
+                return;
+            };
             if json {
                 output::line(line);
             } else if entry.stream != "progress" {

@@ -66,5 +66,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 /// Runs something that needs the network, on this thread.
 fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|e| Failure::failed(format!("no runtime: {e}")))?.block_on(future)
+    runtime
+        .map_err(|e| Failure::failed(format!("no runtime: {e}")))?
+        .block_on(future)
 }

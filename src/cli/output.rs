@@ -35,7 +35,12 @@ pub struct Failure {
 impl Failure {
     /// A failure with an exit code of its own.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), causes: Vec::new(), hint: None }
+        Self {
+            code,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+        }
     }
 
     /// The ordinary failure.
@@ -70,7 +75,15 @@ impl Failure {
 
 /// Text of others, without what a terminal would obey.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && !matches!(c, '\n' | '\t') {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// Prints a line; a reader that is gone (`| head`) ends the program quietly.
@@ -96,8 +109,11 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) {
         }
     }
     let show = |cells: &[String]| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", printable(cell))).collect();
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{:<width$}", printable(cell)))
+            .collect();
         line(padded.join("  ").trim_end());
     };
     show(&head.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
@@ -115,7 +131,11 @@ pub fn time(millis: i64) -> String {
 pub fn took(from: i64, to: Option<i64>) -> String {
     let Some(to) = to else { return String::new() };
     let tenths = (to - from).max(0) / 100;
-    if tenths < 600 { format!("{}.{}s", tenths / 10, tenths % 10) } else { format!("{}m{:02}s", tenths / 600, tenths / 10 % 60) }
+    if tenths < 600 {
+        format!("{}.{}s", tenths / 10, tenths % 10)
+    } else {
+        format!("{}m{:02}s", tenths / 600, tenths / 10 % 60)
+    }
 }
 
 /// The first seven digits of a commit.

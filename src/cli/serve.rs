@@ -33,7 +33,10 @@ pub fn run(config: &Path, options: &Serve) -> Result<ExitCode, Failure> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(StartError::Config(text)) => {
             eprintln!("{text}\n");
-            Err(Failure::new(Code::Config, format!("{} is not a usable configuration", file.display())))
+            Err(Failure::new(
+                Code::Config,
+                format!("{} is not a usable configuration", file.display()),
+            ))
         }
         Err(StartError::Other { what, hint }) => Err(Failure::failed(what).hint(hint)),
     }

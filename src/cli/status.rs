@@ -23,12 +23,19 @@ pub fn run(config: &Path, json: bool) -> Result<ExitCode, Failure> {
     for target in &status.targets {
         notes(target).iter().for_each(|note| output::line(note));
     }
-    output::line(&format!("hookd {}: {} running, {} waiting", status.version, status.running, status.waiting));
+    output::line(&format!(
+        "hookd {}: {} running, {} waiting",
+        status.version, status.running, status.waiting
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
 fn row(target: &TargetStatus) -> Vec<String> {
-    let live = if target.commit.is_some() { output::short(target.commit.as_deref()) } else { "nothing".to_owned() };
+    let live = if target.commit.is_some() {
+        output::short(target.commit.as_deref())
+    } else {
+        "nothing".to_owned()
+    };
     let state = match &target.running {
         Some(running) => format!("#{} {}", running.id, running.phase),
         None => target.state.to_uppercase_if(target.pinned.is_some() || target.paused),
@@ -40,7 +47,8 @@ fn row(target: &TargetStatus) -> Vec<String> {
         live,
         target.live_since.map(output::time).unwrap_or_default(),
         state,
-        last.map(|row| format!("#{} {}", row.id, row.outcome.as_deref().unwrap_or_default())).unwrap_or_default(),
+        last.map(|row| format!("#{} {}", row.id, row.outcome.as_deref().unwrap_or_default()))
+            .unwrap_or_default(),
     ]
 }
 
@@ -60,17 +68,31 @@ fn notes(target: &TargetStatus) -> Vec<String> {
     let name = &target.target;
     let mut notes = Vec::new();
     if let Some(release) = &target.pinned {
-        notes.push(format!("{name}: PINNED to {release} by a rollback; nothing deploys until: hookd resume {name}"));
+        notes.push(format!(
+            "{name}: PINNED to {release} by a rollback; nothing deploys until: hookd resume {name}"
+        ));
     }
     if target.paused {
         notes.push(format!("{name}: PAUSED; nothing deploys until: hookd resume {name}"));
     }
     if let Some(error) = &target.remote_error {
-        notes.push(format!("{name}: the remote could not be asked: {}", output::printable(error)));
+        notes.push(format!(
+            "{name}: the remote could not be asked: {}",
+            output::printable(error)
+        ));
     }
-    if let Some(last) = target.last.as_ref().filter(|row| matches!(row.outcome.as_deref(), Some("failed" | "rolled-back"))) {
+    if let Some(last) = target
+        .last
+        .as_ref()
+        .filter(|row| matches!(row.outcome.as_deref(), Some("failed" | "rolled-back")))
+    {
         let reason = last.reason.as_deref().unwrap_or_default();
-        notes.push(format!("{name}: #{} {}: {}", last.id, last.outcome.as_deref().unwrap_or_default(), output::printable(reason)));
+        notes.push(format!(
+            "{name}: #{} {}: {}",
+            last.id,
+            last.outcome.as_deref().unwrap_or_default(),
+            output::printable(reason)
+        ));
     }
     if let Some(at) = target.next_try {
         notes.push(format!("{name}: tried again at {}", output::time(at)));

@@ -33,10 +33,14 @@ async fn clean_target(world: &World, target: &Target) {
         Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{}: {note}", target.id)),
         Err(error) => tracing::warn!(%error, "{}: what a crash left could not be removed", target.id),
     }
-    let Ok(half_made) = world.store.half_made(&target.id).await else { return };
+    let Ok(half_made) = world.store.half_made(&target.id).await else {
+        return;
+    };
     let mut gone = Vec::new();
     for name in half_made {
-        let Ok(release) = name.parse::<ReleaseName>() else { continue };
+        let Ok(release) = name.parse::<ReleaseName>() else {
+            continue;
+        };
         match layout.remove(&release) {
             Ok(_) => gone.push(name),
             Err(error) => tracing::warn!(%error, "{}: half-made release {name} is left over", target.id),

@@ -18,7 +18,13 @@ impl Run<'_> {
         let job = &self.claim.job;
         let target = &self.site.target;
         let git_ref = change.git_ref.parse::<GitRef>().unwrap_or_else(|_| job.git_ref.clone());
-        let short = |kind| if git_ref.kind() == kind { git_ref.short().to_owned() } else { String::new() };
+        let short = |kind| {
+            if git_ref.kind() == kind {
+                git_ref.short().to_owned()
+            } else {
+                String::new()
+            }
+        };
         let release = change.release.as_ref().map(|name| self.layout.release(name));
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let path = |value: &Path| value.to_string_lossy().into_owned();
@@ -36,7 +42,10 @@ impl Run<'_> {
             ("HOOKD_DELIVERY", text(&job.delivery)),
             ("HOOKD_EVENT", text(&job.event)),
             ("HOOKD_PUSHER", text(&job.pusher)),
-            ("HOOKD_PAYLOAD_FILE", self.payload_file().map(|p| path(&p)).unwrap_or_default()),
+            (
+                "HOOKD_PAYLOAD_FILE",
+                self.payload_file().map(|p| path(&p)).unwrap_or_default(),
+            ),
         ]
         .map(|(name, value)| (name.to_owned(), value.replace('\0', "")))
         .into();
@@ -54,7 +63,10 @@ impl Run<'_> {
         halt: &tokio_util::sync::CancellationToken,
     ) -> Result<Ended, Stop> {
         let target = &self.site.target;
-        let directory = change.release.as_ref().map_or_else(|| target.path.clone(), |name| self.layout.release(name));
+        let directory = change
+            .release
+            .as_ref()
+            .map_or_else(|| target.path.clone(), |name| self.layout.release(name));
         let spec = CommandSpec {
             command: command.clone(),
             directory,
@@ -65,9 +77,14 @@ impl Run<'_> {
             grace: target.kill_grace,
         };
         let record = &mut self.record;
-        exec::run(&self.world.program, &spec, |line| record.output(phase, line.stream.as_str(), &line.text), halt)
-            .await
-            .map_err(|error| Stop::failed(error.to_string()))
+        exec::run(
+            &self.world.program,
+            &spec,
+            |line| record.output(phase, line.stream.as_str(), &line.text),
+            halt,
+        )
+        .await
+        .map_err(|error| Stop::failed(error.to_string()))
     }
 
     /// Where the payload is, for jobs that came of a delivery. None if it could not be written.
@@ -77,19 +94,30 @@ impl Run<'_> {
     }
 
     fn payload_path(&self) -> PathBuf {
-        self.site.config.state_dir.join("payloads").join(format!("{}.json", self.claim.deployment))
+        self.site
+            .config
+            .state_dir
+            .join("payloads")
+            .join(format!("{}.json", self.claim.deployment))
     }
 
     /// Writes the payload to a file that only this user and `run_as` can read.
     pub(super) async fn lay_out_payload(&mut self) -> Result<(), Stop> {
-        let Some(number) = self.claim.job.delivery_row else { return Ok(()) };
-        let Some((_, _, body)) = self.world.store.delivery(number.to_string()).await? else { return Ok(()) };
+        let Some(number) = self.claim.job.delivery_row else {
+            return Ok(());
+        };
+        let Some((_, _, body)) = self.world.store.delivery(number.to_string()).await? else {
+            return Ok(());
+        };
         let path = self.payload_path();
         let owner = self.site.target.run_as.clone();
         let written = tokio::task::spawn_blocking(move || private_file(&path, &body, owner.as_deref())).await;
         match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Stop::Failed { reason: format!("could not write the payload file: {error}"), transient: true }),
+            Ok(Err(error)) => Err(Stop::Failed {
+                reason: format!("could not write the payload file: {error}"),
+                transient: true,
+            }),
             Err(error) => Err(Stop::failed(error.to_string())),
         }
     }
@@ -107,7 +135,11 @@ impl Run<'_> {
 
 /// Writes a new file that only its owner can read: `user`, or else this process's.
 fn private_file(path: &Path, content: &[u8], user: Option<&str>) -> std::io::Result<()> {
-    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(content)?;
     if let Some(user) = user {
         let user = User::from_name(user)?.ok_or_else(|| std::io::Error::other(format!("there is no user {user}")))?;

@@ -47,7 +47,10 @@ impl From<GitError> for Stop {
         }
         let transient = error.is_transient();
         let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-        Self::Failed { reason: format!("{}{hint}", error.message), transient }
+        Self::Failed {
+            reason: format!("{}{hint}", error.message),
+            transient,
+        }
     }
 }
 
@@ -64,7 +67,12 @@ impl Run<'_> {
         CheckoutOptions {
             submodules: self.site.repo.submodules,
             refuse_lfs: self.site.repo.refuse_lfs,
-            submodule_mirrors: self.site.config.state_dir.join("mirrors").join(format!("{}.submodules", self.site.repo.name)),
+            submodule_mirrors: self
+                .site
+                .config
+                .state_dir
+                .join("mirrors")
+                .join(format!("{}.submodules", self.site.repo.name)),
         }
     }
 
@@ -85,25 +93,38 @@ impl Run<'_> {
         };
         let depth = self.site.repo.depth;
         let git = &self.world.git;
-        let mut fetched = git.fetch(&access, &mirror, &job.git_ref, depth, &self.halt.token, show).await?;
+        let mut fetched = git
+            .fetch(&access, &mirror, &job.git_ref, depth, &self.halt.token, show)
+            .await?;
         if let (QueueMode::All, Some(wanted)) = (self.site.target.queue, &job.wanted) {
             if *wanted != fetched.commit && job.source != Source::Poll {
                 self.is_reachable(wanted, &fetched.commit).await?;
                 fetched.commit = wanted.clone();
             }
         }
-        self.record.learn(&Progress { commit: Some(fetched.commit.to_string()), ..Progress::default() });
+        self.record.learn(&Progress {
+            commit: Some(fetched.commit.to_string()),
+            ..Progress::default()
+        });
         let text = format!("fetched {} “{}”", fetched.commit.short(), fetched.message);
         self.record.say(Phase::Fetch, &text);
         Ok(fetched)
     }
 
     async fn is_reachable(&self, wanted: &CommitId, tip: &CommitId) -> Result<(), Stop> {
-        if self.world.git.contains(&self.mirror(), wanted, tip, &self.halt.token).await? {
+        if self
+            .world
+            .git
+            .contains(&self.mirror(), wanted, tip, &self.halt.token)
+            .await?
+        {
             return Ok(());
         }
         let git_ref = &self.claim.job.git_ref;
-        Err(Stop::failed(format!("commit {} can't be reached from {git_ref} any more; was it force-pushed away?", wanted.short())))
+        Err(Stop::failed(format!(
+            "commit {} can't be reached from {git_ref} any more; was it force-pushed away?",
+            wanted.short()
+        )))
     }
 
     fn has_space(&self, path: &Path) -> Result<(), Stop> {
@@ -112,12 +133,20 @@ impl Run<'_> {
         let there = path.ancestors().find(|p| p.exists()).unwrap_or(path);
         let (bytes, inodes) = free_space(there)
             .map_err(|e| Stop::failed(format!("{}: can't tell the free space: {e}", there.display())))?;
-        let lacking = if bytes < least { format!("only {} MiB are free", bytes >> 20) } else { "no inodes are free".to_owned() };
+        let lacking = if bytes < least {
+            format!("only {} MiB are free", bytes >> 20)
+        } else {
+            "no inodes are free".to_owned()
+        };
         if bytes >= least && inodes > 0 {
             return Ok(());
         }
         Err(Stop::Failed {
-            reason: format!("{}: {lacking} (`[limits] free_space` asks for {} MiB)", there.display(), least >> 20),
+            reason: format!(
+                "{}: {lacking} (`[limits] free_space` asks for {} MiB)",
+                there.display(),
+                least >> 20
+            ),
             transient: true,
         })
     }
@@ -145,12 +174,18 @@ impl Run<'_> {
             _ => &[],
         };
         let tips = self.world.store.tips(&self.site.target.id).await?;
-        let before = tips.iter().find(|tip| tip.git_ref == job.git_ref.as_str() && tip.commit == commit.as_str());
+        let before = tips
+            .iter()
+            .find(|tip| tip.git_ref == job.git_ref.as_str() && tip.commit == commit.as_str());
         match before {
             Some(tip) if refused.contains(&tip.outcome.as_str()) => Err(Stop::Unchanged(format!(
                 "{} {} before; push a new commit, or `hookd retry {}`",
                 commit.short(),
-                if tip.outcome == "failed" { "failed" } else { "was rolled back" },
+                if tip.outcome == "failed" {
+                    "failed"
+                } else {
+                    "was rolled back"
+                },
                 self.site.target.id
             ))),
             _ => Ok(()),
@@ -160,20 +195,33 @@ impl Run<'_> {
     /// With `paths`: whether one of them differs between what is live and what comes.
     async fn touches_paths(&mut self, live: &Live, commit: &CommitId) -> Result<(), Stop> {
         let patterns = &self.site.target.paths;
-        let (Some(from), false) = (&live.commit, patterns.is_empty()) else { return Ok(()) };
-        match self.world.git.changed_paths(&self.mirror(), from, commit, &self.halt.token).await {
+        let (Some(from), false) = (&live.commit, patterns.is_empty()) else {
+            return Ok(());
+        };
+        match self
+            .world
+            .git
+            .changed_paths(&self.mirror(), from, commit, &self.halt.token)
+            .await
+        {
             Ok(changed) => match changed.iter().find(|path| crate::config::matches(patterns, path)) {
                 Some(path) => {
                     let text = format!("`paths`: {path} changed");
                     self.record.say(Phase::Fetch, &text);
                     Ok(())
                 }
-                None => Err(Stop::Unchanged(format!("none of the {} changed files matches `paths`", changed.len()))),
+                None => Err(Stop::Unchanged(format!(
+                    "none of the {} changed files matches `paths`",
+                    changed.len()
+                ))),
             },
             Err(error) if error.kind == GitErrorKind::Cancelled => Err(Stop::Halted),
             Err(error) => {
                 // The live commit may be gone from the mirror (force push, depth): deploying is the safe answer.
-                let text = format!("`paths` can't be compared with what is live, so it is deployed: {}", error.message);
+                let text = format!(
+                    "`paths` can't be compared with what is live, so it is deployed: {}",
+                    error.message
+                );
                 self.record.warn(Phase::Fetch, &text);
                 Ok(())
             }

@@ -32,7 +32,12 @@ impl Run<'_> {
     }
 
     async fn switch_and_check(&mut self, change: &Change) -> Result<(), Stop> {
-        let from = self.claim.resumed.as_ref().and_then(|row| row.phase.parse::<Phase>().ok()).unwrap_or(Phase::Activate);
+        let from = self
+            .claim
+            .resumed
+            .as_ref()
+            .and_then(|row| row.phase.parse::<Phase>().ok())
+            .unwrap_or(Phase::Activate);
         if from <= Phase::Activate {
             self.enter(Phase::Activate, change.progress(None)).await?;
             self.activate(change.release.as_ref())?;
@@ -50,14 +55,18 @@ impl Run<'_> {
 
     fn activate(&mut self, release: Option<&ReleaseName>) -> Result<(), Stop> {
         let Some(name) = release else { return Ok(()) };
-        self.layout.activate(name).map_err(|e| Stop::failed(format!("could not switch `current`: {e}")))?;
+        self.layout
+            .activate(name)
+            .map_err(|e| Stop::failed(format!("could not switch `current`: {e}")))?;
         let text = format!("`current` points at {name}");
         self.record.say(Phase::Activate, &text);
         Ok(())
     }
 
     async fn reload(&mut self, change: &Change, halt: &CancellationToken) -> Result<(), Stop> {
-        let Some(command) = self.site.target.reload.clone() else { return Ok(()) };
+        let Some(command) = self.site.target.reload.clone() else {
+            return Ok(());
+        };
         let timeout = self.site.target.timeout;
         match self.command(Phase::Reload, &command, change, timeout, halt).await? {
             Ended::Exited(0) => Ok(()),
@@ -118,18 +127,29 @@ impl Run<'_> {
         let rollback = self.claim.job.source == Source::Rollback;
         let verb = if rollback { "rolled back to" } else { "deployed" };
         let commit = change.commit.get(..7).unwrap_or(&change.commit);
-        let what = change.release.as_ref().map(|name| format!(" as {name}")).unwrap_or_default();
+        let what = change
+            .release
+            .as_ref()
+            .map(|name| format!(" as {name}"))
+            .unwrap_or_default();
         let mut finish = Finish::plain(Outcome::Live, format!("{verb} {commit}{what}"));
         let release = change.release.map(|name| name.to_string());
         finish.release = release.clone().map(|name| (name, ReleaseState::Good));
-        finish.tip = if rollback { None } else { Some((change.git_ref.clone(), change.commit.clone())) };
+        finish.tip = if rollback {
+            None
+        } else {
+            Some((change.git_ref.clone(), change.commit.clone()))
+        };
         finish.live = Some((change.commit, change.git_ref, release));
         End::Finished(Box::new(finish))
     }
 
     /// Back to what was live before. That it is decided is recorded first, so that a crash can't leave it half done.
     async fn roll_back(&mut self, change: Change, reason: String, outcome: Outcome) -> End {
-        let decided = Progress { rolling_back: Some(reason.clone()), ..Progress::default() };
+        let decided = Progress {
+            rolling_back: Some(reason.clone()),
+            ..Progress::default()
+        };
         if let Err(error) = self.enter(Phase::Reload, decided).await {
             tracing::error!(%error, "could not record the rollback of deployment {}", self.claim.deployment);
         }
@@ -140,15 +160,21 @@ impl Run<'_> {
             Ok(()) => Finish::plain(outcome, reason),
             Err(why) => {
                 let mut finish = Finish::plain(Outcome::Failed, format!("{reason}; {why}"));
-                finish.nothing_live = change.previous_release.is_none() && self.site.target.strategy == Strategy::Release;
+                finish.nothing_live =
+                    change.previous_release.is_none() && self.site.target.strategy == Strategy::Release;
                 finish
             }
         };
         let good_before = rollback_job || change.previous_release == change.release;
-        let state = if good_before { ReleaseState::Good } else { ReleaseState::Failed };
+        let state = if good_before {
+            ReleaseState::Good
+        } else {
+            ReleaseState::Failed
+        };
         End::Finished(Box::new(Finish {
             release: change.release.as_ref().map(|name| (name.to_string(), state)),
-            tip: (!rollback_job && outcome != Outcome::Cancelled).then(|| (change.git_ref.clone(), change.commit.clone())),
+            tip: (!rollback_job && outcome != Outcome::Cancelled)
+                .then(|| (change.git_ref.clone(), change.commit.clone())),
             ..finish
         }))
     }
@@ -163,22 +189,33 @@ impl Run<'_> {
             previous_commit: Some(change.commit.clone()),
             previous_release: change.release.clone(),
         };
-        match (self.site.target.strategy, &change.previous_release, &change.previous_commit) {
+        match (
+            self.site.target.strategy,
+            &change.previous_release,
+            &change.previous_commit,
+        ) {
             (Strategy::Release, Some(previous), _) => {
                 if !self.layout.is_intact(previous) {
                     return Err(format!("the release before it, {previous}, is gone, so it stays live"));
                 }
-                self.activate(Some(previous)).map_err(|stop| format!("going back failed: {stop:?}"))?;
+                self.activate(Some(previous))
+                    .map_err(|stop| format!("going back failed: {stop:?}"))?;
             }
             (Strategy::Release, None, _) => {
-                self.layout.deactivate().map_err(|e| format!("`current` could not be removed: {e}"))?;
+                self.layout
+                    .deactivate()
+                    .map_err(|e| format!("`current` could not be removed: {e}"))?;
                 return Err("there is no release before it to go back to, so `current` was removed".to_owned());
             }
             (Strategy::InPlace, _, Some(previous)) => {
                 let ids = (change.commit.parse::<CommitId>(), previous.parse::<CommitId>());
-                let (Ok(from), Ok(to)) = ids else { return Err("not the name of a commit".to_owned()) };
+                let (Ok(from), Ok(to)) = ids else {
+                    return Err("not the name of a commit".to_owned());
+                };
                 self.bring_back(&from, &to).await;
-                self.build(&back).await.map_err(|stop| format!("building the commit before it failed: {stop:?}"))?;
+                self.build(&back)
+                    .await
+                    .map_err(|stop| format!("building the commit before it failed: {stop:?}"))?;
             }
             (Strategy::InPlace, _, None) => return Err("there is nothing before it to go back to".to_owned()),
         }
@@ -192,13 +229,22 @@ impl Run<'_> {
     /// Removes what is too old. Never the live release, never the one before; a failed one pushes out no good one.
     async fn prune(&mut self, change: &Change) {
         let Some(current) = &change.release else { return };
-        let Ok(releases) = self.world.store.releases(&self.site.target.id).await else { return };
-        let good = releases.iter().filter(|r| r.state == ReleaseState::Good || r.name == current.as_str());
+        let Ok(releases) = self.world.store.releases(&self.site.target.id).await else {
+            return;
+        };
+        let good = releases
+            .iter()
+            .filter(|r| r.state == ReleaseState::Good || r.name == current.as_str());
         let good: Vec<ReleaseName> = good.filter_map(|r| r.name.parse().ok()).collect();
         // The newest failed one stays to be looked at.
-        let failed = releases.iter().find(|r| r.state == ReleaseState::Failed).and_then(|r| r.name.parse().ok());
-        let protected: Vec<ReleaseName> =
-            [Some(current.clone()), change.previous_release.clone(), failed].into_iter().flatten().collect();
+        let failed = releases
+            .iter()
+            .find(|r| r.state == ReleaseState::Failed)
+            .and_then(|r| r.name.parse().ok());
+        let protected: Vec<ReleaseName> = [Some(current.clone()), change.previous_release.clone(), failed]
+            .into_iter()
+            .flatten()
+            .collect();
         let (layout, keep) = (self.layout.clone(), self.site.target.keep);
         let pruned = tokio::task::spawn_blocking(move || layout.prune(keep, &good, &protected)).await;
         let removal = match pruned {
@@ -206,7 +252,10 @@ impl Run<'_> {
             Ok(Err(error)) => return self.record.warn(Phase::Finish, &error.to_string()),
             Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
         };
-        removal.problems.iter().for_each(|problem| self.record.warn(Phase::Finish, problem));
+        removal
+            .problems
+            .iter()
+            .for_each(|problem| self.record.warn(Phase::Finish, problem));
         let gone: Vec<String> = removal.removed.iter().map(ToString::to_string).collect();
         if gone.is_empty() {
             return;

@@ -17,7 +17,8 @@ impl Run<'_> {
             previous_release: None,
         };
         self.enter(Phase::Build, change.progress(Some(fetched.message))).await?;
-        self.bring_to(live.commit.as_ref(), &fetched.commit, &self.halt.token.clone()).await?;
+        self.bring_to(live.commit.as_ref(), &fetched.commit, &self.halt.token.clone())
+            .await?;
         if let Err(stop) = self.build(&change).await {
             if let Some(previous) = &live.commit {
                 self.bring_back(&fetched.commit, previous).await;
@@ -38,7 +39,9 @@ impl Run<'_> {
         let record = &mut self.record;
         let show = |progress: GitProgress| record.keep(Phase::Build, "progress", &progress.to_string());
         let git = &self.world.git;
-        let done = git.update_in_place(&access, &mirror, from, to, &path, &options, halt, show).await?;
+        let done = git
+            .update_in_place(&access, &mirror, from, to, &path, &options, halt, show)
+            .await?;
         let text = format!("{} files written", done.written);
         self.record.say(Phase::Build, &text);
         Ok(())

@@ -105,7 +105,10 @@ enum Stop {
 
 impl Stop {
     fn failed(reason: impl Into<String>) -> Self {
-        Self::Failed { reason: reason.into(), transient: false }
+        Self::Failed {
+            reason: reason.into(),
+            transient: false,
+        }
     }
 }
 
@@ -117,7 +120,10 @@ impl From<ReleaseError> for Stop {
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
-        Self::Failed { reason: error.to_string(), transient: true }
+        Self::Failed {
+            reason: error.to_string(),
+            transient: true,
+        }
     }
 }
 
@@ -146,7 +152,14 @@ struct Change {
 pub async fn run(world: &World, site: &Site, claim: &Claim, halt: &Halt) -> End {
     let record = Record::open(world, site, claim);
     let layout = Layout::new(&site.target.path);
-    let mut run = Run { world, site, claim, halt, layout, record };
+    let mut run = Run {
+        world,
+        site,
+        claim,
+        halt,
+        layout,
+        record,
+    };
     run.record.say(Phase::Fetch, &run.opening_words());
     let end = run.story().await;
     if let End::Finished(finish) = &end {
@@ -206,9 +219,14 @@ impl Run<'_> {
             Stop::Halted if self.halt.why() == Why::Shutdown => return End::GivenBack,
             Stop::Halted => (Outcome::Cancelled, "cancelled".to_owned(), false),
         };
-        let retry_at = transient.then(|| crate::schedule::retry_at(self.claim.job.attempt, clock::now())).flatten();
+        let retry_at = transient
+            .then(|| crate::schedule::retry_at(self.claim.job.attempt, clock::now()))
+            .flatten();
         let mut finish = Finish::plain(outcome, reason);
-        finish.release = self.record.made_release().map(|name| (name, crate::store::ReleaseState::Failed));
+        finish.release = self
+            .record
+            .made_release()
+            .map(|name| (name, crate::store::ReleaseState::Failed));
         finish.retry_at = retry_at;
         if !transient && outcome != Outcome::Cancelled {
             finish.tip = self.record.tip();
@@ -219,6 +237,9 @@ impl Run<'_> {
     /// Records that a phase begins, and what is known by now.
     async fn enter(&mut self, phase: Phase, known: Progress) -> Result<(), StoreError> {
         self.record.learn(&known);
-        self.world.store.enter(self.claim.deployment, phase, known, clock::now()).await
+        self.world
+            .store
+            .enter(self.claim.deployment, phase, known, clock::now())
+            .await
     }
 }

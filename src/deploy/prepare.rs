@@ -27,7 +27,11 @@ impl Run<'_> {
         let commit = row.live_commit.and_then(|c| c.parse().ok());
         if self.site.target.strategy == crate::config::Strategy::InPlace {
             let intact = commit.is_some() && self.site.target.path.is_dir();
-            return Ok(Live { commit, release: None, intact });
+            return Ok(Live {
+                commit,
+                release: None,
+                intact,
+            });
         }
         self.layout.prepare()?;
         match self.layout.current().map_err(|e| Stop::failed(e.to_string()))? {
@@ -39,7 +43,11 @@ impl Run<'_> {
             ))),
             Current::Release(name) if row.live_release.as_deref() == Some(name.as_str()) => {
                 let intact = self.layout.is_intact(&name);
-                Ok(Live { commit, release: Some(name), intact })
+                Ok(Live {
+                    commit,
+                    release: Some(name),
+                    intact,
+                })
             }
             Current::Release(name) => self.moved_by_hand(name).await,
         }
@@ -50,8 +58,15 @@ impl Run<'_> {
         let text = format!("`current` was pointed at {name} by somebody else");
         self.record.warn(Phase::Fetch, &text);
         let releases = self.world.store.releases(&self.site.target.id).await?;
-        let commit = releases.iter().find(|r| r.name == name.as_str()).and_then(|r| r.commit.parse().ok());
-        Ok(Live { commit, release: Some(name), intact: false })
+        let commit = releases
+            .iter()
+            .find(|r| r.name == name.as_str())
+            .and_then(|r| r.commit.parse().ok());
+        Ok(Live {
+            commit,
+            release: Some(name),
+            intact: false,
+        })
     }
 
     /// Makes the release directory and runs `build` in it.
@@ -73,11 +88,13 @@ impl Run<'_> {
     /// The tree of the commit, with what is shared linked in, under its final name.
     async fn lay_out(&mut self, name: &ReleaseName, commit: &CommitId) -> Result<(), Stop> {
         let staging = self.layout.staging(self.claim.deployment);
+        let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
         let record = &mut self.record;
         let show = |progress: GitProgress| record.keep(Phase::Build, "progress", &progress.to_string());
-        let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
         let git = &self.world.git;
-        let made = git.checkout(&access, &mirror, commit, &staging, &options, &self.halt.token, show).await;
+        let made = git
+            .checkout(&access, &mirror, commit, &staging, &options, &self.halt.token, show)
+            .await;
         let made = match made {
             Ok(made) => made,
             Err(error) => {
@@ -106,7 +123,9 @@ impl Run<'_> {
     /// Removes what this deployment began to make. No other deployment of the target can run now.
     fn sweep_up(&mut self) {
         match self.layout.sweep() {
-            Ok(problems) => problems.iter().for_each(|problem| self.record.warn(Phase::Build, problem)),
+            Ok(problems) => problems
+                .iter()
+                .for_each(|problem| self.record.warn(Phase::Build, problem)),
             Err(error) => self.record.warn(Phase::Build, &error.to_string()),
         }
     }
@@ -114,7 +133,9 @@ impl Run<'_> {
     /// Runs `build`, if there is one.
     pub(super) async fn build(&mut self, change: &Change) -> Result<(), Stop> {
         self.lay_out_payload().await?;
-        let Some(command) = self.site.target.build.clone() else { return Ok(()) };
+        let Some(command) = self.site.target.build.clone() else {
+            return Ok(());
+        };
         let timeout = self.site.target.timeout;
         let halt = self.halt.token.clone();
         match self.command(Phase::Build, &command, change, timeout, &halt).await? {
@@ -133,7 +154,10 @@ impl Run<'_> {
             .into_iter()
             .find(|r| r.name == wanted && r.state == ReleaseState::Good)
             .ok_or_else(|| Stop::failed(format!("release {wanted} is not kept any more")))?;
-        let name: ReleaseName = row.name.parse().map_err(|_| Stop::failed("not the name of a release"))?;
+        let name: ReleaseName = row
+            .name
+            .parse()
+            .map_err(|_| Stop::failed("not the name of a release"))?;
         if !self.layout.is_intact(&name) {
             return Err(Stop::failed(format!("the directory of release {name} is gone")));
         }

@@ -73,9 +73,16 @@ impl Record {
         let length = text.len() as u64 + 1;
         if self.journal_left >= length {
             self.journal_left -= length;
-            let about = About { stream: Some(stream), ..self.about(Some(phase.as_str())) };
+            let about = About {
+                stream: Some(stream),
+                ..self.about(Some(phase.as_str()))
+            };
             let end = text.floor_char_boundary(JOURNAL_LINE_MAX);
-            if stream == "stderr" { about.warn(&text[..end]) } else { about.info(&text[..end]) }
+            if stream == "stderr" {
+                about.warn(&text[..end])
+            } else {
+                about.info(&text[..end])
+            }
         }
         self.keep(phase, stream, text);
     }

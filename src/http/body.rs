@@ -86,8 +86,13 @@ async fn read_all(mut body: Incoming, limits: &Limits, budget: &Budget) -> Resul
 }
 
 async fn reserve(budget: &Budget, size: u64) -> Result<OwnedSemaphorePermit, BodyError> {
-    let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX).min((LARGE_TOTAL as u64 / UNIT) as u32);
-    Arc::clone(&budget.0).acquire_many_owned(units).await.map_err(|_| BodyError::NoMemory)
+    let units = u32::try_from(size.div_ceil(UNIT))
+        .unwrap_or(u32::MAX)
+        .min((LARGE_TOTAL as u64 / UNIT) as u32);
+    Arc::clone(&budget.0)
+        .acquire_many_owned(units)
+        .await
+        .map_err(|_| BodyError::NoMemory)
 }
 
 /// The next part, as long as the sender keeps up the least rate.

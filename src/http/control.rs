@@ -35,7 +35,11 @@ type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, error: error.into(), hint: None }
+        Self {
+            status,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     fn not_found(error: impl Into<String>) -> Self {
@@ -59,9 +63,14 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
     let method = request.method().clone();
     let path = request.uri().path().trim_start_matches('/').to_owned();
     let parts: Vec<&str> = path.split('/').collect();
-    let query: Query = url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let query: Query = url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+        .into_owned()
+        .collect();
     if method == Method::POST && !same_origin(&request) {
-        return answer::error(StatusCode::FORBIDDEN, "requests of web pages from elsewhere are refused");
+        return answer::error(
+            StatusCode::FORBIDDEN,
+            "requests of web pages from elsewhere are refused",
+        );
     }
     let result = match method {
         Method::GET | Method::HEAD => app.get(&parts, &query).await,
@@ -69,7 +78,11 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
         _ => return answer::wrong_method("GET, POST"),
     };
     result.unwrap_or_else(|failure| {
-        let problem = Problem { status: "error".to_owned(), error: failure.error, hint: failure.hint };
+        let problem = Problem {
+            status: "error".to_owned(),
+            error: failure.error,
+            hint: failure.hint,
+        };
         answer::json(failure.status, &problem)
     })
 }
@@ -77,7 +90,10 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
 /// A web page somewhere must not press buttons here through its visitor's browser.
 fn same_origin(request: &Request<Incoming>) -> bool {
     request.headers().get("origin").is_none()
-        && request.headers().get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
+        && request
+            .headers()
+            .get("sec-fetch-site")
+            .is_none_or(|site| site == "same-origin" || site == "none")
 }
 
 /// `GET /healthz`: whether the accept path works.
@@ -97,7 +113,11 @@ fn ok(body: &impl serde::Serialize) -> Result<Answer> {
 
 async fn json_body<T: DeserializeOwned + Default>(request: Request<Incoming>) -> Result<T> {
     let limited = http_body_util::Limited::new(request.into_body(), BODY_MAX);
-    let bytes = limited.collect().await.map_err(|e| Failure::new(StatusCode::BAD_REQUEST, e.to_string()))?.to_bytes();
+    let bytes = limited
+        .collect()
+        .await
+        .map_err(|e| Failure::new(StatusCode::BAD_REQUEST, e.to_string()))?
+        .to_bytes();
     if bytes.is_empty() {
         return Ok(T::default());
     }
@@ -105,29 +125,44 @@ async fn json_body<T: DeserializeOwned + Default>(request: Request<Incoming>) ->
 }
 
 fn number(text: &str) -> Result<i64> {
-    text.parse().map_err(|_| Failure::not_found(format!("{text} is not the number of a deployment")))
+    text.parse()
+        .map_err(|_| Failure::not_found(format!("{text} is not the number of a deployment")))
 }
 
 impl App {
     async fn get(self: &Arc<Self>, parts: &[&str], query: &Query) -> Result<Answer> {
-        let limit = query.get("limit").and_then(|l| l.parse().ok()).unwrap_or(ROWS.0).min(ROWS.1);
+        let limit = query
+            .get("limit")
+            .and_then(|l| l.parse().ok())
+            .unwrap_or(ROWS.0)
+            .min(ROWS.1);
         match *parts {
             [""] => Ok(page::render(&self.status().await?)),
             ["healthz"] => Ok(healthz(self, &Method::GET).await),
             ["readyz"] => Ok(self.readyz().await),
             ["metrics"] => {
                 let text = metrics::render(self).await?;
-                Ok(answer::with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+                Ok(answer::with_type(
+                    StatusCode::OK,
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    text,
+                ))
             }
             ["api", "v1", "status"] => ok(&self.status().await?),
             ["api", "v1", "deployments"] => {
                 let before = query.get("before").and_then(|b| b.parse().ok());
-                ok(&self.world.store.history(Page { target: query.get("target").cloned(), before, limit }).await?)
+                ok(&self
+                    .world
+                    .store
+                    .history(Page {
+                        target: query.get("target").cloned(),
+                        before,
+                        limit,
+                    })
+                    .await?)
             }
             ["api", "v1", "deployments", id] => self.deployment(number(id)?).await,
-            ["api", "v1", "deployments", id, "log"] => {
-                Ok(stream::log(self, number(id)?, query.contains_key("follow")))
-            }
+            ["api", "v1", "deployments", id, "log"] => Ok(stream::log(self, number(id)?, query.contains_key("follow"))),
             ["api", "v1", "jobs", id] => match self.world.store.job(number(id)?).await? {
                 Some(job) => ok(&job),
                 None => Err(Failure::not_found(format!("there is no job {id}"))),
@@ -161,11 +196,19 @@ impl App {
     fn target(&self, repo: &str, target: &str) -> Result<Arc<Target>> {
         let settings = self.settings();
         let id: std::result::Result<TargetId, _> = format!("{repo}/{target}").parse();
-        let found = id.ok().and_then(|id| settings.config.target(&id).map(|(_, target)| Arc::clone(target)));
+        let found = id
+            .ok()
+            .and_then(|id| settings.config.target(&id).map(|(_, target)| Arc::clone(target)));
         found.ok_or_else(|| {
-            let known: Vec<String> =
-                settings.config.repos.values().flat_map(|r| r.targets.values()).map(|t| t.id.to_string()).collect();
-            Failure::not_found(format!("there is no target {repo}/{target}")).hint(format!("there are: {}", known.join(", ")))
+            let known: Vec<String> = settings
+                .config
+                .repos
+                .values()
+                .flat_map(|r| r.targets.values())
+                .map(|t| t.id.to_string())
+                .collect();
+            Failure::not_found(format!("there is no target {repo}/{target}"))
+                .hint(format!("there are: {}", known.join(", ")))
         })
     }
 
@@ -180,11 +223,16 @@ impl App {
         let settings = self.settings();
         let mut warnings: Vec<String> = Vec::new();
         if let Some(error) = self.reload_error.borrow().as_ref() {
-            warnings.push(format!("the configuration file is broken, the one before it is in force: {error}"));
+            warnings.push(format!(
+                "the configuration file is broken, the one before it is in force: {error}"
+            ));
         }
         for repo in settings.config.repos.values() {
             if repo.secret.contains(&SecretSource::InsecureNone) {
-                warnings.push(format!("repo {} has no secret: whoever reaches the listener can deploy", repo.name));
+                warnings.push(format!(
+                    "repo {} has no secret: whoever reaches the listener can deploy",
+                    repo.name
+                ));
             }
         }
         warnings
@@ -259,7 +307,11 @@ impl App {
     async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Answer> {
         let mut rows = self.world.store.deliveries(repo.clone(), limit).await?;
         let rejected = self.rejections.newest(limit);
-        rows.extend(rejected.into_iter().filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo)));
+        rows.extend(
+            rejected
+                .into_iter()
+                .filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo)),
+        );
         rows.sort_by_key(|row| std::cmp::Reverse(row.received_at));
         rows.truncate(limit);
         ok(&rows)
@@ -269,7 +321,10 @@ impl App {
         let target = self.target(repo, target)?;
         let row = self.world.store.target(&target.id).await?;
         let releases = self.world.store.releases(&target.id).await?;
-        ok(&Releases { current: row.live_release, releases })
+        ok(&Releases {
+            current: row.live_release,
+            releases,
+        })
     }
 
     async fn explain(&self, id: &str) -> Result<Answer> {
@@ -289,7 +344,11 @@ impl App {
             if short.starts_with("refs/") {
                 return short.parse();
             }
-            if matches!(target.refs, RefFilter::Tags(_)) { GitRef::tag(short) } else { GitRef::branch(short) }
+            if matches!(target.refs, RefFilter::Tags(_)) {
+                GitRef::tag(short)
+            } else {
+                GitRef::branch(short)
+            }
         };
         let wrong = |e: crate::model::GitRefError| Failure::new(StatusCode::BAD_REQUEST, e.to_string());
         if let Some(named) = named {
@@ -297,7 +356,10 @@ impl App {
             if crate::schedule::follows(&target.refs, &git_ref) {
                 return Ok(git_ref);
             }
-            return Err(Failure::new(StatusCode::BAD_REQUEST, format!("{} follows {}, not {git_ref}", target.id, follows(&target.refs))));
+            return Err(Failure::new(
+                StatusCode::BAD_REQUEST,
+                format!("{} follows {}, not {git_ref}", target.id, follows(&target.refs)),
+            ));
         }
         if let [only] = patterns.as_slice() {
             if only.is_exact() {
@@ -306,10 +368,16 @@ impl App {
         }
         let row = self.world.store.target(&target.id).await?;
         let (last, _) = self.world.store.latest(target.id.to_string()).await?;
-        let known = row.live_ref.or(last.map(|row| row.git_ref)).and_then(|r| r.parse().ok());
+        let known = row
+            .live_ref
+            .or(last.map(|row| row.git_ref))
+            .and_then(|r| r.parse().ok());
         known.ok_or_else(|| {
-            Failure::new(StatusCode::BAD_REQUEST, format!("{} follows {}: which one?", target.id, follows(&target.refs)))
-                .hint("name it with --ref")
+            Failure::new(
+                StatusCode::BAD_REQUEST,
+                format!("{} follows {}: which one?", target.id, follows(&target.refs)),
+            )
+            .hint("name it with --ref")
         })
     }
 
@@ -317,7 +385,13 @@ impl App {
         self.is_free(target).await?;
         let mut named = request.git_ref;
         if source == Source::Retry && named.is_none() {
-            named = self.world.store.latest(target.id.to_string()).await?.0.map(|row| row.git_ref);
+            named = self
+                .world
+                .store
+                .latest(target.id.to_string())
+                .await?
+                .0
+                .map(|row| row.git_ref);
         }
         let git_ref = self.chosen_ref(target, named.as_deref()).await?;
         let job = NewJob {
@@ -345,34 +419,59 @@ impl App {
     async fn ask(&self, jobs: Vec<NewJob>) -> Result<Answer> {
         let jobs = self.world.store.request(jobs, clock::now()).await?;
         self.worker.wake();
-        Ok(answer::json(StatusCode::ACCEPTED, &Asked { status: "accepted".to_owned(), jobs, message: String::new() }))
+        Ok(answer::json(
+            StatusCode::ACCEPTED,
+            &Asked {
+                status: "accepted".to_owned(),
+                jobs,
+                message: String::new(),
+            },
+        ))
     }
 
     async fn rollback(&self, target: &Target, request: RollbackRequest) -> Result<Answer> {
         if target.strategy == Strategy::InPlace {
-            return Err(Failure::new(StatusCode::CONFLICT, format!("{} is deployed in place and keeps no releases", target.id))
-                .hint("revert the commit and push"));
+            return Err(Failure::new(
+                StatusCode::CONFLICT,
+                format!("{} is deployed in place and keeps no releases", target.id),
+            )
+            .hint("revert the commit and push"));
         }
         let row = self.world.store.target(&target.id).await?;
         let kept = self.world.store.releases(&target.id).await?;
-        let good: Vec<&str> = kept.iter().filter(|r| r.state == ReleaseState::Good).map(|r| r.name.as_str()).collect();
+        let good: Vec<&str> = kept
+            .iter()
+            .filter(|r| r.state == ReleaseState::Good)
+            .map(|r| r.name.as_str())
+            .collect();
         let release = match &request.release {
             Some(wanted) => good.iter().find(|name| *name == wanted).copied(),
             None => {
-                let live = row.live_release.as_deref().and_then(|live| good.iter().position(|name| *name == live));
+                let live = row
+                    .live_release
+                    .as_deref()
+                    .and_then(|live| good.iter().position(|name| *name == live));
                 good.get(live.map_or(0, |at| at + 1)).copied()
             }
         };
         let Some(release) = release.map(ToOwned::to_owned) else {
-            let what = request.release.map_or("there is no good release before the live one".to_owned(), |r| {
-                format!("there is no good release {r}")
-            });
+            let what = request
+                .release
+                .map_or("there is no good release before the live one".to_owned(), |r| {
+                    format!("there is no good release {r}")
+                });
             return Err(Failure::not_found(what).hint(format!("kept: {}", good.join(", "))));
         };
         if row.live_release.as_deref() == Some(&release) {
-            return Err(Failure::new(StatusCode::CONFLICT, format!("release {release} is live already")));
+            return Err(Failure::new(
+                StatusCode::CONFLICT,
+                format!("release {release} is live already"),
+            ));
         }
-        let git_ref = kept.iter().find(|r| r.name == release).and_then(|r| r.git_ref.parse().ok());
+        let git_ref = kept
+            .iter()
+            .find(|r| r.name == release)
+            .and_then(|r| r.git_ref.parse().ok());
         let git_ref = git_ref.ok_or_else(|| Failure::not_found("the release has no ref"))?;
         self.world.store.pin(&target.id, release.clone()).await?;
         let job = NewJob {
@@ -395,7 +494,11 @@ impl App {
             (Some(id), _) => format!("deployment {id} is being stopped"),
             (None, n) => format!("{n} waiting cancelled"),
         };
-        ok(&Asked { status: "cancelled".to_owned(), jobs: Vec::new(), message })
+        ok(&Asked {
+            status: "cancelled".to_owned(),
+            jobs: Vec::new(),
+            message,
+        })
     }
 
     async fn pause(&self, target: &Target, paused: bool) -> Result<Answer> {
@@ -405,7 +508,11 @@ impl App {
             self.worker.wake();
             self.poller.look_soon(&target.id.repo);
         }
-        ok(&Asked { status: status.to_owned(), jobs: Vec::new(), message: format!("{} is {status}", target.id) })
+        ok(&Asked {
+            status: status.to_owned(),
+            jobs: Vec::new(),
+            message: format!("{} is {status}", target.id),
+        })
     }
 
     async fn replay(&self, id: &str) -> Result<Answer> {
@@ -415,17 +522,33 @@ impl App {
         let repo = row.repo.parse().ok().and_then(|name| settings.config.repos.get(&name));
         let repo = repo.ok_or_else(|| Failure::not_found(format!("repo {} is not configured any more", row.repo)))?;
         // It was verified when it was stored; its signature is not kept.
-        let parsed = forge::parse_unverified(&header_map(&headers), &body, row.forge.parse().ok(), Some(&repo.generic))
-            .map_err(|e| Failure::new(StatusCode::CONFLICT, e.to_string()))?;
+        let parsed = forge::parse_unverified(
+            &header_map(&headers),
+            &body,
+            row.forge.parse().ok(),
+            Some(&repo.generic),
+        )
+        .map_err(|e| Failure::new(StatusCode::CONFLICT, e.to_string()))?;
         let verdicts = rules::judge(repo, &parsed);
         let reasons: Vec<String> = verdicts.iter().map(|v| format!("{}: {}", v.target, v.reason)).collect();
         let jobs = hook::jobs(repo, verdicts, Source::Replay);
         if jobs.is_empty() {
-            return ok(&Asked { status: "ignored".to_owned(), jobs: Vec::new(), message: reasons.join("; ") });
+            return ok(&Asked {
+                status: "ignored".to_owned(),
+                jobs: Vec::new(),
+                message: reasons.join("; "),
+            });
         }
-        let jobs = self.world.store.replay(row.number.unwrap_or_default(), jobs, clock::now()).await?;
+        let jobs = self
+            .world
+            .store
+            .replay(row.number.unwrap_or_default(), jobs, clock::now())
+            .await?;
         self.worker.wake();
-        Ok(answer::json(StatusCode::ACCEPTED, &json!({ "status": "accepted", "jobs": jobs, "message": "" })))
+        Ok(answer::json(
+            StatusCode::ACCEPTED,
+            &json!({ "status": "accepted", "jobs": jobs, "message": "" }),
+        ))
     }
 }
 

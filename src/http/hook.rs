@@ -51,9 +51,15 @@ pub async fn receive(
     let refused = |reason| app.refuse(from, name.as_deref(), &head.headers, reason);
     if !acceptable_type(&head.headers) {
         refused("neither JSON nor form");
-        return answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json or application/x-www-form-urlencoded");
+        return answer::error(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send application/json or application/x-www-form-urlencoded",
+        );
     }
-    let repo = name.as_deref().and_then(|n| n.parse::<RepoName>().ok()).and_then(|n| settings.config.repos.get(&n).cloned());
+    let repo = name
+        .as_deref()
+        .and_then(|n| n.parse::<RepoName>().ok())
+        .and_then(|n| settings.config.repos.get(&n).cloned());
     if let Some(repo) = &repo {
         if !may_send(repo, from) {
             refused("source address not allowed");
@@ -72,8 +78,17 @@ pub async fn receive(
         refused("signature algorithm not supported");
         return answer::error(StatusCode::NOT_IMPLEMENTED, "signature algorithm not supported");
     }
-    let incoming = Arrival { app, settings, from, headers: &head.headers, body: &read.bytes };
-    if forge::is_unsigned_ping(&Delivery { headers: &head.headers, body: &read.bytes }) {
+    let incoming = Arrival {
+        app,
+        settings,
+        from,
+        headers: &head.headers,
+        body: &read.bytes,
+    };
+    if forge::is_unsigned_ping(&Delivery {
+        headers: &head.headers,
+        body: &read.bytes,
+    }) {
         return answer::json(StatusCode::OK, &json!({ "status": "pong" }));
     }
     let candidates = match (&name, repo) {
@@ -86,7 +101,9 @@ pub async fn receive(
 
 /// JSON or a form; no type at all is taken for JSON, since some senders forget it.
 fn acceptable_type(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(http::header::CONTENT_TYPE) else { return true };
+    let Some(value) = headers.get(http::header::CONTENT_TYPE) else {
+        return true;
+    };
     let Ok(value) = value.to_str() else { return false };
     let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind == "application/json"
@@ -107,11 +124,34 @@ impl App {
     fn refuse(&self, from: IpAddr, repo: Option<&str>, headers: &HeaderMap, reason: &'static str) {
         self.metrics.rejected(reason);
         let text = |names: &[&str]| {
-            names.iter().find_map(|name| forge::header(headers, name)).unwrap_or_default().to_owned()
+            names
+                .iter()
+                .find_map(|name| forge::header(headers, name))
+                .unwrap_or_default()
+                .to_owned()
         };
-        let delivery = text(&["x-github-delivery", "x-gitea-delivery", "x-gogs-delivery", "idempotency-key", "webhook-id", "x-request-uuid", "x-request-id"]);
-        let event = text(&["x-github-event", "x-gitea-event", "x-gogs-event", "x-gitlab-event", "x-event-key"]);
-        let refused = Refused { repo: repo.unwrap_or_default(), delivery: &delivery, event: &event, reason };
+        let delivery = text(&[
+            "x-github-delivery",
+            "x-gitea-delivery",
+            "x-gogs-delivery",
+            "idempotency-key",
+            "webhook-id",
+            "x-request-uuid",
+            "x-request-id",
+        ]);
+        let event = text(&[
+            "x-github-event",
+            "x-gitea-event",
+            "x-gogs-event",
+            "x-gitlab-event",
+            "x-event-key",
+        ]);
+        let refused = Refused {
+            repo: repo.unwrap_or_default(),
+            delivery: &delivery,
+            event: &event,
+            reason,
+        };
         self.rejections.note(from, &refused);
     }
 
@@ -121,7 +161,11 @@ impl App {
                 refused("body too large");
                 answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body too large")
             }
-            BodyError::NoMemory => answer::later(StatusCode::SERVICE_UNAVAILABLE, "too many large bodies at once", RETRY_STORE),
+            BodyError::NoMemory => answer::later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many large bodies at once",
+                RETRY_STORE,
+            ),
             BodyError::TooSlow | BodyError::Broken => {
                 refused("body too slow");
                 answer::later(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", 1)
@@ -135,7 +179,11 @@ impl App {
         let blocked = self.rejections.blocked(from, self.limits().auth_failures);
         if let Some(seconds) = blocked {
             self.metrics.rejected("rate-limit");
-            return answer::later(StatusCode::TOO_MANY_REQUESTS, "too many failures from this address", seconds);
+            return answer::later(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many failures from this address",
+                seconds,
+            );
         }
         self.rejections.failed(from);
         self.refuse(from, repo, headers, reason);
@@ -146,14 +194,22 @@ impl App {
 impl Arrival<'_> {
     /// The repos that the payload's full name fits; its secret decides which of them it is.
     fn by_full_name(&self) -> Vec<Arc<Repo>> {
-        let Some(full_name) = forge::full_name(self.headers, self.body) else { return Vec::new() };
+        let Some(full_name) = forge::full_name(self.headers, self.body) else {
+            return Vec::new();
+        };
         let repos = self.settings.config.repos.values();
-        repos.filter(|repo| repo.full_name.eq_ignore_ascii_case(&full_name)).cloned().collect()
+        repos
+            .filter(|repo| repo.full_name.eq_ignore_ascii_case(&full_name))
+            .cloned()
+            .collect()
     }
 
     /// Takes the delivery for the first repo whose secret it was signed with. The error is for the journal alone.
     async fn verify_and_accept(&self, repos: &[Arc<Repo>], authenticated: &impl Fn()) -> Result<Answer, &'static str> {
-        let delivery = Delivery { headers: self.headers, body: self.body };
+        let delivery = Delivery {
+            headers: self.headers,
+            body: self.body,
+        };
         let now = clock::now();
         let mut reason = "unknown repo";
         for repo in repos {
@@ -181,14 +237,23 @@ impl Arrival<'_> {
             Err(error @ (ParseError::MalformedJson { .. } | ParseError::MissingEventHeader(_) | ParseError::Empty)) => {
                 let text = error.to_string();
                 self.app.metrics.rejected("malformed");
-                let refused = Refused { repo: repo.name.as_str(), reason: &text, ..Refused::default() };
+                let refused = Refused {
+                    repo: repo.name.as_str(),
+                    reason: &text,
+                    ..Refused::default()
+                };
                 self.app.rejections.note(self.from, &refused);
                 answer::error(StatusCode::BAD_REQUEST, &text)
             }
             // What is validly signed is never a 4xx: forges switch hooks off that answer so.
             Err(error) => {
                 let kind = verified.forge().unwrap_or(ForgeKind::Generic);
-                let parsed = Parsed { forge: kind, event: String::new(), delivery: None, events: Vec::new() };
+                let parsed = Parsed {
+                    forge: kind,
+                    event: String::new(),
+                    delivery: None,
+                    events: Vec::new(),
+                };
                 self.store(repo, verified, parsed, Vec::new(), error.to_string()).await
             }
         }
@@ -196,8 +261,16 @@ impl Arrival<'_> {
 
     async fn judge_and_store(&self, repo: &Arc<Repo>, verified: &Verified<'_>, parsed: Parsed) -> Answer {
         let verdicts = rules::judge(repo, &parsed);
-        let reason = verdicts.iter().map(|v| format!("{}: {}", v.target, v.reason)).collect::<Vec<_>>().join("; ");
-        let reason = if reason.is_empty() { "no target is concerned".to_owned() } else { reason };
+        let reason = verdicts
+            .iter()
+            .map(|v| format!("{}: {}", v.target, v.reason))
+            .collect::<Vec<_>>()
+            .join("; ");
+        let reason = if reason.is_empty() {
+            "no target is concerned".to_owned()
+        } else {
+            reason
+        };
         self.store(repo, verified, parsed, verdicts, reason).await
     }
 
@@ -211,8 +284,13 @@ impl Arrival<'_> {
     ) -> Answer {
         let ping = parsed.events.iter().any(|event| event.kind == EventKind::Ping);
         let body_sha256 = hex::encode(Sha256::digest(self.body));
-        let delivery = parsed.delivery.clone().or_else(|| format!("sha256-{}", &body_sha256[..32]).parse().ok());
-        let Some(delivery) = delivery else { return answer::error(StatusCode::INTERNAL_SERVER_ERROR, "no delivery id") };
+        let delivery = parsed
+            .delivery
+            .clone()
+            .or_else(|| format!("sha256-{}", &body_sha256[..32]).parse().ok());
+        let Some(delivery) = delivery else {
+            return answer::error(StatusCode::INTERNAL_SERVER_ERROR, "no delivery id");
+        };
         let new = NewDelivery {
             repo: repo.name.to_string(),
             delivery: delivery.clone(),
@@ -249,7 +327,12 @@ impl Arrival<'_> {
             reason: Some(&accepted.reason),
             ..About::default()
         }
-        .info(format!("{word} {} of {}: {}", parsed.event, forge::word(parsed.forge), accepted.reason));
+        .info(format!(
+            "{word} {} of {}: {}",
+            parsed.event,
+            forge::word(parsed.forge),
+            accepted.reason
+        ));
         match accepted.result {
             DeliveryResult::Accepted => self.app.worker.wake(),
             // The same push may rightly come twice, after one that undid it: the remote knows.
@@ -283,16 +366,33 @@ impl Arrival<'_> {
 pub fn jobs(repo: &Repo, verdicts: Vec<Verdict>, source: Source) -> Vec<NewJob> {
     let mut jobs: Vec<NewJob> = Vec::new();
     for verdict in verdicts {
-        let Decision::Deploy { git_ref, commit, pusher } = verdict.decision else { continue };
+        let Decision::Deploy {
+            git_ref,
+            commit,
+            pusher,
+        } = verdict.decision
+        else {
+            continue;
+        };
         let keep_all = queue_of(repo, &verdict.target) == QueueMode::All;
         if !keep_all {
             jobs.retain(|job| job.target != verdict.target);
         }
-        jobs.push(NewJob { target: verdict.target, git_ref, wanted: commit, source, pusher, release: None, keep_all });
+        jobs.push(NewJob {
+            target: verdict.target,
+            git_ref,
+            wanted: commit,
+            source,
+            pusher,
+            release: None,
+            keep_all,
+        });
     }
     jobs
 }
 
 fn queue_of(repo: &Repo, target: &TargetId) -> QueueMode {
-    repo.targets.get(&target.target).map_or(QueueMode::Latest, |target| target.queue)
+    repo.targets
+        .get(&target.target)
+        .map_or(QueueMode::Latest, |target| target.queue)
 }

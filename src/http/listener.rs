@@ -72,7 +72,12 @@ struct Shared {
 pub async fn serve(socket: Socket, face: Face, app: Arc<App>, stop: CancellationToken) {
     let all = app.limits().connections;
     let places = Arc::new(Semaphore::new(all));
-    let shared = Arc::new(Shared { app, face, strangers: Strangers::default(), stop: stop.clone() });
+    let shared = Arc::new(Shared {
+        app,
+        face,
+        strangers: Strangers::default(),
+        stop: stop.clone(),
+    });
     loop {
         // The place comes first: what can't be served waits in the kernel's queue and costs nothing here.
         let place = tokio::select! {
@@ -127,7 +132,14 @@ impl Shared {
             let place = self.strangers.place(address, limits.connections_per_address);
             match tokio::time::timeout(limits.header_time, place).await {
                 Ok(place) => stranger = place,
-                Err(_) => return refuse(&mut stream, "429 Too Many Requests", "too many connections from this address").await,
+                Err(_) => {
+                    return refuse(
+                        &mut stream,
+                        "429 Too Many Requests",
+                        "too many connections from this address",
+                    )
+                    .await;
+                }
             }
         }
         let stranger = Arc::new(Mutex::new(stranger));
@@ -152,7 +164,9 @@ impl Shared {
         };
         let mut stream = connection.into_parts().io.into_inner();
         match result {
-            Err(error) if error.is_timeout() => refuse(&mut stream, "408 Request Timeout", "the request did not come in time").await,
+            Err(error) if error.is_timeout() => {
+                refuse(&mut stream, "408 Request Timeout", "the request did not come in time").await
+            }
             // What else breaks a connection is its sender's business.
             _ => drop(stream.shutdown().await),
         }
@@ -168,7 +182,9 @@ impl Shared {
             return control::answer(&self.app, request).await;
         }
         let path = request.uri().path();
-        let repo = path.strip_prefix("/hook/").filter(|name| !name.is_empty() && !name.contains('/'));
+        let repo = path
+            .strip_prefix("/hook/")
+            .filter(|name| !name.is_empty() && !name.contains('/'));
         if path == "/healthz" {
             return control::healthz(&self.app, request.method()).await;
         }

@@ -58,7 +58,10 @@ impl Metrics {
     /// Counts how long a phase took.
     pub fn phase(&self, target: &str, phase: &str, seconds: f64) {
         let mut inner = self.inner();
-        let histogram = inner.durations.entry((target.to_owned(), phase.to_owned())).or_default();
+        let histogram = inner
+            .durations
+            .entry((target.to_owned(), phase.to_owned()))
+            .or_default();
         histogram.sum += seconds;
         histogram.count += 1;
         for (count, bound) in histogram.buckets.iter_mut().zip(BUCKETS) {
@@ -81,7 +84,11 @@ impl Text {
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         let labels: Vec<String> = labels.iter().map(|(n, v)| format!("{n}=\"{}\"", label(v))).collect();
-        let braces = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let braces = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
         let _ = writeln!(self.0, "{name}{braces} {value}");
     }
 }
@@ -95,12 +102,24 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
     text.sample("hookd_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.family("hookd_jobs_queued", "gauge", "Jobs that wait.");
     text.sample("hookd_jobs_queued", &[], waiting.len());
-    text.family("hookd_oldest_queued_seconds", "gauge", "How long the oldest waiting job has waited.");
-    let oldest = waiting.iter().map(|job| now.since(job.requested_at).as_secs()).max().unwrap_or(0);
+    text.family(
+        "hookd_oldest_queued_seconds",
+        "gauge",
+        "How long the oldest waiting job has waited.",
+    );
+    let oldest = waiting
+        .iter()
+        .map(|job| now.since(job.requested_at).as_secs())
+        .max()
+        .unwrap_or(0);
     text.sample("hookd_oldest_queued_seconds", &[], oldest);
     counters(&mut text, &app.metrics.inner());
     durations(&mut text, &app.metrics.inner());
-    text.family("hookd_target_behind", "gauge", "1 if the remote has something newer than what is live.");
+    text.family(
+        "hookd_target_behind",
+        "gauge",
+        "1 if the remote has something newer than what is live.",
+    );
     for repo in app.settings().config.repos.values() {
         for (target, behind) in app.poller.last(&repo.name).behind {
             text.sample("hookd_target_behind", &[("target", &target)], u8::from(behind));
@@ -120,9 +139,17 @@ fn counters(text: &mut Text, inner: &Inner) {
     }
     text.family("hookd_deployments_total", "counter", "Deployments that ended.");
     for ((target, outcome), count) in &inner.outcomes {
-        text.sample("hookd_deployments_total", &[("target", target), ("outcome", outcome)], count);
+        text.sample(
+            "hookd_deployments_total",
+            &[("target", target), ("outcome", outcome)],
+            count,
+        );
     }
-    text.family("hookd_last_success_timestamp_seconds", "gauge", "When a deployment last succeeded.");
+    text.family(
+        "hookd_last_success_timestamp_seconds",
+        "gauge",
+        "When a deployment last succeeded.",
+    );
     for (target, at) in &inner.last_success {
         text.sample("hookd_last_success_timestamp_seconds", &[("target", target)], at);
     }
@@ -135,9 +162,17 @@ fn durations(text: &mut Text, inner: &Inner) {
         let labels = [("target", target.as_str()), ("phase", phase.as_str())];
         for (count, bound) in histogram.buckets.iter().zip(BUCKETS) {
             let bound = bound.to_string();
-            text.sample(&format!("{name}_bucket"), &[labels[0], labels[1], ("le", &bound)], count);
+            text.sample(
+                &format!("{name}_bucket"),
+                &[labels[0], labels[1], ("le", &bound)],
+                count,
+            );
         }
-        text.sample(&format!("{name}_bucket"), &[labels[0], labels[1], ("le", "+Inf")], histogram.count);
+        text.sample(
+            &format!("{name}_bucket"),
+            &[labels[0], labels[1], ("le", "+Inf")],
+            histogram.count,
+        );
         text.sample(&format!("{name}_sum"), &labels, histogram.sum);
         text.sample(&format!("{name}_count"), &labels, histogram.count);
     }

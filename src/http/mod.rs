@@ -1,7 +1,7 @@
 //! The faces that speak HTTP: the public listener for forges, the control listener for people and their tools.
 
-pub mod api;
 mod answer;
+pub mod api;
 mod body;
 mod control;
 mod hook;

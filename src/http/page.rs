@@ -15,7 +15,10 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4em .8e
 </style><h1>hookd</h1>";
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// Makes the page.
@@ -27,11 +30,19 @@ pub fn render(status: &Status) -> Answer {
     html.push_str("<table><tr><th>Target<th>Follows<th>Live<th>Since<th>State<th>Last deployment</tr>");
     for target in &status.targets {
         let commit = target.commit.as_deref().and_then(|c| c.get(..7)).unwrap_or("nothing");
-        let since = target.live_since.map(|at| Timestamp(at).to_string()).unwrap_or_default();
+        let since = target
+            .live_since
+            .map(|at| Timestamp(at).to_string())
+            .unwrap_or_default();
         let last = target.last.as_ref().map(|row| {
             let outcome = row.outcome.as_deref().unwrap_or_default();
             let reason = row.reason.as_deref().unwrap_or_default();
-            format!("<a href=\"/api/v1/deployments/{0}/log\">#{0}</a> {1}: {2}", row.id, escape(outcome), escape(reason))
+            format!(
+                "<a href=\"/api/v1/deployments/{0}/log\">#{0}</a> {1}: {2}",
+                row.id,
+                escape(outcome),
+                escape(reason)
+            )
         });
         let _ = write!(
             html,
@@ -42,6 +53,12 @@ pub fn render(status: &Status) -> Answer {
             last.unwrap_or_default()
         );
     }
-    let _ = write!(html, "</table><p>hookd {} · {} waiting, {} running</p>", escape(&status.version), status.waiting, status.running);
+    let _ = write!(
+        html,
+        "</table><p>hookd {} · {} waiting, {} running</p>",
+        escape(&status.version),
+        status.waiting,
+        status.running
+    );
     answer::with_type(http::StatusCode::OK, "text/html; charset=utf-8", html)
 }

@@ -29,18 +29,29 @@ pub fn source(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> I
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let values = |name: &str| -> Vec<String> {
         let lines = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
-        lines.flat_map(|line| line.split(',')).map(|part| part.trim().to_owned()).collect()
+        lines
+            .flat_map(|line| line.split(','))
+            .map(|part| part.trim().to_owned())
+            .collect()
     };
     let forwarded: Vec<Option<IpAddr>> = values("forwarded")
         .iter()
         .map(|element| {
             element.split(';').find_map(|pair| {
                 let (name, value) = pair.split_once('=')?;
-                if name.trim().eq_ignore_ascii_case("for") { address(value.trim().trim_matches('"')) } else { None }
+                if name.trim().eq_ignore_ascii_case("for") {
+                    address(value.trim().trim_matches('"'))
+                } else {
+                    None
+                }
             })
         })
         .collect();
-    if forwarded.is_empty() { values("x-forwarded-for").iter().map(|v| address(v)).collect() } else { forwarded }
+    if forwarded.is_empty() {
+        values("x-forwarded-for").iter().map(|v| address(v)).collect()
+    } else {
+        forwarded
+    }
 }
 
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`.
@@ -70,18 +81,43 @@ mod tests {
     #[test]
     fn strangers_are_not_believed() {
         assert_eq!(from("192.0.2.9", &[("x-forwarded-for", "10.0.0.1")], &[]), "192.0.2.9");
-        assert_eq!(from("192.0.2.9", &[("x-forwarded-for", "10.0.0.1")], &["127.0.0.0/8"]), "192.0.2.9");
+        assert_eq!(
+            from("192.0.2.9", &[("x-forwarded-for", "10.0.0.1")], &["127.0.0.0/8"]),
+            "192.0.2.9"
+        );
     }
 
     #[test]
     fn trusted_proxies_are_believed_up_to_the_first_stranger() {
         let local = &["127.0.0.0/8"];
-        assert_eq!(from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7")], local), "192.0.2.7");
-        assert_eq!(from("127.0.0.1", &[("x-forwarded-for", "6.6.6.6, 192.0.2.7")], local), "192.0.2.7");
-        assert_eq!(from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7, 127.0.0.2")], local), "192.0.2.7");
-        assert_eq!(from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7, junk")], local), "127.0.0.1");
+        assert_eq!(
+            from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7")], local),
+            "192.0.2.7"
+        );
+        assert_eq!(
+            from("127.0.0.1", &[("x-forwarded-for", "6.6.6.6, 192.0.2.7")], local),
+            "192.0.2.7"
+        );
+        assert_eq!(
+            from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7, 127.0.0.2")], local),
+            "192.0.2.7"
+        );
+        assert_eq!(
+            from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7, junk")], local),
+            "127.0.0.1"
+        );
         assert_eq!(from("127.0.0.1", &[], local), "127.0.0.1");
-        assert_eq!(from("127.0.0.1", &[("forwarded", "for=\"[2001:db8::7]:4711\";proto=https")], local), "2001:db8::7");
-        assert_eq!(from("::ffff:127.0.0.1", &[("x-forwarded-for", "192.0.2.7:99")], local), "192.0.2.7");
+        assert_eq!(
+            from(
+                "127.0.0.1",
+                &[("forwarded", "for=\"[2001:db8::7]:4711\";proto=https")],
+                local
+            ),
+            "2001:db8::7"
+        );
+        assert_eq!(
+            from("::ffff:127.0.0.1", &[("x-forwarded-for", "192.0.2.7:99")], local),
+            "192.0.2.7"
+        );
     }
 }

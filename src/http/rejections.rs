@@ -47,7 +47,10 @@ pub struct Rejections(Mutex<Inner>);
 /// Cuts a stranger's text and takes out what a terminal would obey.
 fn harmless(text: &str) -> String {
     let end = text.floor_char_boundary(TEXT_MAX);
-    text[..end].chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text[..end]
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 impl Rejections {
@@ -90,7 +93,9 @@ impl Rejections {
         let now = Instant::now();
         let mut inner = self.inner();
         if inner.failures.len() >= ADDRESSES && !inner.failures.contains_key(&from) {
-            inner.failures.retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
+            inner
+                .failures
+                .retain(|_, (since, _)| now.duration_since(*since) < WINDOW);
             if inner.failures.len() >= ADDRESSES {
                 inner.failures.clear();
             }

@@ -45,9 +45,17 @@ pub fn log(app: &Arc<App>, deployment: i64, follow: bool) -> Answer {
     let app = Arc::clone(app);
     tokio::spawn(async move { feed(&app, deployment, follow, &sender).await });
     let mut answer = http::Response::new(Channel(receiver).boxed_unsync());
-    let kind = if follow { "text/event-stream" } else { "application/jsonl" };
-    answer.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
-    answer.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    let kind = if follow {
+        "text/event-stream"
+    } else {
+        "application/jsonl"
+    };
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    answer
+        .headers_mut()
+        .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     answer
 }
 
@@ -55,12 +63,20 @@ pub fn log(app: &Arc<App>, deployment: i64, follow: bool) -> Answer {
 async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<Bytes>) {
     let mut offset = 0;
     // Looked up before the first read, so that nothing that comes in between is missed.
-    let mut growth = if follow { app.world.logs.follow(deployment) } else { None };
+    let mut growth = if follow {
+        app.world.logs.follow(deployment)
+    } else {
+        None
+    };
     loop {
         match app.world.logs.read(deployment, offset) {
             Ok(Some((text, next))) if !text.is_empty() => {
                 offset = next;
-                if sender.send(if follow { events(&text) } else { text.into() }).await.is_err() {
+                if sender
+                    .send(if follow { events(&text) } else { text.into() })
+                    .await
+                    .is_err()
+                {
                     return;
                 }
                 continue;

@@ -22,7 +22,10 @@ impl Layout {
 
 fn give(path: &Path, uid: u32, gid: u32) -> Result<(), ReleaseError> {
     lchown(path, Some(uid), Some(gid)).map_err(ReleaseError::io("changing the owner of", path))?;
-    let is_directory = path.symlink_metadata().map_err(ReleaseError::io("reading", path))?.is_dir();
+    let is_directory = path
+        .symlink_metadata()
+        .map_err(ReleaseError::io("reading", path))?
+        .is_dir();
     if !is_directory {
         return Ok(());
     }

@@ -177,7 +177,10 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
         let by_body = "SELECT d.id FROM deliveries d JOIN jobs j ON j.delivery_row = d.id \
              JOIN targets t ON t.repo = j.repo AND t.target = j.target AND t.live_commit = j.wanted \
              WHERE d.repo = ?1 AND d.body_sha256 = ?2 AND d.body IS NOT NULL ORDER BY d.id LIMIT 1";
-        found = c.prepare_cached(by_body)?.query_row(params![new.repo, new.body_sha256], |r| r.get(0)).optional()?;
+        found = c
+            .prepare_cached(by_body)?
+            .query_row(params![new.repo, new.body_sha256], |r| r.get(0))
+            .optional()?;
     }
     let Some(number) = found else { return Ok(Known::No) };
     let mut statement = c.prepare_cached("SELECT outcome FROM jobs WHERE delivery_row = ?1 ORDER BY id DESC")?;

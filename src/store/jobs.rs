@@ -180,7 +180,11 @@ pub struct Finish {
 impl Claim {
     /// The same claim again, for the one case that recording its end failed and is tried again.
     pub(crate) fn copy(&self) -> Self {
-        Self { job: self.job.clone(), deployment: self.deployment, resumed: self.resumed.clone() }
+        Self {
+            job: self.job.clone(),
+            deployment: self.deployment,
+            resumed: self.resumed.clone(),
+        }
     }
 }
 

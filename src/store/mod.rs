@@ -22,8 +22,8 @@ use tokio::sync::oneshot;
 
 pub use deliveries::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
 pub use history::Page;
-pub use outbox::Message;
 pub use jobs::{Claim, Finish, JobRow, JobStatus, Progress, Source, WaitingJob};
+pub use outbox::Message;
 pub use records::{DeliveryRow, DeploymentRow, PhaseRow, ReleaseRow, ReleaseState, TargetRow, Tip};
 
 /// Most requests in one transaction: enough to share an fsync among all connections, few enough that none waits long.

@@ -29,7 +29,12 @@ impl Store {
                 "SELECT id, channel, body, attempt FROM outbox WHERE not_before <= ?1 ORDER BY id LIMIT ?2",
             )?;
             let rows = statement.query_map(params![now.0, TAKE], |row| {
-                Ok(Message { id: row.get(0)?, channel: row.get(1)?, body: row.get(2)?, attempt: row.get(3)? })
+                Ok(Message {
+                    id: row.get(0)?,
+                    channel: row.get(1)?,
+                    body: row.get(2)?,
+                    attempt: row.get(3)?,
+                })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -48,7 +53,10 @@ impl Store {
     /// A message is tried again then.
     pub async fn send_later(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
         self.write(move |c| {
-            c.execute("UPDATE outbox SET attempt = attempt + 1, not_before = ?2 WHERE id = ?1", params![id, at.0])?;
+            c.execute(
+                "UPDATE outbox SET attempt = attempt + 1, not_before = ?2 WHERE id = ?1",
+                params![id, at.0],
+            )?;
             Ok(())
         })
         .await
