@@ -138,13 +138,15 @@ fn in_directory(directory: &Path, error: &io::Error) -> String {
 }
 
 fn cannot_run(program: &str, error: &io::Error, environment: &[(String, String)]) -> String {
+    let in_path = !program.contains('/');
+    let path = environment
+        .iter()
+        .rfind(|(name, _)| name == "PATH")
+        .map_or("", |(_, path)| path);
     let hint = match error.kind() {
-        io::ErrorKind::NotFound if !program.contains('/') => {
-            let path = environment
-                .iter()
-                .rfind(|(name, _)| name == "PATH")
-                .map_or("", |(_, path)| path);
-            format!("; it is in no directory of PATH ({path})")
+        io::ErrorKind::NotFound if in_path => format!("; it is in no directory of PATH ({path})"),
+        io::ErrorKind::PermissionDenied if in_path => {
+            format!("; it is in no directory of PATH that this user may look into, or not executable ({path})")
         }
         io::ErrorKind::NotFound if Path::new(program).exists() => {
             "; the file is there, but the interpreter that its first line names is not".to_owned()
