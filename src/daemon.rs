@@ -185,6 +185,7 @@ impl Sockets {
                 sockets.public.push(socket);
             }
         }
+        sockets.refuse_open_repos(config)?;
         let control = match handed.control {
             Some(socket) => socket,
             None => sockets.bind_unix(&config.control, 0o660)?,
@@ -195,6 +196,24 @@ impl Sockets {
             sockets.control.push(socket);
         }
         Ok(sockets)
+    }
+
+    /// Under socket activation the configuration could not know where deliveries come in.
+    fn refuse_open_repos(&self, config: &Config) -> Result<(), StartError> {
+        let open = config
+            .repos
+            .values()
+            .find(|repo| repo.secret.contains(&SecretSource::InsecureNone));
+        match open {
+            Some(repo) if !self.public.iter().all(Socket::is_local) => Err(StartError::new(
+                format!(
+                    "repo {} has `secret = \"insecure-none\"`, and others than this machine can connect",
+                    repo.name
+                ),
+                "give it a secret, or listen on loopback or a unix socket".to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     async fn bind(&mut self, listen: &Listen) -> Result<Socket, StartError> {

@@ -232,10 +232,13 @@ impl Run<'_> {
         let Ok(releases) = self.world.store.releases(&self.site.target.id).await else {
             return;
         };
-        let good = releases
-            .iter()
-            .filter(|r| r.state == ReleaseState::Good || r.name == current.as_str());
-        let good: Vec<ReleaseName> = good.filter_map(|r| r.name.parse().ok()).collect();
+        let known = |name: &ReleaseName| releases.iter().find(|r| r.name == name.as_str());
+        // A release that the store does not know was good before the store was lost, and is kept like one.
+        let is_good = |name: &ReleaseName| name == current || known(name).is_none_or(|r| r.state == ReleaseState::Good);
+        let good: Vec<ReleaseName> = match self.layout.list() {
+            Ok(names) => names.into_iter().filter(is_good).collect(),
+            Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
+        };
         // The newest failed one stays to be looked at.
         let failed = releases
             .iter()

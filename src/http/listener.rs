@@ -32,6 +32,16 @@ pub enum Socket {
     Unix(UnixListener),
 }
 
+impl Socket {
+    /// True if only this machine can connect.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
 /// Who is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Face {
