@@ -92,17 +92,23 @@ pub struct Accepted {
 /// How the jobs of a delivery that is already known ended.
 enum Known {
     No,
-    /// Some job failed or was never finished: run those again.
-    Unfinished(i64),
+    /// The jobs of these targets failed or were never finished: run those again.
+    Unfinished(i64, Vec<TargetId>),
     Done(&'static str),
 }
 
 impl Store {
     /// Stores a delivery with its jobs, or finds that it is known. On disk when it returns.
     pub async fn accept(&self, new: NewDelivery) -> Result<Accepted, StoreError> {
+        let mut new = new;
         self.write(move |c| match known(c, &new)? {
+            Known::No => first(c, &new),
             Known::Done(why) => duplicate(c, &new, why),
-            Known::Unfinished(number) if !new.jobs.is_empty() => {
+            Known::Unfinished(number, targets) => {
+                new.jobs.retain(|job| targets.contains(&job.target));
+                if new.jobs.is_empty() {
+                    return duplicate(c, &new, "known, and what failed of it is not wanted any more");
+                }
                 let jobs = insert_jobs(c, &new, number)?;
                 Ok(Accepted {
                     result: DeliveryResult::Accepted,
@@ -111,7 +117,6 @@ impl Store {
                     jobs,
                 })
             }
-            Known::No | Known::Unfinished(_) => first(c, &new),
         })
         .await
     }
@@ -183,17 +188,35 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
             .optional()?;
     }
     let Some(number) = found else { return Ok(Known::No) };
-    let mut statement = c.prepare_cached("SELECT outcome FROM jobs WHERE delivery_row = ?1 ORDER BY id DESC")?;
-    let newest: Option<Option<String>> = statement.query_row([number], |r| r.get(0)).optional()?;
-    Ok(match newest {
-        None => Known::Done("known, and there was nothing to do"),
-        Some(None) => Known::Done("known, and it is still being worked on"),
-        Some(Some(word)) => match word.parse::<Outcome>() {
-            Ok(outcome) if outcome.may_run_again() => Known::Unfinished(number),
-            Ok(Outcome::RolledBack) => Known::Done("known, and rolled back; `hookd retry` tries that commit again"),
-            _ => Known::Done("known, and done"),
-        },
+    let newest = newest_jobs(c, number)?;
+    let ended = |outcome: Outcome| newest.iter().any(|(_, ended)| *ended == Some(outcome));
+    let again: Vec<TargetId> = newest
+        .iter()
+        .filter(|(_, ended)| ended.is_some_and(Outcome::may_run_again))
+        .map(|(target, _)| target.clone())
+        .collect();
+    Ok(if newest.is_empty() {
+        Known::Done("known, and there was nothing to do")
+    } else if !again.is_empty() {
+        Known::Unfinished(number, again)
+    } else if newest.iter().any(|(_, ended)| ended.is_none()) {
+        Known::Done("known, and it is still being worked on")
+    } else if ended(Outcome::RolledBack) {
+        Known::Done("known, and rolled back; `hookd retry` tries that commit again")
+    } else {
+        Known::Done("known, and done")
     })
+}
+
+/// The newest job of each target that a delivery asked for, with its outcome if it has one.
+fn newest_jobs(c: &Connection, number: i64) -> Result<Vec<(TargetId, Option<Outcome>)>, StoreError> {
+    let mut statement =
+        c.prepare_cached("SELECT repo, target, outcome, max(id) FROM jobs WHERE delivery_row = ?1 GROUP BY repo, target")?;
+    let rows = statement.query_map([number], |row| {
+        let outcome: Option<String> = row.get(2)?;
+        Ok((jobs::target_of(row, 0)?, outcome.and_then(|word| word.parse().ok())))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn first(c: &Connection, new: &NewDelivery) -> Result<Accepted, StoreError> {

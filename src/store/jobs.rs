@@ -101,7 +101,7 @@ fn words<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<
         .map_err(|_| rusqlite::Error::InvalidColumnType(index, text, rusqlite::types::Type::Text))
 }
 
-fn target_of(row: &Row<'_>, repo: usize) -> rusqlite::Result<TargetId> {
+pub(super) fn target_of(row: &Row<'_>, repo: usize) -> rusqlite::Result<TargetId> {
     Ok(TargetId {
         repo: words(row, repo)?,
         target: words(row, repo + 1)?,

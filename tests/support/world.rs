@@ -320,16 +320,19 @@ impl World {
         rows
     }
 
-    /// The outcomes of all deployments, oldest first.
+    /// The outcomes of all deployments that did something, oldest first. A look at the remote may find a push before its
+    /// delivery comes; one of the two jobs is then `unchanged`.
     pub fn outcomes(&self) -> Vec<String> {
         let word = |row: &Value| row["outcome"].as_str().unwrap_or("none").to_owned();
-        self.history().iter().map(word).collect()
+        self.history().iter().map(word).filter(|outcome| outcome != "unchanged").collect()
     }
 
-    /// The last deployment of all.
+    /// The last deployment that did something.
     #[track_caller]
     pub fn last(&self) -> Value {
-        self.history().pop().expect("something was deployed")
+        let mut rows = self.history();
+        rows.retain(|row| row["outcome"] != "unchanged");
+        rows.pop().expect("something was deployed")
     }
 
     /// All deliveries, oldest first.
