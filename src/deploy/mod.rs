@@ -11,6 +11,7 @@ mod record;
 pub use clean_up::clean_up;
 pub use fetch::{access, mirror};
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -108,6 +109,15 @@ impl Stop {
         Self::Failed {
             reason: reason.into(),
             transient: false,
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unchanged(reason) | Self::Failed { reason, .. } => f.write_str(reason),
+            Self::Halted => f.write_str("cancelled"),
         }
     }
 }
