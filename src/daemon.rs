@@ -383,7 +383,7 @@ impl Daemon {
                         .flat_map(|r| r.targets.values())
                         .map(|t| t.id.clone())
                         .collect();
-                    if let Err(error) = self.app.world.store.drop_unknown(known).await {
+                    if let Err(error) = self.app.world.store.drop_unknown(known, clock::now()).await {
                         tracing::warn!(%error, "jobs of removed targets still wait");
                     }
                     watch.cancel();

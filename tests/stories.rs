@@ -13,5 +13,7 @@ mod stories {
     mod crash;
     mod failure;
     mod push;
+    mod queue;
     mod redelivery;
+    mod restart;
 }

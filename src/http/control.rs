@@ -162,7 +162,7 @@ impl App {
                     .await?)
             }
             ["api", "v1", "deployments", id] => self.deployment(number(id)?).await,
-            ["api", "v1", "deployments", id, "log"] => Ok(stream::log(self, number(id)?, query.contains_key("follow"))),
+            ["api", "v1", "deployments", id, "log"] => self.log(number(id)?, query.contains_key("follow")).await,
             ["api", "v1", "jobs", id] => match self.world.store.job(number(id)?).await? {
                 Some(job) => ok(&job),
                 None => Err(Failure::not_found(format!("there is no job {id}"))),
@@ -302,6 +302,14 @@ impl App {
             Some((row, phases)) => ok(&Deployment { row, phases }),
             None => Err(Failure::not_found(format!("there is no deployment {id}"))),
         }
+    }
+
+    /// The log of a deployment; of one that never ran it is how it ended.
+    async fn log(self: &Arc<Self>, id: i64, follow: bool) -> Result<Answer> {
+        let Some((row, _)) = self.world.store.deployment(id).await? else {
+            return Err(Failure::not_found(format!("there is no deployment {id}")));
+        };
+        Ok(stream::log(self, &row, follow))
     }
 
     async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Answer> {
@@ -487,7 +495,7 @@ impl App {
     }
 
     async fn cancel(&self, target: &Target) -> Result<Answer> {
-        let waiting = self.world.store.cancel_waiting(target.id.clone()).await?;
+        let waiting = self.world.store.cancel_waiting(target.id.clone(), clock::now()).await?;
         let running = self.worker.cancel(&target.id);
         let message = match (running, waiting) {
             (None, 0) => return Err(Failure::not_found(format!("nothing runs or waits for {}", target.id))),

@@ -214,7 +214,7 @@ pub(super) fn insert(
     let (repo, target) = (job.target.repo.as_str(), job.target.target.as_str());
     let mut place = None;
     if !job.keep_all && job.source != Source::Rollback {
-        place = supersede(c, repo, target)?;
+        place = supersede(c, &job.target, now)?;
     }
     c.prepare_cached(
         "INSERT INTO jobs (position, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
@@ -243,18 +243,35 @@ pub(super) fn insert(
 }
 
 /// Records the jobs that wait for this target as superseded; gives their place in the queue.
-fn supersede(c: &Connection, repo: &str, target: &str) -> Result<Option<i64>, StoreError> {
+fn supersede(c: &Connection, target: &TargetId, now: Timestamp) -> Result<Option<i64>, StoreError> {
     let place = c
         .prepare_cached(
             "SELECT min(position) FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback'",
         )?
-        .query_row(params![repo, target], |r| r.get(0))?;
-    c.prepare_cached(
-        "UPDATE jobs SET state = 'done', outcome = 'superseded', reason = 'a newer request took its place' \
-         WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback'",
-    )?
-    .execute(params![repo, target])?;
+        .query_row(params![target.repo.as_str(), target.target.as_str()], |r| r.get(0))?;
+    let replaced = "repo || '/' || target = ?1 AND source <> 'rollback'";
+    let reason = "a newer request took its place";
+    end_waiting(c, replaced, &target.to_string(), (Outcome::Superseded, reason), now)?;
     Ok(place)
+}
+
+/// Ends waiting jobs that will never run; `which` is a condition on `?1`. They are in the history like those that ran.
+fn end_waiting(
+    c: &Connection,
+    which: &str,
+    value: &str,
+    (outcome, reason): (Outcome, &str),
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    c.prepare_cached(&format!(
+        "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
+         SELECT id, repo, target, git_ref, wanted, 'fetch', ?2, ?3, ?4, ?4 FROM jobs WHERE state = 'waiting' AND {which}"
+    ))?
+    .execute(params![value, outcome.as_str(), reason, now.0])?;
+    Ok(c.prepare_cached(&format!(
+        "UPDATE jobs SET state = 'done', outcome = ?2, reason = ?3 WHERE state = 'waiting' AND {which}"
+    ))?
+    .execute(params![value, outcome.as_str(), reason])?)
 }
 
 impl Store {
@@ -421,27 +438,22 @@ impl Store {
     }
 
     /// Ends the waiting jobs of a target as cancelled; says how many.
-    pub async fn cancel_waiting(&self, target: TargetId) -> Result<usize, StoreError> {
+    pub async fn cancel_waiting(&self, target: TargetId, now: Timestamp) -> Result<usize, StoreError> {
         self.write(move |c| {
-            Ok(c.execute(
-                "UPDATE jobs SET state = 'done', outcome = 'cancelled', reason = 'cancelled' \
-                 WHERE repo = ?1 AND target = ?2 AND state = 'waiting'",
-                params![target.repo.as_str(), target.target.as_str()],
-            )?)
+            let of_target = "repo || '/' || target = ?1";
+            end_waiting(c, of_target, &target.to_string(), (Outcome::Cancelled, "cancelled"), now)
         })
         .await
     }
 
     /// Ends the jobs of targets that the configuration does not have any more.
-    pub async fn drop_unknown(&self, known: Vec<TargetId>) -> Result<usize, StoreError> {
+    pub async fn drop_unknown(&self, known: Vec<TargetId>, now: Timestamp) -> Result<usize, StoreError> {
         let known: Vec<String> = known.iter().map(ToString::to_string).collect();
         self.write(move |c| {
             let known = serde_json::to_string(&known).map_err(|e| StoreError::Other(e.to_string()))?;
-            Ok(c.execute(
-                "UPDATE jobs SET state = 'done', outcome = 'cancelled', reason = 'the configuration does not have this target any more' \
-                 WHERE state = 'waiting' AND repo || '/' || target NOT IN (SELECT value FROM json_each(?1))",
-                [known],
-            )?)
+            let unknown = "repo || '/' || target NOT IN (SELECT value FROM json_each(?1))";
+            let reason = "the configuration does not have this target any more";
+            end_waiting(c, unknown, &known, (Outcome::Cancelled, reason), now)
         })
         .await
     }
@@ -556,7 +568,8 @@ fn set_live(c: &Connection, repo: &str, target: &str, end: &Finish, now: Timesta
     Ok(())
 }
 
-/// Lets an interrupted job wait again, unless a newer request waits for the same target already.
+/// Lets an interrupted job wait again, in its old place. If a newer one waits too, the first of them brings the tip and the
+/// other finds nothing to do.
 fn wait_again(c: &Connection, job: &JobRow) -> Result<(), StoreError> {
     c.execute("UPDATE jobs SET state = 'waiting' WHERE id = ?1", [job.id])?;
     Ok(())
