@@ -10,8 +10,10 @@
 mod support;
 
 mod stories {
+    mod content;
     mod crash;
     mod failure;
+    mod person;
     mod push;
     mod queue;
     mod redelivery;

@@ -37,15 +37,20 @@ async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure>
         .get(&format!("/api/v1/deployments?limit={LOOKED_THROUGH}{target}"))
         .await?;
     let ran = |row: &&DeploymentRow| row.outcome.as_deref() != Some(Outcome::Superseded.as_str());
-    newest.iter().find(ran).or(newest.first()).map(|row| row.id).ok_or_else(|| {
-        Failure::new(
-            Code::NotFound,
-            format!(
-                "nothing was deployed yet{}",
-                what.map(|w| format!(" to {w}")).unwrap_or_default()
-            ),
-        )
-    })
+    newest
+        .iter()
+        .find(ran)
+        .or(newest.first())
+        .map(|row| row.id)
+        .ok_or_else(|| {
+            Failure::new(
+                Code::NotFound,
+                format!(
+                    "nothing was deployed yet{}",
+                    what.map(|w| format!(" to {w}")).unwrap_or_default()
+                ),
+            )
+        })
 }
 
 /// Prints a log; with `follow`, until the deployment ends.

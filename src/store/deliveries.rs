@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::jobs::{self, Source};
-use super::{DeliveryRow, Store, StoreError};
+use super::jobs::{Source, target_of};
+use super::{DeliveryRow, Store, StoreError, queue};
 use crate::model::{CommitId, DeliveryId, GitRef, Outcome, TargetId, Timestamp};
 
 /// A verified delivery, to be stored.
@@ -123,8 +123,23 @@ impl Store {
 
     /// Stores jobs that no delivery asked for.
     pub async fn request(&self, jobs: Vec<NewJob>, now: Timestamp) -> Result<Vec<AcceptedJob>, StoreError> {
-        self.write(move |c| jobs.iter().map(|job| jobs::insert(c, job, None, now)).collect())
+        self.write(move |c| jobs.iter().map(|job| queue::insert(c, job, None, now)).collect())
             .await
+    }
+
+    /// Stores the job of a rollback, and pins its target at once: what waits must not overtake it.
+    pub async fn request_rollback(
+        &self,
+        job: NewJob,
+        release: String,
+        now: Timestamp,
+    ) -> Result<Vec<AcceptedJob>, StoreError> {
+        self.write(move |c| {
+            let accepted = queue::insert(c, &job, None, now)?;
+            queue::pin(c, accepted.id, &job.target, &release)?;
+            Ok(vec![accepted])
+        })
+        .await
     }
 
     /// Stores jobs again for a stored delivery.
@@ -135,7 +150,7 @@ impl Store {
                     Ok((r.get(0)?, r.get(1)?))
                 })?;
             let of = Some((number, delivery.0.as_str(), delivery.1.as_str()));
-            jobs.iter().map(|job| jobs::insert(c, job, of, now)).collect()
+            jobs.iter().map(|job| queue::insert(c, job, of, now)).collect()
         })
         .await
     }
@@ -210,11 +225,12 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
 
 /// The newest job of each target that a delivery asked for, with its outcome if it has one.
 fn newest_jobs(c: &Connection, number: i64) -> Result<Vec<(TargetId, Option<Outcome>)>, StoreError> {
-    let mut statement =
-        c.prepare_cached("SELECT repo, target, outcome, max(id) FROM jobs WHERE delivery_row = ?1 GROUP BY repo, target")?;
+    let mut statement = c.prepare_cached(
+        "SELECT repo, target, outcome, max(id) FROM jobs WHERE delivery_row = ?1 GROUP BY repo, target",
+    )?;
     let rows = statement.query_map([number], |row| {
         let outcome: Option<String> = row.get(2)?;
-        Ok((jobs::target_of(row, 0)?, outcome.and_then(|word| word.parse().ok())))
+        Ok((target_of(row, 0)?, outcome.and_then(|word| word.parse().ok())))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -278,6 +294,6 @@ fn insert_jobs(c: &Connection, new: &NewDelivery, number: i64) -> Result<Vec<Acc
     let of = Some((number, new.delivery.as_str(), new.event.as_str()));
     new.jobs
         .iter()
-        .map(|job| jobs::insert(c, job, of, new.received_at))
+        .map(|job| queue::insert(c, job, of, new.received_at))
         .collect()
 }

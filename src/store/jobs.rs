@@ -1,8 +1,8 @@
-//! Jobs: waiting, claimed, finished.
+//! Jobs that run: claimed, under way, finished, taken up again.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::deliveries::{AcceptedJob, NewJob};
+use super::queue::pin_after_rollback;
 use super::{DeploymentRow, ReleaseState, Store, StoreError};
 use crate::model::{CommitId, GitRef, Outcome, Phase, TargetId, Timestamp};
 
@@ -48,23 +48,6 @@ impl Source {
     }
 }
 
-/// A job that waits, as the schedule sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WaitingJob {
-    /// Its number.
-    pub id: i64,
-    /// Its place in the queue.
-    pub position: i64,
-    /// Which target.
-    pub target: TargetId,
-    /// It is not tried before.
-    pub not_before: Timestamp,
-    /// A person paused or pinned the target, and the job is no rollback.
-    pub held: bool,
-    /// When it was asked for.
-    pub requested_at: Timestamp,
-}
-
 /// A job with everything that a deployment needs of it.
 #[derive(Debug, Clone)]
 pub struct JobRow {
@@ -92,7 +75,7 @@ pub struct JobRow {
     pub attempt: u32,
 }
 
-const JOB_COLUMNS: &str =
+pub(super) const JOB_COLUMNS: &str =
     "id, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, attempt";
 
 fn words<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
@@ -109,7 +92,7 @@ pub(super) fn target_of(row: &Row<'_>, repo: usize) -> rusqlite::Result<TargetId
 }
 
 impl JobRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let source: String = row.get(5)?;
         let wanted: Option<String> = row.get(4)?;
         Ok(Self {
@@ -204,101 +187,7 @@ impl Finish {
     }
 }
 
-/// Inserts a job, or lets it take the place of the one that waits. Used within a transaction of the caller.
-pub(super) fn insert(
-    c: &Connection,
-    job: &NewJob,
-    delivery: Option<(i64, &str, &str)>,
-    now: Timestamp,
-) -> Result<AcceptedJob, StoreError> {
-    let (repo, target) = (job.target.repo.as_str(), job.target.target.as_str());
-    let mut place = None;
-    if !job.keep_all && job.source != Source::Rollback {
-        place = supersede(c, &job.target, now)?;
-    }
-    c.prepare_cached(
-        "INSERT INTO jobs (position, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
-         state, requested_at) VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11)",
-    )?
-    .execute(params![
-        repo,
-        target,
-        job.git_ref.as_str(),
-        job.wanted.as_ref().map(CommitId::as_str),
-        job.source.as_str(),
-        delivery.map(|d| d.0),
-        delivery.map(|d| d.1),
-        delivery.map(|d| d.2),
-        job.pusher,
-        job.release,
-        now.0
-    ])?;
-    let id = c.last_insert_rowid();
-    c.prepare_cached("UPDATE jobs SET position = ?1 WHERE id = ?2")?
-        .execute(params![place.unwrap_or(id), id])?;
-    Ok(AcceptedJob {
-        id,
-        target: job.target.to_string(),
-    })
-}
-
-/// Records the jobs that wait for this target as superseded; gives their place in the queue.
-fn supersede(c: &Connection, target: &TargetId, now: Timestamp) -> Result<Option<i64>, StoreError> {
-    let place = c
-        .prepare_cached(
-            "SELECT min(position) FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback'",
-        )?
-        .query_row(params![target.repo.as_str(), target.target.as_str()], |r| r.get(0))?;
-    let replaced = "repo || '/' || target = ?1 AND source <> 'rollback'";
-    let reason = "a newer request took its place";
-    end_waiting(c, replaced, &target.to_string(), (Outcome::Superseded, reason), now)?;
-    Ok(place)
-}
-
-/// Ends waiting jobs that will never run; `which` is a condition on `?1`. They are in the history like those that ran.
-fn end_waiting(
-    c: &Connection,
-    which: &str,
-    value: &str,
-    (outcome, reason): (Outcome, &str),
-    now: Timestamp,
-) -> Result<usize, StoreError> {
-    c.prepare_cached(&format!(
-        "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
-         SELECT id, repo, target, git_ref, wanted, 'fetch', ?2, ?3, ?4, ?4 FROM jobs WHERE state = 'waiting' AND {which}"
-    ))?
-    .execute(params![value, outcome.as_str(), reason, now.0])?;
-    Ok(c.prepare_cached(&format!(
-        "UPDATE jobs SET state = 'done', outcome = ?2, reason = ?3 WHERE state = 'waiting' AND {which}"
-    ))?
-    .execute(params![value, outcome.as_str(), reason])?)
-}
-
 impl Store {
-    /// All jobs that wait, in the order of the queue.
-    pub async fn waiting(&self) -> Result<Vec<WaitingJob>, StoreError> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(
-                "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
-                 j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL) \
-                 FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
-                 WHERE j.state = 'waiting' ORDER BY j.position, j.id",
-            )?;
-            let rows = statement.query_map([], |row| {
-                Ok(WaitingJob {
-                    id: row.get(0)?,
-                    position: row.get(1)?,
-                    target: target_of(row, 2)?,
-                    not_before: Timestamp(row.get(4)?),
-                    requested_at: Timestamp(row.get(5)?),
-                    held: row.get(6)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
     /// Takes a waiting job for running and begins a deployment; none if it does not wait any more.
     pub async fn claim(&self, job: i64, now: Timestamp) -> Result<Option<Claim>, StoreError> {
         self.write(move |c| {
@@ -375,6 +264,9 @@ impl Store {
                 .execute(params![repo, target, git_ref, commit, end.outcome.as_str()])?;
             }
             set_live(c, repo, target, &end, now)?;
+            if claim.job.source == Source::Rollback {
+                pin_after_rollback(c, &claim.job, end.outcome)?;
+            }
             for (channel, body) in &end.messages {
                 c.prepare_cached("INSERT INTO outbox (channel, body, not_before) VALUES (?1, ?2, ?3)")?
                     .execute(params![channel, body, now.0])?;
@@ -433,27 +325,6 @@ impl Store {
             finish_deployment(c, claim.deployment, Outcome::Interrupted, &reason, now)?;
             c.execute("UPDATE jobs SET state = 'waiting' WHERE id = ?1", [claim.job.id])?;
             Ok(())
-        })
-        .await
-    }
-
-    /// Ends the waiting jobs of a target as cancelled; says how many.
-    pub async fn cancel_waiting(&self, target: TargetId, now: Timestamp) -> Result<usize, StoreError> {
-        self.write(move |c| {
-            let of_target = "repo || '/' || target = ?1";
-            end_waiting(c, of_target, &target.to_string(), (Outcome::Cancelled, "cancelled"), now)
-        })
-        .await
-    }
-
-    /// Ends the jobs of targets that the configuration does not have any more.
-    pub async fn drop_unknown(&self, known: Vec<TargetId>, now: Timestamp) -> Result<usize, StoreError> {
-        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-        self.write(move |c| {
-            let known = serde_json::to_string(&known).map_err(|e| StoreError::Other(e.to_string()))?;
-            let unknown = "repo || '/' || target NOT IN (SELECT value FROM json_each(?1))";
-            let reason = "the configuration does not have this target any more";
-            end_waiting(c, unknown, &known, (Outcome::Cancelled, reason), now)
         })
         .await
     }

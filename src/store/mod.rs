@@ -7,6 +7,7 @@ mod deliveries;
 mod history;
 mod jobs;
 mod outbox;
+mod queue;
 mod records;
 mod schema;
 mod targets;
@@ -22,8 +23,9 @@ use tokio::sync::oneshot;
 
 pub use deliveries::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
 pub use history::Page;
-pub use jobs::{Claim, Finish, JobRow, JobStatus, Progress, Source, WaitingJob};
+pub use jobs::{Claim, Finish, JobRow, JobStatus, Progress, Source};
 pub use outbox::Message;
+pub use queue::WaitingJob;
 pub use records::{DeliveryRow, DeploymentRow, PhaseRow, ReleaseRow, ReleaseState, TargetRow, Tip};
 
 /// Most requests in one transaction: enough to share an fsync among all connections, few enough that none waits long.

@@ -20,7 +20,11 @@ check_timeout = "200ms"
 fn is_whole(world: &World) {
     let release = world.release().expect("something is live");
     assert!(world.seen("live/releases").join(&release).is_dir(), "{release} is gone");
-    assert_eq!(world.served(), text_of(&world.seen("live/current/built.html")), "{release}");
+    assert_eq!(
+        world.served(),
+        text_of(&world.seen("live/current/built.html")),
+        "{release}"
+    );
 }
 
 /// Nothing half-made is left in the target's directories or in the daemon's.
@@ -89,7 +93,11 @@ fn killed_in_reload_it_reloads_again() {
     gate.reached().open();
     world.settled();
     assert_eq!(world.served(), "two");
-    assert_eq!(world.outcomes(), ["live", "live"], "it is the same deployment that goes on");
+    assert_eq!(
+        world.outcomes(),
+        ["live", "live"],
+        "it is the same deployment that goes on"
+    );
     is_tidy(&world, 2);
 }
 
@@ -186,7 +194,9 @@ fn killed_in_activate_before_and_after_the_rename() {
         world.kill();
         reload.killed();
         let store = rusqlite::Connection::open(world.path("state/hookd.db")).unwrap();
-        let changed = store.execute("UPDATE deployments SET phase = 'activate' WHERE outcome IS NULL", []).unwrap();
+        let changed = store
+            .execute("UPDATE deployments SET phase = 'activate' WHERE outcome IS NULL", [])
+            .unwrap();
         assert_eq!(changed, 1);
         drop(store);
         if !renamed {
@@ -236,7 +246,11 @@ check = "true"
         assert!(world.releases().iter().all(|name| !name.starts_with('.')));
     }
     let ends = world.outcomes();
-    assert!(ends.iter().all(|end| ["live", "interrupted", "unchanged"].contains(&end.as_str())), "{ends:?}");
+    assert!(
+        ends.iter()
+            .all(|end| ["live", "interrupted", "unchanged"].contains(&end.as_str())),
+        "{ends:?}"
+    );
 }
 
 #[test]

@@ -33,7 +33,9 @@ fn a_bad_build_leaves_the_old_page() {
 
 #[test]
 fn a_reload_that_fails_rolls_back_and_reloads_again() {
-    let world = World::site(r#"reload = "cat index.html >> $HOOKD_PATH/reloads; echo >> $HOOKD_PATH/reloads; ! grep -q bad index.html""#);
+    let world = World::site(
+        r#"reload = "cat index.html >> $HOOKD_PATH/reloads; echo >> $HOOKD_PATH/reloads; ! grep -q bad index.html""#,
+    );
     world.deploy("one");
     world.deploy("bad");
     assert_eq!(world.served(), "one");
@@ -67,7 +69,9 @@ fn looked_at(world: &World, sign: &str) {
     world.site.commit(&[("sign", sign)]);
     world.site.push_to("refs/heads/canary");
     world.site.git(&["reset", "--quiet", "--hard", "HEAD^"]);
-    wait_until("the canary is live", || text_of(&world.path("canary/current/sign")) == sign);
+    wait_until("the canary is live", || {
+        text_of(&world.path("canary/current/sign")) == sign
+    });
     world.settled();
 }
 
@@ -143,7 +147,11 @@ fn a_bad_build_is_not_tried_again_by_the_timer_but_by_a_redelivery() {
     assert_eq!((world.served().as_str(), builds(&world)), ("two", 3));
     let again = world.send(&delivery).expect(200);
     assert_eq!(again.word("status"), "duplicate");
-    assert_eq!(world.deliveries().len(), 3, "a redelivery that runs again is the same delivery");
+    assert_eq!(
+        world.deliveries().len(),
+        3,
+        "a redelivery that runs again is the same delivery"
+    );
 }
 
 #[test]
@@ -153,7 +161,13 @@ fn a_first_deployment_whose_check_fails_leaves_nothing_live() {
     assert_eq!(world.release(), None);
     let last = world.last();
     assert_eq!(last["outcome"], "failed");
-    assert!(last["reason"].as_str().unwrap().starts_with("check exited with 1; there is no release before it"), "{last}");
+    assert!(
+        last["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("check exited with 1; there is no release before it"),
+        "{last}"
+    );
     assert_eq!(world.target("site/live")["commit"], serde_json::Value::Null);
     world.deploy("good");
     assert_eq!(world.served(), "good");
@@ -170,7 +184,10 @@ fn application() -> (u16, Arc<AtomicU16>) {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request);
             let status = told.load(Ordering::SeqCst);
-            let _ = write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
         }
     });
     (port, status)
@@ -179,7 +196,9 @@ fn application() -> (u16, Arc<AtomicU16>) {
 #[test]
 fn a_url_that_does_not_answer_well_rolls_back() {
     let (port, status) = application();
-    let world = World::site(&format!("check = \"http://127.0.0.1:{port}/health\"\ncheck_timeout = \"300ms\""));
+    let world = World::site(&format!(
+        "check = \"http://127.0.0.1:{port}/health\"\ncheck_timeout = \"300ms\""
+    ));
     world.deploy("one");
     assert_eq!(world.served(), "one");
     status.store(503, Ordering::SeqCst);
@@ -217,13 +236,27 @@ check_timeout = "100ms"
         world.send(&world.pushed()).expect(202);
         world.settled();
         assert_eq!(world.last()["outcome"], outcome);
-        assert_eq!((file("index.html").as_str(), file("built.html").as_str()), ("one", "one"), "{page}");
-        assert_eq!((file("only-in-one").as_str(), file("new").as_str(), file("upload").as_str()), ("x", "", "kept"));
+        assert_eq!(
+            (file("index.html").as_str(), file("built.html").as_str()),
+            ("one", "one"),
+            "{page}"
+        );
+        assert_eq!(
+            (
+                file("only-in-one").as_str(),
+                file("new").as_str(),
+                file("upload").as_str()
+            ),
+            ("x", "", "kept")
+        );
         world.site.git(&["reset", "--quiet", "--hard", "HEAD^"]);
     }
     world.site.commit(&[("index.html", "two")]);
     world.site.push();
     world.send(&world.pushed()).expect(202);
     world.settled();
-    assert_eq!((file("index.html").as_str(), file("built.html").as_str()), ("two", "two"));
+    assert_eq!(
+        (file("index.html").as_str(), file("built.html").as_str()),
+        ("two", "two")
+    );
 }

@@ -20,5 +20,8 @@ fn a_push_is_served_and_the_next_one_too() {
     assert_eq!(world.release().as_deref(), last["release"].as_str());
     assert_eq!(world.releases().len(), 2, "{:?}", world.releases());
     let target = world.target("site/live");
-    assert_eq!((&target["state"], &target["commit"]), (&"idle".into(), &second.as_str().into()));
+    assert_eq!(
+        (&target["state"], &target["commit"]),
+        (&"idle".into(), &second.as_str().into())
+    );
 }

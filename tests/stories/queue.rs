@@ -39,11 +39,19 @@ fn pushes_during_a_build_one_runs_the_newest_waits_the_others_are_superseded() {
     assert_eq!(world.served(), "three");
     assert_eq!(builds(&world), [one, three]);
     let told = world.hookd(&["history", "--json"]).expect(0).json();
-    let superseded: Vec<_> = told.as_array().unwrap().iter().filter(|row| row["outcome"] == "superseded").collect();
+    let superseded: Vec<_> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["outcome"] == "superseded")
+        .collect();
     assert_eq!(superseded.len(), 1, "{told}");
     assert_eq!(superseded[0]["commit"], two.as_str());
     let log = world.hookd(&["logs", &superseded[0]["id"].to_string()]).expect(0);
-    assert!(log.out.contains("superseded: a newer request took its place"), "{log:?}");
+    assert!(
+        log.out.contains("superseded: a newer request took its place"),
+        "{log:?}"
+    );
     let newest = world.hookd(&["logs", "site"]).expect(0);
     assert!(newest.out.contains("live: deployed"), "{newest:?}");
     assert_eq!(world.target("site/live")["last"]["outcome"], "live");
@@ -61,7 +69,14 @@ fn twenty_pushes_at_once_are_two_builds() {
     world.settled();
     assert_eq!(world.served(), "page 19");
     assert_eq!(builds(&world).len(), 2);
-    assert_eq!(world.outcomes().iter().filter(|outcome| *outcome == "superseded").count(), 18);
+    assert_eq!(
+        world
+            .outcomes()
+            .iter()
+            .filter(|outcome| *outcome == "superseded")
+            .count(),
+        18
+    );
     assert_eq!(world.deliveries().len(), 20);
 }
 
@@ -103,8 +118,18 @@ fn queue_all_refuses_a_commit_that_was_pushed_away() {
     world.settled();
     assert_eq!(world.served(), "two");
     assert!(!builds(&world).contains(&lost));
-    let row = world.history().into_iter().find(|row| row["outcome"] == "failed").unwrap();
-    assert!(row["reason"].as_str().unwrap().contains("can't be reached from refs/heads/main"), "{row}");
+    let row = world
+        .history()
+        .into_iter()
+        .find(|row| row["outcome"] == "failed")
+        .unwrap();
+    assert!(
+        row["reason"]
+            .as_str()
+            .unwrap()
+            .contains("can't be reached from refs/heads/main"),
+        "{row}"
+    );
 }
 
 /// Repos `a` to `e`, one target each; every build notes its repo in `$DIR/order`.
@@ -132,12 +157,17 @@ build = "{build}"
 fn push(world: &World, repo: &crate::support::repo::Repo, name: &str, page: &str) {
     let commit = repo.publish(page);
     let delivery = Delivery::push(&format!("alice/{name}"), "refs/heads/main", &commit);
-    world.send(&delivery.to(&format!("/hook/{name}")).signed(SECRET)).expect(202);
+    world
+        .send(&delivery.to(&format!("/hook/{name}")).signed(SECRET))
+        .expect(202);
 }
 
 #[test]
 fn with_one_place_five_repos_are_served_first_come_first_served() {
-    let mut world = World::still(&five("max_jobs = 1\n", "$DIR/gate build && echo $HOOKD_REPO >> $DIR/order"));
+    let mut world = World::still(&five(
+        "max_jobs = 1\n",
+        "$DIR/gate build && echo $HOOKD_REPO >> $DIR/order",
+    ));
     let repos = ["a", "b", "c", "d", "e"].map(|name| world.repo(name));
     let gate = world.gate("build");
     world.start();
@@ -202,7 +232,9 @@ fn a_repo_that_hangs_holds_up_no_other() {
     for (repo, name) in repos.iter().zip(["a", "b", "c", "d", "e"]).skip(1) {
         push(&world, repo, name, "one");
     }
-    crate::support::world::wait_until("the other four are live", || world.outcomes().iter().filter(|o| *o == "live").count() == 4);
+    crate::support::world::wait_until("the other four are live", || {
+        world.outcomes().iter().filter(|o| *o == "live").count() == 4
+    });
     assert_eq!(world.status()["running"], 1);
     hangs.pass();
     world.settled();

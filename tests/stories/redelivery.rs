@@ -16,15 +16,26 @@ fn what_is_live_is_a_duplicate() {
     assert_eq!(first.json()["jobs"][0]["target"], "site/live");
     world.settled();
     let second = world.send(&delivery).expect(200);
-    assert_eq!((second.word("status"), second.word("delivery")), ("duplicate".to_owned(), delivery.its_id()));
+    assert_eq!(
+        (second.word("status"), second.word("delivery")),
+        ("duplicate".to_owned(), delivery.its_id())
+    );
     assert_eq!(world.outcomes(), ["live"]);
 
     // A captured delivery under a fresh id: the signature does not cover the id, the body tells.
-    let captured = Delivery { body: delivery.body.clone(), ..delivery.clone() }.id("00000000-0000-4000-8000-000000000000");
+    let captured = Delivery {
+        body: delivery.body.clone(),
+        ..delivery.clone()
+    }
+    .id("00000000-0000-4000-8000-000000000000");
     assert_eq!(world.send(&captured).expect(200).word("status"), "duplicate");
     assert_eq!(world.outcomes(), ["live"]);
     assert_eq!(world.target("site/live")["commit"], commit);
-    let results: Vec<_> = world.deliveries().iter().map(|d| d["result"].as_str().unwrap().to_owned()).collect();
+    let results: Vec<_> = world
+        .deliveries()
+        .iter()
+        .map(|d| d["result"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(results, ["accepted", "duplicate", "duplicate"]);
 }
 
@@ -104,15 +115,27 @@ path = "$DIR/second"
     fs::write(world.path("broken"), "").unwrap();
     world.site.publish("one");
     let delivery = world.pushed();
-    assert_eq!(world.send(&delivery).expect(202).json()["jobs"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        world.send(&delivery).expect(202).json()["jobs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     world.settled();
     assert!(!world.path("first/current").exists() && world.path("second/current").exists());
 
     fs::remove_file(world.path("broken")).unwrap();
     world.send(&delivery).expect(202);
     world.settled();
-    assert!(world.path("first/current").exists(), "the failed target was not tried again");
-    let of_second = world.history().into_iter().filter(|row| row["target"] == "site/second" && row["outcome"] == "live");
+    assert!(
+        world.path("first/current").exists(),
+        "the failed target was not tried again"
+    );
+    let of_second = world
+        .history()
+        .into_iter()
+        .filter(|row| row["target"] == "site/second" && row["outcome"] == "live");
     assert_eq!(of_second.count(), 1, "the good target was deployed again");
     assert_eq!(world.send(&delivery).expect(200).word("status"), "duplicate");
 }
@@ -124,7 +147,11 @@ fn what_was_ignored_is_a_duplicate_and_so_is_a_ping() {
     let other = Delivery::push("alice/site", "refs/heads/other", &world.site.head()).signed(SECRET);
     assert_eq!(world.send(&other).expect(200).word("status"), "ignored");
     assert_eq!(world.send(&other).expect(200).word("status"), "duplicate");
-    let ping = Delivery::github("ping", r#"{"zen":"Keep it logically awesome.","hook_id":1,"repository":{"full_name":"alice/site"}}"#).signed(SECRET);
+    let ping = Delivery::github(
+        "ping",
+        r#"{"zen":"Keep it logically awesome.","hook_id":1,"repository":{"full_name":"alice/site"}}"#,
+    )
+    .signed(SECRET);
     assert_eq!(world.send(&ping).expect(200).word("status"), "pong");
     world.send(&ping).expect(200);
     world.settled();

@@ -69,7 +69,8 @@ fn a_push_during_a_deployment_is_found_after_it_without_any_timer() {
 
 #[test]
 fn jobs_that_waited_run_after_a_kill() {
-    let mut world = World::still_site("build = \"$DIR/gate build && echo $HOOKD_COMMIT >> $HOOKD_PATH/builds\"\nqueue = \"all\"");
+    let mut world =
+        World::still_site("build = \"$DIR/gate build && echo $HOOKD_COMMIT >> $HOOKD_PATH/builds\"\nqueue = \"all\"");
     let gate = world.gate("build");
     world.start();
     let mut commits = vec![world.push("one")];
@@ -129,7 +130,11 @@ fn every_accepted_delivery_is_there_after_a_kill() {
 fn page_of(world: &World, page: usize) -> Option<Vec<String>> {
     let rows = (page == 0).then(|| world.deliveries())?;
     assert!(rows.len() < 1000, "more than one page");
-    Some(rows.iter().map(|row| row["delivery"].as_str().unwrap().to_owned()).collect())
+    Some(
+        rows.iter()
+            .map(|row| row["delivery"].as_str().unwrap().to_owned())
+            .collect(),
+    )
 }
 
 const GATED: &str = r#"build = "$DIR/gate build""#;
@@ -158,7 +163,10 @@ fn terminated_it_lets_a_running_deployment_finish_and_keeps_what_waits() {
 
 #[test]
 fn terminated_it_stops_what_takes_longer_than_the_grace_time_and_runs_it_again() {
-    let config = format!("[limits]\nstop_grace = \"300ms\"\n{}{GATED}\nkill_grace = \"100ms\"\n", polled("off"));
+    let config = format!(
+        "[limits]\nstop_grace = \"300ms\"\n{}{GATED}\nkill_grace = \"100ms\"\n",
+        polled("off")
+    );
     let mut world = World::still(&config);
     let gate = world.gate("build");
     world.start();
@@ -212,9 +220,15 @@ fn a_reload_of_a_broken_file_keeps_the_old_one_and_says_so() {
     world.configure_site("biuld = \"true\"");
     world.daemon().reload();
     let warnings = world.status()["warnings"].to_string();
-    assert!(warnings.contains("biuld") && warnings.contains("did you mean"), "{warnings}");
+    assert!(
+        warnings.contains("biuld") && warnings.contains("did you mean"),
+        "{warnings}"
+    );
     let told = world.hookd(&["status"]).expect(0);
-    assert!(told.out.contains("WARNING: the configuration file is broken"), "{told:?}");
+    assert!(
+        told.out.contains("WARNING: the configuration file is broken"),
+        "{told:?}"
+    );
     assert!(world.log().contains("the one before it stays in force"));
     world.deploy("one");
     assert_eq!(world.served(), "one");
@@ -255,7 +269,10 @@ fn two_daemons_do_not_share_a_state_directory() {
     };
     assert_eq!(status.code(), Some(1));
     let log = world.log();
-    assert!(log.contains("hookd: error: another hookd uses the state directory") && log.contains("hint: stop it first"), "{log}");
+    assert!(
+        log.contains("hookd: error: another hookd uses the state directory") && log.contains("hint: stop it first"),
+        "{log}"
+    );
     assert_eq!(world.status()["pid"], first.as_raw());
     world.deploy("one");
     assert_eq!(world.served(), "one");
@@ -298,7 +315,10 @@ fn stale_locks_and_half_made_releases_of_a_crash_are_removed() {
     world.start();
     world.deploy("two");
     assert_eq!(world.served(), "two");
-    for gone in leftovers.iter().chain(&[mirror.join("objects/pack/pack_git2_0123456789abcdef"), world.path("state/payloads/99.json")]) {
+    for gone in leftovers.iter().chain(&[
+        mirror.join("objects/pack/pack_git2_0123456789abcdef"),
+        world.path("state/payloads/99.json"),
+    ]) {
         assert!(!gone.exists(), "{} is left", gone.display());
     }
 }

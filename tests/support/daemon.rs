@@ -38,7 +38,11 @@ impl Daemon {
         let _ = std::fs::remove_file(&notify_path);
         let notify = UnixDatagram::bind(&notify_path).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let log = OpenOptions::new().create(true).append(true).open(directory.join("daemon.log")).unwrap();
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(directory.join("daemon.log"))
+            .unwrap();
         let mut command = match prelude {
             None => {
                 let mut command = Command::new("sh");
@@ -145,7 +149,9 @@ impl Daemon {
 
     /// Its open file descriptors.
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .unwrap()
+            .count()
     }
 }
 

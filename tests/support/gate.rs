@@ -23,7 +23,13 @@ read -r word < "${0%/*}/$1.gate"
 /// Writes the program that commands call.
 pub fn write_script(directory: &Path) {
     let path = directory.join("gate");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(path).unwrap();
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o755)
+        .open(path)
+        .unwrap();
     file.write_all(SCRIPT.as_bytes()).unwrap();
 }
 
@@ -66,7 +72,10 @@ impl Gate {
         let mut end = None;
         wait_until("a command reaches the gate", || {
             // Without a reader this fails with ENXIO.
-            let open = OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.fifo);
+            let open = OpenOptions::new()
+                .write(true)
+                .custom_flags(OFlag::O_NONBLOCK.bits())
+                .open(&self.fifo);
             match open {
                 Ok(file) => end = Some(file),
                 Err(error) => assert_eq!(error.raw_os_error(), Some(Errno::ENXIO as i32), "{error}"),
@@ -106,7 +115,9 @@ impl Waiting<'_> {
         wait_until(what, || {
             let mut fds = [PollFd::new(self.end.as_fd(), PollFlags::empty())];
             poll(&mut fds, PollTimeout::ZERO).unwrap();
-            fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+            fds[0]
+                .revents()
+                .is_some_and(|events| events.contains(PollFlags::POLLERR))
         });
     }
 }

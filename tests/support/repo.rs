@@ -24,7 +24,10 @@ pub fn git(directory: &Path, arguments: &[&str]) -> String {
         .env("LC_ALL", "C.UTF-8")
         .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_TERMINAL_PROMPT", "0")])
         .envs([("GIT_AUTHOR_NAME", "Alice"), ("GIT_AUTHOR_EMAIL", "alice@example.org")])
-        .envs([("GIT_COMMITTER_NAME", "Alice"), ("GIT_COMMITTER_EMAIL", "alice@example.org")])
+        .envs([
+            ("GIT_COMMITTER_NAME", "Alice"),
+            ("GIT_COMMITTER_EMAIL", "alice@example.org"),
+        ])
         .output()
         .expect("these tests need git: apt-get install git");
     let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
@@ -44,6 +47,7 @@ impl Repo {
             work: directory.join(format!("{name}.work")),
         };
         git(directory, &["init", "--quiet", "--bare", &repo.bare.to_string_lossy()]);
+        git(&repo.bare, &["config", "receive.denyDeleteCurrent", "ignore"]);
         git(directory, &["init", "--quiet", &repo.work.to_string_lossy()]);
         git(&repo.work, &["remote", "add", "origin", &repo.bare.to_string_lossy()]);
         repo

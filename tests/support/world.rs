@@ -324,7 +324,11 @@ impl World {
     /// delivery comes; one of the two jobs is then `unchanged`.
     pub fn outcomes(&self) -> Vec<String> {
         let word = |row: &Value| row["outcome"].as_str().unwrap_or("none").to_owned();
-        self.history().iter().map(word).filter(|outcome| outcome != "unchanged").collect()
+        self.history()
+            .iter()
+            .map(word)
+            .filter(|outcome| outcome != "unchanged")
+            .collect()
     }
 
     /// The last deployment that did something.
@@ -365,13 +369,26 @@ impl World {
     fn describe(&self) -> String {
         let mut told = format!("---- configuration\n{}", text_of(&self.path("hookd.toml")));
         told.push_str(&format!("---- log of the daemon\n{}", self.log()));
-        for path in ["/api/v1/status", "/api/v1/deployments?limit=100", "/api/v1/deliveries?limit=100"] {
+        for path in [
+            "/api/v1/status",
+            "/api/v1/deployments?limit=100",
+            "/api/v1/deliveries?limit=100",
+        ] {
             if let Ok(answer) = self.ask("GET", path, "") {
                 told.push_str(&format!("---- {path}\n{}\n", answer.text()));
             }
         }
-        let tree = Command::new("find").arg(self.dir()).args(["-path", "*.work", "-prune", "-o", "-path", "*.git", "-prune", "-o", "-ls"]).output();
-        told.push_str(&tree.map(|t| String::from_utf8_lossy(&t.stdout).into_owned()).unwrap_or_default());
+        let tree = Command::new("find")
+            .arg(self.dir())
+            .args([
+                "-path", "*.work", "-prune", "-o", "-path", "*.git", "-prune", "-o", "-ls",
+            ])
+            .output();
+        told.push_str(
+            &tree
+                .map(|t| String::from_utf8_lossy(&t.stdout).into_owned())
+                .unwrap_or_default(),
+        );
         told
     }
 
@@ -383,7 +400,11 @@ impl World {
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
             if environment.windows(mark.len()).any(|part| part == mark) {
                 let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                found.push(format!("{} {}", entry.file_name().display(), String::from_utf8_lossy(&command).replace('\0', " ")));
+                found.push(format!(
+                    "{} {}",
+                    entry.file_name().display(),
+                    String::from_utf8_lossy(&command).replace('\0', " ")
+                ));
             }
         }
         found
@@ -404,7 +425,9 @@ impl Drop for World {
 /// The names in a directory, sorted; none if there is no such directory.
 pub fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
