@@ -10,6 +10,8 @@
 mod support;
 
 mod stories {
+    mod cli;
+    mod commands;
     mod content;
     mod crash;
     mod failure;
