@@ -158,15 +158,19 @@ fn hub_like(body: &Value) -> Option<ForgeKind> {
         return Some(ForgeKind::Forgejo);
     }
     let marks = [
-        "/repository",
-        "/sender",
-        "/hook",
-        "/installation",
-        "/zen",
-        "/ref",
-        "/organization",
+        "repository",
+        "sender",
+        "hook",
+        "installation",
+        "zen",
+        "ref",
+        "organization",
+        "security_advisory",
     ];
-    if !marks.iter().any(|mark| has(body, mark)) {
+    if !marks
+        .iter()
+        .any(|mark| body.get(mark).is_some_and(|found| !found.is_null()))
+    {
         return None;
     }
     if is_github(body) {
