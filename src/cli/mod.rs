@@ -1,8 +1,72 @@
 //! The command line: one file per command; the only place that prints.
 
+mod act;
+mod arguments;
+mod check;
+mod client;
+mod demo;
+mod explain;
+mod lists;
+mod logs;
+mod output;
+mod send;
+mod serve;
+mod status;
+
 use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use arguments::{Arguments, Command};
+use output::Failure;
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // The hidden commands are how hookd starts itself as a child process; they come before anything else is set up.
+    match std::env::args_os().nth(1) {
+        Some(first) if first == crate::exec::SUBCOMMAND => return crate::exec::supervisor_main(),
+        Some(first) if first == crate::git::SUBCOMMAND => return crate::git::worker_main(),
+        _ => {}
+    }
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let Arguments { config, json, command } = arguments;
+    match command {
+        Command::Serve(options) => serve::run(&config, &options),
+        Command::Check(options) => check::run(&config, json, &options),
+        Command::Demo(options) => demo::run(&options),
+        Command::Explain(options) => explain::run(&config, json, &options),
+        Command::Send(options) => send::run(&config, json, &options),
+        Command::Status => status::run(&config, json),
+        Command::History(options) => lists::history(&config, json, &options),
+        Command::Deliveries(options) => lists::deliveries(&config, json, &options),
+        Command::Releases(options) => lists::releases(&config, json, &options),
+        Command::Logs(options) => logs::run(&config, json, &options),
+        Command::Deploy(options) => act::deploy(&config, json, &options, "deploy"),
+        Command::Retry(options) => act::deploy(&config, json, &options, "retry"),
+        Command::Rollback(options) => act::rollback(&config, json, &options),
+        Command::Replay(options) => act::replay(&config, json, &options),
+        Command::Cancel(options) => act::simple(&config, json, &options, "cancel"),
+        Command::Pause(options) => act::simple(&config, json, &options, "pause"),
+        Command::Resume(options) => act::simple(&config, json, &options, "resume"),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "hookd", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => output::man(),
+    }
+}
+
+/// Runs something that needs the network, on this thread.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|e| Failure::failed(format!("no runtime: {e}")))?
+        .block_on(future)
 }

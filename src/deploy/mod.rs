@@ -1,1 +1,245 @@
-//! (to come)
+//! The story of a deployment: fetch, build, activate, reload, check, finish; one rollback if it is unhealthy.
+
+mod clean_up;
+mod environment;
+mod fetch;
+mod golive;
+mod inplace;
+mod prepare;
+mod record;
+
+pub use clean_up::clean_up;
+pub use fetch::{access, mirror};
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::config::{Config, Repo, Secrets, Strategy, Target};
+use crate::git::Git;
+use crate::logbook::LogBook;
+use crate::model::{Outcome, Phase};
+use crate::release::{Layout, ReleaseError, ReleaseName};
+use crate::store::{Claim, Finish, Progress, Source, Store, StoreError};
+
+use record::Record;
+
+/// The doors to the outside that a deployment goes through.
+#[derive(Clone)]
+pub struct World {
+    /// The store.
+    pub store: Store,
+    /// Git, in child processes.
+    pub git: Git,
+    /// Logs of the deployments.
+    pub logs: LogBook,
+    /// This program, to be run as the supervisor of a command.
+    pub program: PathBuf,
+}
+
+/// What is deployed where.
+#[derive(Clone)]
+pub struct Site {
+    /// The configuration that the deployment runs under, to its end, even if it is reloaded meanwhile.
+    pub config: Arc<Config>,
+    /// The secrets that go with it.
+    pub secrets: Arc<Secrets>,
+    /// The repo.
+    pub repo: Arc<Repo>,
+    /// The target.
+    pub target: Arc<Target>,
+}
+
+/// Why a deployment is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A person cancelled it.
+    Cancelled,
+    /// The daemon stops and can wait no longer.
+    Shutdown,
+}
+
+/// The wish that a running deployment stop; the first one counts.
+#[derive(Clone, Default)]
+pub struct Halt {
+    token: CancellationToken,
+    why: Arc<OnceLock<Why>>,
+}
+
+impl Halt {
+    /// Asks the deployment to stop.
+    pub fn ask(&self, why: Why) {
+        // Whoever asked first has said why.
+        let _ = self.why.set(why);
+        self.token.cancel();
+    }
+
+    fn why(&self) -> Why {
+        self.why.get().copied().unwrap_or(Why::Cancelled)
+    }
+}
+
+/// How a run ends.
+#[derive(Debug)]
+pub enum End {
+    /// With an outcome.
+    Finished(Box<Finish>),
+    /// Cut off by the end of the daemon before anything went live: the job waits again.
+    GivenBack,
+    /// Cut off by the end of the daemon after it went live: the next start takes it up where it is.
+    LeftOpen,
+}
+
+/// What keeps a deployment from going on.
+#[derive(Debug)]
+enum Stop {
+    /// Nothing to do.
+    Unchanged(String),
+    /// It failed; `transient` if time may heal it.
+    Failed { reason: String, transient: bool },
+    /// It was asked to stop.
+    Halted,
+}
+
+impl Stop {
+    fn failed(reason: impl Into<String>) -> Self {
+        Self::Failed {
+            reason: reason.into(),
+            transient: false,
+        }
+    }
+}
+
+impl From<ReleaseError> for Stop {
+    fn from(error: ReleaseError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed {
+            reason: error.to_string(),
+            transient: true,
+        }
+    }
+}
+
+/// One deployment under way: everything its phases share.
+struct Run<'a> {
+    world: &'a World,
+    site: &'a Site,
+    claim: &'a Claim,
+    halt: &'a Halt,
+    layout: Layout,
+    record: Record,
+}
+
+/// What is to go live, and what is live now.
+#[derive(Debug, Clone, Default)]
+struct Change {
+    commit: String,
+    git_ref: String,
+    release: Option<ReleaseName>,
+    previous_commit: Option<String>,
+    previous_release: Option<ReleaseName>,
+}
+
+/// Runs a claimed job to its end. Whatever it does to the target is recorded before it is done, so that a crash at any
+/// point is taken up by the next start.
+pub async fn run(world: &World, site: &Site, claim: &Claim, halt: &Halt) -> End {
+    let record = Record::open(world, site, claim);
+    let layout = Layout::new(&site.target.path);
+    let mut run = Run {
+        world,
+        site,
+        claim,
+        halt,
+        layout,
+        record,
+    };
+    run.record.say(Phase::Fetch, &run.opening_words());
+    let end = run.story().await;
+    if let End::Finished(finish) = &end {
+        run.record.outcome(finish);
+    }
+    run.forget_payload();
+    end
+}
+
+impl Run<'_> {
+    fn opening_words(&self) -> String {
+        let job = &self.claim.job;
+        match (&self.claim.resumed, &job.release) {
+            (Some(row), _) => format!("taken up again after a restart, at {}", row.phase),
+            (None, Some(release)) => format!("rolling back to {release}"),
+            (None, None) => format!("deploying {} (asked for by {})", job.git_ref, job.source.as_str()),
+        }
+    }
+
+    async fn story(&mut self) -> End {
+        let change = match self.make().await {
+            Ok(change) => change,
+            Err(stop) => return self.before_live(stop),
+        };
+        self.go_live(change).await
+    }
+
+    /// Everything before the switch: gives what can go live.
+    async fn make(&mut self) -> Result<Change, Stop> {
+        if let Some(row) = &self.claim.resumed {
+            let name = |text: &Option<String>| text.as_deref().and_then(|t| t.parse().ok());
+            return Ok(Change {
+                commit: row.commit.clone().unwrap_or_default(),
+                git_ref: row.git_ref.clone(),
+                release: name(&row.release),
+                previous_commit: row.previous_commit.clone(),
+                previous_release: name(&row.previous_release),
+            });
+        }
+        if self.claim.job.source == Source::Rollback {
+            return self.choose_release().await;
+        }
+        let live = self.live().await?;
+        let fetched = self.fetch().await?;
+        self.is_wanted(&live, &fetched).await?;
+        match self.site.target.strategy {
+            Strategy::Release => self.build_release(live, fetched).await,
+            Strategy::InPlace => self.update_in_place(live, fetched).await,
+        }
+    }
+
+    /// The end of a deployment that did not get as far as to change what is live.
+    fn before_live(&mut self, stop: Stop) -> End {
+        let (outcome, reason, transient) = match stop {
+            Stop::Unchanged(reason) => (Outcome::Unchanged, reason, false),
+            Stop::Failed { reason, transient } => (Outcome::Failed, reason, transient),
+            Stop::Halted if self.halt.why() == Why::Shutdown => return End::GivenBack,
+            Stop::Halted => (Outcome::Cancelled, "cancelled".to_owned(), false),
+        };
+        let retry_at = transient
+            .then(|| crate::schedule::retry_at(self.claim.job.attempt, clock::now()))
+            .flatten();
+        let mut finish = Finish::plain(outcome, reason);
+        finish.release = self
+            .record
+            .made_release()
+            .map(|name| (name, crate::store::ReleaseState::Failed));
+        finish.retry_at = retry_at;
+        if !transient && outcome != Outcome::Cancelled {
+            finish.tip = self.record.tip();
+        }
+        End::Finished(Box::new(finish))
+    }
+
+    /// Records that a phase begins, and what is known by now.
+    async fn enter(&mut self, phase: Phase, known: Progress) -> Result<(), StoreError> {
+        self.record.learn(&known);
+        self.world
+            .store
+            .enter(self.claim.deployment, phase, known, clock::now())
+            .await
+    }
+}

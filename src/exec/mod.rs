@@ -1,1 +1,194 @@
-//! (to come)
+//! The only place that starts a deployment command.
+//!
+//! A command runs under a supervisor of its own: this very binary, started again. Three processes take part:
+//!
+//! 1. the daemon ([`run`]) reads the output, keeps the time and holds one end of a control socket;
+//! 2. the supervisor ([`supervisor_main`]) adopts whatever the command leaves behind, and kills it;
+//! 3. the starter (same entry, one argument more) becomes the user, takes the limits on and then becomes the command.
+//!
+//! If the daemon goes away, for whatever reason, the control socket closes and the supervisor kills everything. The
+//! one way out is to ask a process that is not below the supervisor (systemd, a container daemon, cron) to start something.
+
+mod descendants;
+mod lines;
+mod run;
+mod start;
+mod supervisor;
+mod wire;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
+use nix::sys::signal::Signal;
+
+use crate::config::Command;
+
+pub use lines::LINE_MAX;
+pub use run::run;
+pub use supervisor::{SUBCOMMAND, supervisor_main};
+
+/// What to run, where and how.
+#[derive(Clone)]
+pub struct CommandSpec {
+    /// The command, as configured.
+    pub command: Command,
+    /// Its working directory.
+    pub directory: PathBuf,
+    /// Its environment, besides PATH, HOME, LANG and TMPDIR. May hold secrets: never shown, never in an argument list.
+    pub environment: Vec<(String, String)>,
+    /// The user that it runs as; none: the daemon's own.
+    pub run_as: Option<String>,
+    /// Most memory that each of its processes may have for its data, bytes.
+    pub memory_max: Option<u64>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// From TERM to KILL, once it is stopped.
+    pub grace: Duration,
+}
+
+impl fmt::Debug for CommandSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("CommandSpec")
+            .field("command", &self.command)
+            .field("directory", &self.directory)
+            .field("environment", &names)
+            .field("run_as", &self.run_as)
+            .field("memory_max", &self.memory_max)
+            .field("timeout", &self.timeout)
+            .field("grace", &self.grace)
+            .finish()
+    }
+}
+
+/// Where a line of output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output
+    Stdout,
+    /// Standard error
+    Stderr,
+}
+
+impl Stream {
+    /// The word in the journal's `HOOKD_STREAM=`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// A line that the command printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputLine {
+    /// Where.
+    pub stream: Stream,
+    /// The line without its newline, at most [`LINE_MAX`] bytes of it; what is not UTF-8 is replaced. Control characters
+    /// are as printed: whoever shows the line has to make them harmless.
+    pub text: String,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By a signal that hookd did not send.
+    Signalled(i32),
+    /// It took too long, and was stopped.
+    TimedOut {
+        /// How long it might have taken.
+        after: Duration,
+    },
+    /// It was stopped because somebody asked for it.
+    Cancelled,
+    /// It never ran, for this reason.
+    NotStarted(String),
+}
+
+impl Ended {
+    /// True if the command ran and exited with 0.
+    pub fn success(&self) -> bool {
+        *self == Self::Exited(0)
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exited with {code}"),
+            Self::Signalled(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "killed by {signal}"),
+                Err(_) => write!(f, "killed by signal {number}"),
+            },
+            Self::TimedOut { after } => write!(f, "timed out after {} and was stopped", in_words(*after)),
+            Self::Cancelled => f.write_str("cancelled and stopped"),
+            Self::NotStarted(reason) => write!(f, "could not be started: {reason}"),
+        }
+    }
+}
+
+/// `10m`, `1h 30m`, `2s`, as the configuration writes durations.
+fn in_words(duration: Duration) -> String {
+    SpanPrinter::new()
+        .designator(Designator::Compact)
+        .spacing(Spacing::BetweenUnits)
+        .unsigned_duration_to_string(&duration)
+}
+
+/// Why it is not known how a command ended: the machinery failed, not the command.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// No process could be started for the supervisor.
+    #[error("the command's supervisor could not be started (is the machine out of processes or memory?)")]
+    Supervisor(#[source] std::io::Error),
+    /// Talking to the supervisor failed.
+    #[error("lost the command's supervisor while {doing}")]
+    Control {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The supervisor ended without a word.
+    #[error("the command's supervisor ended without a report ({0}), so it is not known how the command ended")]
+    NoReport(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_in_a_persons_words() {
+        let after = |seconds| Ended::TimedOut {
+            after: Duration::from_secs(seconds),
+        };
+        assert_eq!(Ended::Exited(3).to_string(), "exited with 3");
+        assert_eq!(Ended::Signalled(9).to_string(), "killed by SIGKILL");
+        assert_eq!(Ended::Signalled(40).to_string(), "killed by signal 40");
+        assert_eq!(after(600).to_string(), "timed out after 10m and was stopped");
+        assert_eq!(after(5400).to_string(), "timed out after 1h 30m and was stopped");
+        assert!(Ended::Exited(0).success() && !Ended::Exited(1).success() && !Ended::Cancelled.success());
+    }
+
+    #[test]
+    fn debug_shows_no_value_of_the_environment() {
+        let spec = CommandSpec {
+            command: Command::Shell("true".into()),
+            directory: "/".into(),
+            environment: vec![("TOKEN".into(), "s3cret".into())],
+            run_as: None,
+            memory_max: None,
+            timeout: Duration::from_secs(1),
+            grace: Duration::from_secs(1),
+        };
+        let shown = format!("{spec:?}");
+        assert!(shown.contains("TOKEN") && !shown.contains("s3cret"), "{shown}");
+    }
+}

@@ -1,1 +1,163 @@
-//! (to come)
+//! The only room that knows libgit2. All of it runs in a child process (`hookd git-worker`), so that a silent server, a
+//! crash or the memory of a huge pack never touches the daemon: [`Git`] starts one per call, watches it and kills it.
+//!
+//! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
+//! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `credentials`, `known_hosts`, `program`
+//! - worker, on disk: `mirror`, `fetch`, `history`, `tree`, `submodule`, `materialise`, `in_place`, `folder`
+
+mod address;
+mod client;
+mod credentials;
+mod error;
+mod fetch;
+mod folder;
+mod globals;
+mod history;
+mod in_place;
+mod known_hosts;
+mod materialise;
+mod mirror;
+mod program;
+mod remote;
+mod submodule;
+mod tree;
+mod wire;
+mod worker;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Transport;
+use crate::model::{CommitId, Secret, Timestamp};
+
+pub use client::Git;
+pub use error::{GitError, GitErrorKind};
+pub use mirror::sweep;
+pub use worker::worker_main;
+
+/// The hidden subcommand that runs [`worker_main`].
+pub const SUBCOMMAND: &str = "git-worker";
+
+/// How a remote is reached, and with what.
+#[derive(Clone)]
+pub struct Access {
+    /// As `config::Remote::url` has it.
+    pub url: String,
+    /// Which transport `url` names.
+    pub transport: Transport,
+    /// Host of `url`, in lower case; none for a local path.
+    pub host: Option<String>,
+    /// Private key file for ssh.
+    pub ssh_key: Option<PathBuf>,
+    /// Files that say which ssh host keys are trusted; those that don't exist are passed over. Nothing else is trusted.
+    pub known_hosts: Vec<PathBuf>,
+    /// Password for http and https: `TOKEN` alone, or `USER:TOKEN` where the forge wants a certain user (deploy tokens
+    /// of GitLab). Shown to this host and port only, and never after a redirect.
+    pub token: Option<Secret>,
+    /// PEM file of the authorities to trust for https, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// One ref of a remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteRef {
+    /// Full name; heads and tags only.
+    pub name: String,
+    /// What it names: a commit, or the tag object of an annotated tag.
+    pub object: CommitId,
+    /// For an annotated tag, what the tag object names.
+    pub peeled: Option<CommitId>,
+}
+
+/// The tip of a ref, now in the mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The commit that the ref names; for an annotated tag the tagged commit.
+    pub commit: CommitId,
+    /// First line of its message; what is not UTF-8 is replaced.
+    pub message: String,
+    /// Name of its author; what is not UTF-8 is replaced.
+    pub author: String,
+    /// When it was committed, as its committer says.
+    pub committed: Timestamp,
+}
+
+/// What to do about the special things of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckoutOptions {
+    /// Fill in submodules; otherwise they are empty directories.
+    pub submodules: bool,
+    /// Fail on LFS pointer files instead of writing the pointers.
+    pub refuse_lfs: bool,
+    /// Directory of the submodules' mirrors.
+    pub submodule_mirrors: PathBuf,
+}
+
+/// A tree that was written to a new directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckedOut {
+    /// Files and symbolic links.
+    pub files: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// A plain directory that was brought to a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Updated {
+    /// Files and symbolic links that were new or differed.
+    pub written: u64,
+    /// Files and symbolic links that the new commit no longer has.
+    pub removed: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// False if the old commit is no longer in the mirror, so that files that it had and the new one lacks are still there.
+    pub old_known: bool,
+}
+
+/// How far a call is. Sent a few times a second at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is going on.
+    pub phase: ProgressPhase,
+    /// Objects or files done.
+    pub done: u64,
+    /// Objects or files in all; 0 if not known.
+    pub total: u64,
+    /// Bytes received or written.
+    pub bytes: u64,
+}
+
+/// What a call is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProgressPhase {
+    /// The server counts and compresses.
+    Counting,
+    /// Objects come in.
+    Receiving,
+    /// Deltas are resolved.
+    Resolving,
+    /// Files are compared and written.
+    Writing,
+    /// The mirror is packed anew.
+    Packing,
+}
+
+/// `receiving: 120 of 4000, 3 MiB`
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let phase = match self.phase {
+            ProgressPhase::Counting => "counting",
+            ProgressPhase::Receiving => "receiving",
+            ProgressPhase::Resolving => "resolving",
+            ProgressPhase::Writing => "writing",
+            ProgressPhase::Packing => "packing",
+        };
+        write!(f, "{phase}: {}", self.done)?;
+        if self.total > 0 {
+            write!(f, " of {}", self.total)?;
+        }
+        write!(f, ", {} MiB", self.bytes >> 20)
+    }
+}

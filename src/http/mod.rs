@@ -1,1 +1,59 @@
-//! (to come)
+//! The faces that speak HTTP: the public listener for forges, the control listener for people and their tools.
+
+mod answer;
+pub mod api;
+mod body;
+mod control;
+mod hook;
+pub mod listener;
+mod metrics;
+mod page;
+mod peer;
+mod rejections;
+mod stream;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::Limits;
+use crate::deploy::World;
+use crate::poll::Poller;
+use crate::worker::{Settings, Worker};
+
+pub use metrics::Metrics;
+pub use rejections::Rejections;
+
+/// What the listeners need to answer.
+pub struct App {
+    /// The doors to the outside.
+    pub world: World,
+    /// Runs the jobs.
+    pub worker: Worker,
+    /// Looks at the remotes.
+    pub poller: Poller,
+    /// The configuration in force.
+    pub settings: watch::Receiver<Settings>,
+    /// Why the newest file is not in force, if it isn't.
+    pub reload_error: watch::Receiver<Option<String>>,
+    /// What strangers tried.
+    pub rejections: Rejections,
+    /// Counters.
+    pub metrics: Metrics,
+    /// When the daemon started.
+    pub started: crate::model::Timestamp,
+    /// Memory for large bodies.
+    pub bodies: Arc<body::Budget>,
+}
+
+impl App {
+    fn settings(&self) -> Settings {
+        self.settings.borrow().clone()
+    }
+
+    fn limits(&self) -> Limits {
+        self.settings.borrow().config.limits.clone()
+    }
+}
+
+pub use body::Budget;

@@ -1,0 +1,143 @@
+//! `hookd deploy`, `retry`, `rollback`, `replay`, `cancel`, `pause`, `resume`: acts on a target, and waits for the end.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::arguments::{Deploy, OneTarget, Replay, Rollback};
+use super::block_on;
+use super::client::Client;
+use super::logs;
+use super::output::{self, Code, Failure};
+use crate::http::api::{Asked, Deployment};
+use crate::model::Outcome;
+use crate::store::JobStatus;
+
+/// Pause between two looks whether a job has begun.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// `hookd deploy`, `hookd retry`
+pub fn deploy(config: &Path, json: bool, options: &Deploy, action: &str) -> Result<ExitCode, Failure> {
+    let client = Client::new(config);
+    block_on(async {
+        let target = client.target(&options.target).await?;
+        let body = json!({ "ref": options.git_ref });
+        let asked = client
+            .post(&format!("/api/v1/targets/{target}/{action}"), &body)
+            .await?;
+        end(&client, asked, options.no_wait, json).await
+    })
+}
+
+/// `hookd rollback`
+pub fn rollback(config: &Path, json: bool, options: &Rollback) -> Result<ExitCode, Failure> {
+    let client = Client::new(config);
+    block_on(async {
+        let target = client.target(&options.target).await?;
+        let body = json!({ "release": options.release });
+        let asked = client
+            .post(&format!("/api/v1/targets/{target}/rollback"), &body)
+            .await?;
+        let code = end(&client, asked, options.no_wait, json).await?;
+        if !json {
+            output::line(&format!("{target} stays there until: hookd resume {target}"));
+        }
+        Ok(code)
+    })
+}
+
+/// `hookd replay`
+pub fn replay(config: &Path, json: bool, options: &Replay) -> Result<ExitCode, Failure> {
+    let client = Client::new(config);
+    block_on(async {
+        let asked = client
+            .post(&format!("/api/v1/deliveries/{}/replay", options.delivery), &json!({}))
+            .await?;
+        end(&client, asked, options.no_wait, json).await
+    })
+}
+
+/// `hookd cancel`, `hookd pause`, `hookd resume`
+pub fn simple(config: &Path, json: bool, options: &OneTarget, action: &str) -> Result<ExitCode, Failure> {
+    let client = Client::new(config);
+    block_on(async {
+        let target = client.target(&options.target).await?;
+        let asked: Asked = client
+            .post(&format!("/api/v1/targets/{target}/{action}"), &json!({}))
+            .await?;
+        if json {
+            return output::json(&asked);
+        }
+        output::line(&asked.message);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Waits for the jobs, showing what they print; fails if one of them does.
+async fn end(client: &Client, asked: Asked, no_wait: bool, json: bool) -> Result<ExitCode, Failure> {
+    if no_wait || asked.jobs.is_empty() {
+        if json {
+            return output::json(&asked);
+        }
+        for job in &asked.jobs {
+            output::line(&format!("{}: job {} waits", job.target, job.id));
+        }
+        if !asked.message.is_empty() {
+            output::line(&asked.message);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut ended = Vec::new();
+    for job in &asked.jobs {
+        ended.push(wait(client, job.id, json).await?);
+    }
+    if json {
+        output::json(&ended)?;
+    }
+    let bad = ended.iter().find(|job| {
+        let outcome = job.outcome.as_deref().and_then(|o| o.parse::<Outcome>().ok());
+        !matches!(outcome, Some(Outcome::Live | Outcome::Unchanged | Outcome::Superseded))
+    });
+    match bad {
+        None => Ok(ExitCode::SUCCESS),
+        Some(job) => Err(Failure::new(
+            Code::Failed,
+            format!(
+                "{}: {}: {}",
+                job.target,
+                job.outcome.as_deref().unwrap_or("failed"),
+                job.reason.as_deref().unwrap_or_default()
+            ),
+        )),
+    }
+}
+
+/// Waits for one job: until it begins, then with its log, until a run of it has ended.
+async fn wait(client: &Client, job: i64, json: bool) -> Result<JobStatus, Failure> {
+    let mut shown = None;
+    loop {
+        let mut status: JobStatus = client.get(&format!("/api/v1/jobs/{job}")).await?;
+        if let Some(deployment) = status.deployment.filter(|id| shown != Some(*id)) {
+            shown = Some(deployment);
+            if !json {
+                logs::show(client, deployment, true, false).await?;
+            }
+            status = client.get(&format!("/api/v1/jobs/{job}")).await?;
+        }
+        if status.state == "done" {
+            return Ok(status);
+        }
+        // A fetch that failed for a reason that may pass is tried again later; the person is told now.
+        if let (Some(deployment), Some(_)) = (status.deployment, &status.outcome) {
+            let row: Deployment = client.get(&format!("/api/v1/deployments/{deployment}")).await?;
+            if row.row.finished_at.is_some() && row.row.outcome.as_deref() != Some("interrupted") {
+                let reason = status.reason.take().unwrap_or_default();
+                status.reason = Some(format!("{reason}; it is tried again by itself"));
+                return Ok(status);
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,214 @@
+//! The arguments: the one table from which `--help`, completions and the man page are made.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Deploys a git repository to the machine it runs on, when the forge says that it was pushed.
+#[derive(Debug, Parser)]
+#[command(name = "hookd", version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(
+        long,
+        global = true,
+        env = "HOOKD_CONFIG",
+        default_value = "/etc/hookd.toml",
+        value_name = "FILE"
+    )]
+    pub config: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon, in the foreground.
+    Serve(Serve),
+    /// Read the configuration and report every problem.
+    Check(Check),
+    /// Show the main job on this machine: a site, a push, a signed webhook, a deployment, a rollback.
+    Demo(Demo),
+    /// Tell what a delivery would do, and why.
+    Explain(Explain),
+    /// Make a signed push delivery as the forge would, and post it.
+    Send(Send),
+    /// What is live, what runs, what waits.
+    Status,
+    /// What ran.
+    History(List),
+    /// What came in.
+    Deliveries(Deliveries),
+    /// The releases that are kept.
+    Releases(OneTarget),
+    /// What a deployment printed.
+    Logs(Logs),
+    /// Bring a target to its ref's tip.
+    Deploy(Deploy),
+    /// Try again what failed or was rolled back.
+    Retry(Deploy),
+    /// Go back to an earlier release, at once, and stay there until `resume`.
+    Rollback(Rollback),
+    /// Treat a stored delivery as if it had just come in.
+    Replay(Replay),
+    /// Stop what runs for a target, and drop what waits.
+    Cancel(OneTarget),
+    /// Deploy nothing to a target until `resume`.
+    Pause(OneTarget),
+    /// Let a paused or rolled-back target go on.
+    Resume(OneTarget),
+    /// Print a completion script.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff.
+    Man,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line each, on stderr.
+    Text,
+    /// One JSON object each, on stderr.
+    Json,
+    /// To systemd's journal.
+    Journal,
+}
+
+/// `hookd serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// How log lines are written; default: the journal under systemd, else text.
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// `hookd check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Also ask each remote, and look at keys, permissions and directories.
+    #[arg(long)]
+    pub remote: bool,
+}
+
+/// `hookd demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// End after it has shown everything once.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// `hookd explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// File with the payload, `-` for standard input, or the id of a stored delivery.
+    pub payload: String,
+    /// A header of the delivery.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// The forge that it comes from; default: told from headers and payload.
+    #[arg(long)]
+    pub forge: Option<String>,
+}
+
+/// `hookd send`
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The repo, by its name in the configuration.
+    pub repo: String,
+    /// Where to; default: the address that the configuration listens on.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The ref that was pushed; default: the first that a target follows.
+    #[arg(long = "ref")]
+    pub git_ref: Option<String>,
+    /// The commit that was pushed; default: what the remote has.
+    #[arg(long)]
+    pub commit: Option<String>,
+    /// A file with the payload, instead of one made here.
+    #[arg(long, value_name = "FILE")]
+    pub payload: Option<PathBuf>,
+    /// Print a curl line instead of sending.
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Commands that list.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only this target, `repo/target`.
+    pub target: Option<String>,
+    /// At most so many.
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// `hookd deliveries`
+#[derive(Debug, Args)]
+pub struct Deliveries {
+    /// Only this repo.
+    pub repo: Option<String>,
+    /// At most so many.
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub limit: usize,
+}
+
+/// `hookd logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The number of a deployment, or a target for its newest.
+    pub what: Option<String>,
+    /// Go on until the deployment ends.
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// Commands on one target.
+#[derive(Debug, Args)]
+pub struct OneTarget {
+    /// `repo/target`, or `repo` if it has one target.
+    pub target: String,
+}
+
+/// `hookd deploy`, `hookd retry`
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// `repo/target`, or `repo` if it has one target.
+    pub target: String,
+    /// Which branch or tag, for targets that follow a pattern.
+    #[arg(long = "ref")]
+    pub git_ref: Option<String>,
+    /// Don't wait for the end.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `hookd rollback`
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// `repo/target`, or `repo` if it has one target.
+    pub target: String,
+    /// The release to go to; default: the good one before the live one.
+    pub release: Option<String>,
+    /// Don't wait for the end.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `hookd replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The forge's id of the delivery, or its number in `hookd deliveries`.
+    pub delivery: String,
+    /// Don't wait for the end.
+    #[arg(long)]
+    pub no_wait: bool,
+}

@@ -1,0 +1,183 @@
+//! `hookd check`: every problem of the configuration; with `--remote` also of remotes, keys and directories.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::Check;
+use super::block_on;
+use super::output::{self, Code, Failure};
+use crate::config::{self, Config, Repo, Secrets, Strategy, Target};
+use crate::deploy::access;
+use crate::git::{Git, RemoteRef};
+use crate::release::Layout;
+use crate::schedule;
+
+/// What `hookd check` found.
+#[derive(Default, Serialize)]
+struct Report {
+    /// Whether the daemon would start with it.
+    ok: bool,
+    /// What keeps it from that.
+    errors: Vec<Finding>,
+    /// What it would start with all the same.
+    warnings: Vec<Finding>,
+    /// What was looked at and is well.
+    passed: Vec<String>,
+}
+
+/// One finding.
+#[derive(Serialize)]
+struct Finding {
+    /// In words, as shown.
+    text: String,
+    /// Where in the file, if it is about the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnostic: Option<config::Diagnostic>,
+}
+
+impl From<config::Diagnostic> for Finding {
+    fn from(diagnostic: config::Diagnostic) -> Self {
+        Self {
+            text: diagnostic.to_string(),
+            diagnostic: Some(diagnostic),
+        }
+    }
+}
+
+impl From<String> for Finding {
+    fn from(text: String) -> Self {
+        Self { text, diagnostic: None }
+    }
+}
+
+/// Runs the command.
+pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure> {
+    let mut report = Report::default();
+    let mut bad_file = true;
+    match config::load(file) {
+        Err(found) => report.errors.extend(found.diagnostics.into_iter().map(Finding::from)),
+        Ok(loaded) => {
+            report.warnings.extend(loaded.warnings.into_iter().map(Finding::from));
+            match Secrets::read(&loaded.config) {
+                Err(found) => report.errors.extend(found.into_iter().map(Finding::from)),
+                Ok(secrets) => {
+                    bad_file = false;
+                    report.passed.push(summary(&loaded.config));
+                    if options.remote {
+                        block_on(async {
+                            look_around(&loaded.config, &secrets, &mut report).await;
+                            Ok(())
+                        })?;
+                    }
+                }
+            }
+        }
+    }
+    report.ok = report.errors.is_empty();
+    show(&report, json)?;
+    Ok(match (report.ok, bad_file) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::from(Code::Config as u8),
+        (false, false) => ExitCode::from(Code::Failed as u8),
+    })
+}
+
+fn summary(config: &Config) -> String {
+    let targets: usize = config.repos.values().map(|repo| repo.targets.len()).sum();
+    format!(
+        "{}: {} repos, {targets} targets",
+        config.file.display(),
+        config.repos.len()
+    )
+}
+
+fn show(report: &Report, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::json(report).map(|_| ());
+    }
+    for finding in report.errors.iter().chain(&report.warnings) {
+        eprintln!("{}\n", finding.text);
+    }
+    for text in &report.passed {
+        output::line(&format!("ok: {text}"));
+    }
+    if !report.ok {
+        eprintln!(
+            "hookd: error: {} problem{} found",
+            report.errors.len(),
+            if report.errors.len() == 1 { "" } else { "s" }
+        );
+    }
+    Ok(())
+}
+
+async fn look_around(config: &Config, secrets: &Secrets, report: &mut Report) {
+    // A person waits: an answer within seconds is worth more than patience with a slow server.
+    let git = Git::new(
+        "/proc/self/exe".into(),
+        Duration::from_secs(20),
+        Duration::from_secs(60),
+    );
+    for repo in config.repos.values() {
+        match git
+            .ls_remote(&access(config, secrets, repo), &CancellationToken::new())
+            .await
+        {
+            Ok(refs) => {
+                report.passed.push(format!(
+                    "repo {}: {} answers with {} refs",
+                    repo.name,
+                    repo.remote.url,
+                    refs.len()
+                ));
+                for target in repo.targets.values() {
+                    look_at_ref(repo, target, &refs, report);
+                }
+            }
+            Err(error) => {
+                let hint = error.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+                report
+                    .errors
+                    .push(format!("repo {}: {}: {}{hint}", repo.name, repo.remote.url, error.message).into());
+            }
+        }
+        for target in repo.targets.values() {
+            look_at_directory(target, report);
+        }
+    }
+}
+
+fn look_at_ref(repo: &Repo, target: &Target, refs: &[RemoteRef], report: &mut Report) {
+    let found = refs
+        .iter()
+        .filter_map(|r| r.name.parse().ok())
+        .filter(|r| schedule::follows(&target.refs, r))
+        .count();
+    if found == 0 {
+        report.warnings.push(
+            format!(
+                "target {}: no ref of {} is one that it follows",
+                target.id, repo.remote.url
+            )
+            .into(),
+        );
+    }
+}
+
+fn look_at_directory(target: &Target, report: &mut Report) {
+    if target.strategy == Strategy::InPlace {
+        return;
+    }
+    match Layout::new(&target.path).prepare() {
+        Ok(()) => report.passed.push(format!(
+            "target {}: {} can be written",
+            target.id,
+            target.path.display()
+        )),
+        Err(error) => report.errors.push(format!("target {}: {error}", target.id).into()),
+    }
+}

@@ -1,0 +1,190 @@
+//! How hookd speaks on a terminal: errors with causes and a hint, tables, times; nothing that a terminal would obey.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use super::arguments::Arguments;
+use crate::model::Timestamp;
+
+/// Exit codes of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// It failed.
+    Failed = 1,
+    /// The arguments make no sense.
+    Usage = 2,
+    /// What was named is not there.
+    NotFound = 3,
+    /// The daemon can't be reached.
+    Unreachable = 4,
+    /// The configuration is bad (`EX_CONFIG` of sysexits.h).
+    Config = 78,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct Failure {
+    code: Code,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with an exit code of its own.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+        }
+    }
+
+    /// The ordinary failure.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Code::Failed, message)
+    }
+
+    /// Adds what led to it.
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds what to do.
+    pub fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
+        self.hint = hint.into().or(self.hint);
+        self
+    }
+
+    /// Says it on stderr; gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("hookd: error: {}", printable(&self.message));
+        for cause in &self.causes {
+            eprintln!("  caused by: {}", printable(cause));
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {}", printable(hint));
+        }
+        ExitCode::from(self.code as u8)
+    }
+}
+
+/// Text of others, without what a terminal would obey.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && !matches!(c, '\n' | '\t') {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Prints a line; a reader that is gone (`| head`) ends the program quietly.
+pub fn line(text: &str) {
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints a value as JSON.
+pub fn json(value: &impl serde::Serialize) -> Result<ExitCode, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::failed(e.to_string()))?;
+    line(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints rows in columns.
+pub fn table(head: &[&str], rows: &[Vec<String>]) {
+    let mut widths: Vec<usize> = head.iter().map(|h| h.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let show = |cells: &[String]| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{:<width$}", printable(cell)))
+            .collect();
+        line(padded.join("  ").trim_end());
+    };
+    show(&head.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
+    for row in rows {
+        show(row);
+    }
+}
+
+/// A point in time, in UTC.
+pub fn time(millis: i64) -> String {
+    Timestamp(millis).to_string()
+}
+
+/// How long something took.
+pub fn took(from: i64, to: Option<i64>) -> String {
+    let Some(to) = to else { return String::new() };
+    let tenths = (to - from).max(0) / 100;
+    if tenths < 600 {
+        format!("{}.{}s", tenths / 10, tenths % 10)
+    } else {
+        format!("{}m{:02}s", tenths / 600, tenths / 10 % 60)
+    }
+}
+
+/// The first seven digits of a commit.
+pub fn short(commit: Option<&str>) -> String {
+    commit.map(|c| c.get(..7).unwrap_or(c).to_owned()).unwrap_or_default()
+}
+
+/// Prints the manual page: the main one, with each command as a section.
+pub fn man() -> Result<ExitCode, Failure> {
+    let failed = |e: std::io::Error| Failure::failed(e.to_string());
+    let mut out = std::io::stdout();
+    let mut command = Arguments::command().name("hookd");
+    command.build();
+    let man = clap_mangen::Man::new(command.clone()).section("1");
+    man.render_title(&mut out).map_err(failed)?;
+    man.render_name_section(&mut out).map_err(failed)?;
+    man.render_synopsis_section(&mut out).map_err(failed)?;
+    man.render_description_section(&mut out).map_err(failed)?;
+    man.render_options_section(&mut out).map_err(failed)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let name = format!("hookd {}", sub.get_name());
+        writeln!(out, ".SH \"{}\"", name.to_uppercase()).map_err(failed)?;
+        let sub = clap_mangen::Man::new(sub.clone().bin_name(name));
+        sub.render_description_section(&mut out).map_err(failed)?;
+        sub.render_options_section(&mut out).map_err(failed)?;
+    }
+    out.write_all(MAN_TAIL.as_bytes()).map_err(failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the table of arguments doesn't say.
+const MAN_TAIL: &str = r".SH EXIT STATUS
+0 done, 1 failed, 2 usage, 3 not found, 4 daemon not reachable, 78 bad configuration.
+.SH FILES
+.TP
+/etc/hookd.toml
+the configuration, see
+.BR hookd.toml (5)
+.TP
+/run/hookd/control.sock
+the control socket that all commands speak to
+.TP
+/var/lib/hookd
+the store, the mirrors and the logs
+.SH ENVIRONMENT
+.TP
+HOOKD_CONFIG
+the configuration file, instead of /etc/hookd.toml
+.SH SEE ALSO
+.BR hookd.toml (5),
+.BR hookd-deploy (7)
+";

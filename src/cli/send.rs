@@ -1,0 +1,199 @@
+//! `hookd send`: a push delivery, made and signed as the forge would, and posted.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::arguments::Send;
+use super::block_on;
+use super::output::{self, Code, Failure};
+use crate::clock;
+use crate::config::{ForgeKind, Listen, RefFilter, Repo};
+use crate::daemon::read_settings;
+use crate::deploy::access;
+use crate::forge::{self, Signing};
+use crate::git::Git;
+use crate::model::{CommitId, DeliveryId, GitRef};
+use crate::worker::Settings;
+
+/// Longest wait for the daemon's answer: the shortest that a forge has.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// What is sent where.
+struct Delivery {
+    url: Url,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// Runs the command.
+pub fn run(file: &Path, json: bool, options: &Send) -> Result<ExitCode, Failure> {
+    let (settings, _) = read_settings(file).map_err(|text| {
+        eprintln!("{text}\n");
+        Failure::new(
+            Code::Config,
+            format!("{} is not a usable configuration", file.display()),
+        )
+    })?;
+    let name = options.repo.parse().ok();
+    let repo = name.and_then(|name| settings.config.repos.get(&name)).ok_or_else(|| {
+        let known: Vec<&str> = settings.config.repos.keys().map(|name| name.as_str()).collect();
+        Failure::new(Code::NotFound, format!("there is no repo {}", options.repo))
+            .hint(format!("there are: {}", known.join(", ")))
+    })?;
+    block_on(async {
+        let delivery = make(&settings, repo, options).await?;
+        if options.print {
+            output::line(&curl(&delivery));
+            return Ok(ExitCode::SUCCESS);
+        }
+        post(&delivery, json).await
+    })
+}
+
+async fn make(settings: &Settings, repo: &Repo, options: &Send) -> Result<Delivery, Failure> {
+    let kind = repo.forge.unwrap_or(ForgeKind::GitHub);
+    let body = match &options.payload {
+        Some(path) => std::fs::read(path).map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?,
+        None => {
+            let git_ref = chosen_ref(repo, options.git_ref.as_deref())?;
+            let commit = match &options.commit {
+                Some(commit) => commit
+                    .parse()
+                    .map_err(|e| Failure::new(Code::Usage, format!("{commit}: {e}")))?,
+                None => tip(settings, repo, &git_ref).await?,
+            };
+            forge::sample_push(kind, &repo.full_name, &git_ref, &CommitId::zero(), &commit)
+        }
+    };
+    let secret = settings.secrets.webhook.get(&repo.name).and_then(|all| all.first());
+    let id = delivery_id()?;
+    let with = Signing {
+        id: &id,
+        now: clock::now(),
+        generic: Some(&repo.generic),
+        auth_header: repo.auth_header.as_deref(),
+    };
+    let headers = forge::sign(kind, secret, &body, &with).map_err(|e| Failure::failed(e.to_string()))?;
+    Ok(Delivery {
+        url: address(settings, repo, options.url.as_deref())?,
+        headers,
+        body,
+    })
+}
+
+/// A random UUID, version 4: what GitHub's delivery ids look like.
+fn delivery_id() -> Result<DeliveryId, Failure> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|e| Failure::failed(format!("no random numbers: {e}")))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = hex::encode(bytes);
+    let text = format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    );
+    text.parse().map_err(|e| Failure::failed(format!("{e}")))
+}
+
+fn chosen_ref(repo: &Repo, named: Option<&str>) -> Result<GitRef, Failure> {
+    let wrong = |e: crate::model::GitRefError| Failure::new(Code::Usage, e.to_string());
+    if let Some(named) = named {
+        return if named.starts_with("refs/") {
+            named.parse()
+        } else {
+            GitRef::branch(named)
+        }
+        .map_err(wrong);
+    }
+    let exact = repo.targets.values().find_map(|target| match &target.refs {
+        RefFilter::Branches(patterns) => patterns.iter().find(|p| p.is_exact()).map(|p| GitRef::branch(&p.text)),
+        RefFilter::Tags(patterns) => patterns.iter().find(|p| p.is_exact()).map(|p| GitRef::tag(&p.text)),
+    });
+    exact
+        .ok_or_else(|| Failure::new(Code::Usage, "which ref was pushed?").hint("--ref main".to_owned()))?
+        .map_err(wrong)
+}
+
+/// What the remote has: the push that is announced should be a true one.
+async fn tip(settings: &Settings, repo: &Repo, git_ref: &GitRef) -> Result<CommitId, Failure> {
+    let git = Git::new(
+        "/proc/self/exe".into(),
+        Duration::from_secs(20),
+        Duration::from_secs(60),
+    );
+    let access = access(&settings.config, &settings.secrets, repo);
+    let refs = git.ls_remote(&access, &CancellationToken::new()).await.map_err(|e| {
+        Failure::failed(format!("{}: {}", repo.remote.url, e.message)).hint("name the commit with --commit".to_owned())
+    })?;
+    let found = refs.into_iter().find(|r| r.name == git_ref.as_str());
+    found
+        .map(|r| r.object)
+        .ok_or_else(|| Failure::new(Code::NotFound, format!("{} has no {git_ref}", repo.remote.url)))
+}
+
+fn address(settings: &Settings, repo: &Repo, named: Option<&str>) -> Result<Url, Failure> {
+    let base = match named {
+        Some(url) => url.to_owned(),
+        None => match settings
+            .config
+            .listen
+            .iter()
+            .find_map(|l| if let Listen::Tcp(a) = l { Some(a) } else { None })
+        {
+            Some(address) => format!("http://{address}/hook/{}", repo.name),
+            None => {
+                return Err(Failure::new(Code::Usage, "the daemon does not listen on TCP").hint("--url URL".to_owned()));
+            }
+        },
+    };
+    base.parse()
+        .map_err(|e| Failure::new(Code::Usage, format!("{base}: {e}")))
+}
+
+/// Quotes for a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A curl line that sends the same bytes. The signature in it is good for this body alone.
+fn curl(delivery: &Delivery) -> String {
+    let headers: Vec<String> = delivery
+        .headers
+        .iter()
+        .map(|(name, value)| format!("-H {}", quoted(&format!("{name}: {value}"))))
+        .collect();
+    let body = quoted(&String::from_utf8_lossy(&delivery.body));
+    format!(
+        "curl -sS {} --data-binary {body} {}",
+        headers.join(" "),
+        quoted(delivery.url.as_str())
+    )
+}
+
+async fn post(delivery: &Delivery, json: bool) -> Result<ExitCode, Failure> {
+    let sent = crate::probe::post(&delivery.url, &delivery.headers, delivery.body.clone(), ANSWER_TIME).await;
+    let (status, body) = sent.map_err(|error| {
+        Failure::new(Code::Unreachable, format!("{} can't be reached", delivery.url)).cause(error.to_string())
+    })?;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    if json {
+        output::json(&json!({ "http_status": status, "answer": body }))?;
+    } else {
+        output::line(&format!("{status} {}", output::printable(&body.to_string())));
+    }
+    let done = (200..300).contains(&status);
+    Ok(if done {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Code::Failed as u8)
+    })
+}

@@ -1,0 +1,121 @@
+//! `[notify.NAME]` and `[forge.NAME]`: whom the daemon talks to.
+
+use std::collections::BTreeMap;
+
+use super::command;
+use super::source_of_secret;
+use crate::config::section::Section;
+use crate::config::source::At;
+use crate::config::types::{ForgeApi, Notify};
+use crate::config::{ForgeKind, suggest};
+use crate::model::Outcome;
+
+/// All `[notify.NAME]`: the names, also of those that are wrong, and those that are right.
+pub(super) fn notify<'a>(root: &Section<'a>) -> (Vec<&'a str>, BTreeMap<String, Notify>) {
+    let tables = root.tables("notify", "notify.NAME", None);
+    let names = tables.iter().map(|(name, _)| name.value).collect();
+    let outcomes: Vec<_> = Outcome::ALL
+        .iter()
+        .map(|outcome| (outcome.as_str(), *outcome))
+        .collect();
+    let mut all = BTreeMap::new();
+    for (name, section) in tables {
+        check_name(&section, name);
+        if section.own("url").is_none() && section.own("command").is_none() {
+            let message = format!("`[{}]` has neither `url` nor `command`", section.name);
+            section.wrong(section.place, message, None);
+        }
+        let told = Notify {
+            url: section.string("url").and_then(|text| web_url(&section, text)),
+            command: command::read(&section, "command"),
+            on: section.each("on", |word| section.chosen("on", word, &outcomes)),
+        };
+        all.insert(name.value.to_owned(), told);
+    }
+    (names, all)
+}
+
+/// All `[forge.NAME]` that are right.
+pub(super) fn forges(root: &Section) -> BTreeMap<String, ForgeApi> {
+    let mut all = BTreeMap::new();
+    for (name, section) in root.tables("forge", "forge.NAME", None) {
+        check_name(&section, name);
+        let kind = if section.own("kind").is_some() {
+            section
+                .string("kind")
+                .and_then(|text| forge_kind(&section, "kind", text))
+        } else {
+            kind_by_name(&section, name)
+        };
+        section.require("token", source_of_secret::HINT);
+        let url = section.string("url").and_then(|text| web_url(&section, text));
+        let token = section
+            .string("token")
+            .and_then(|text| source_of_secret::parse(&section, "token", text));
+        if let (Some(kind), Some(token)) = (kind, token) {
+            all.insert(name.value.to_owned(), ForgeApi { kind, url, token });
+        }
+    }
+    all
+}
+
+fn kind_by_name(section: &Section, name: At<&str>) -> Option<ForgeKind> {
+    let kind = name.value.parse::<ForgeKind>();
+    if let Err(unknown) = &kind {
+        let meant = unknown.suggestion.map(|kind| format!("did you mean `[forge.{kind}]`?"));
+        let hint = meant.unwrap_or_else(|| "give it a `kind`, such as `kind = \"gitea\"`".to_owned());
+        section.wrong(
+            name.place,
+            format!("`{}` is not the name of a forge", name.value.escape_debug()),
+            hint,
+        );
+    }
+    kind.ok()
+}
+
+/// Names are shown in logs and answers, so they are as plain as those of repos.
+fn check_name(section: &Section, name: At<&str>) {
+    if let Err(e) = name.value.parse::<crate::model::RepoName>() {
+        section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
+    }
+}
+
+/// The name of a forge under some key.
+pub(super) fn forge_kind(section: &Section, key: &str, text: At<&str>) -> Option<ForgeKind> {
+    let kinds: Vec<_> = ForgeKind::ALL.iter().map(|kind| (kind.as_str(), *kind)).collect();
+    section.chosen(key, text, &kinds)
+}
+
+/// Names of `[notify.NAME]`, all of which exist.
+pub(super) fn notify_names(section: &Section, known: &[&str]) -> Vec<String> {
+    section.each("notify", |name| {
+        if !known.contains(&name.value) {
+            let message = format!("there is no `[notify.{}]`", name.value.escape_debug());
+            section.wrong(name.place, message, suggest::hint(name.value, known.iter().copied()));
+        }
+        Some(name.value.to_owned())
+    })
+}
+
+/// An http or https URL with a host.
+pub(super) fn web_url(section: &Section, text: At<&str>) -> Option<url::Url> {
+    match url::Url::parse(text.value) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Some(url),
+        Ok(_) => {
+            section.wrong(
+                text.place,
+                "the URL begins neither with `https://` nor with `http://`",
+                None,
+            );
+            None
+        }
+        Err(e) => {
+            section.wrong(
+                text.place,
+                format!("not a URL: {e}"),
+                "a URL is written like https://HOST/PATH".to_owned(),
+            );
+            None
+        }
+    }
+}

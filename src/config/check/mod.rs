@@ -1,0 +1,54 @@
+//! From the merged tree to a [`Config`]: each table in its own file, then what they say about each other.
+
+mod across;
+mod apis;
+mod command;
+mod repo;
+mod server;
+mod source_of_secret;
+mod target;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::problems::Problems;
+use super::raw::Table;
+use super::section::Section;
+use super::types::Config;
+use super::{Environment, keys};
+use across::Seen;
+
+/// The configuration. It holds defaults in the place of what was wrong, so it counts only if `problems` has no errors.
+pub(super) fn config(file: &Path, table: &Table, environment: Environment, problems: &Problems) -> Config {
+    let root = Section::root(table, problems);
+    let mut seen = Seen::default();
+    let server = server::read(&root, environment, &mut seen);
+    let (notify_names, notify) = apis::notify(&root);
+    let forges = apis::forges(&root);
+    let defaults = root.sub(keys::DEFAULTS, keys::DEFAULTS);
+    if let Some(defaults) = &defaults {
+        // Even with nobody to take them, they must hold.
+        repo::options(defaults);
+        target::options(defaults, &notify_names);
+    }
+    let mut repos = BTreeMap::new();
+    for (name, section) in root.tables("repo", "repo.NAME", defaults.as_ref().map(|d| d.table)) {
+        if let Some(repo) = repo::read(name, &section, &notify_names, &mut seen) {
+            repos.insert(repo.name.clone(), Arc::new(repo));
+        }
+    }
+    across::judge(&seen, &server.state_dir, problems);
+    Config {
+        file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+        listen: server.listen,
+        state_dir: server.state_dir,
+        control: server.control,
+        max_jobs: server.max_jobs,
+        limits: server.limits,
+        http: server.http,
+        repos,
+        notify,
+        forges,
+    }
+}

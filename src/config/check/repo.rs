@@ -1,0 +1,294 @@
+//! `[repo.NAME]`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::across::Seen;
+use super::{apis, server, source_of_secret, target};
+use crate::config::section::Section;
+use crate::config::source::At;
+use crate::config::types::{
+    AllowFrom, Encoding, Generic, HashAlgorithm, Remote, Repo, SecretSource, Target, Transport,
+};
+use crate::config::{ForgeKind, remote};
+use crate::model::{RepoName, TargetName};
+
+/// Without `poll`.
+const POLL: Duration = Duration::from_mins(10);
+
+/// Shortest and longest `poll`: below, it is an attack on the forge; above, it can as well be off.
+const POLL_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24 * 365));
+
+/// Without `timestamp_tolerance`: what the libraries of Standard Webhooks use.
+const TIMESTAMP_TOLERANCE: Duration = Duration::from_mins(5);
+
+/// The keys that `[defaults]` may give, too.
+pub(super) struct Options {
+    poll: Option<Duration>,
+    ssh_key: Option<PathBuf>,
+    known_hosts: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    allow_from: Vec<AllowFrom>,
+    allow_sha1: bool,
+    timestamp_tolerance: Duration,
+    submodules: bool,
+    depth: u32,
+    refuse_lfs: bool,
+}
+
+pub(super) fn options(s: &Section) -> Options {
+    let path = |key| s.path(key).map(|at| at.value);
+    let depth = s.number("depth", 0..=u64::from(i32::MAX.unsigned_abs()));
+    let tolerance = s.duration("timestamp_tolerance", Duration::from_secs(1)..=Duration::from_hours(24));
+    Options {
+        poll: poll(s),
+        ssh_key: path("ssh_key"),
+        known_hosts: path("known_hosts"),
+        ca_file: path("ca_file"),
+        allow_from: s.each("allow_from", |text| allow_from(s, text)),
+        allow_sha1: s.boolean("allow_sha1").unwrap_or(false),
+        timestamp_tolerance: tolerance.unwrap_or(TIMESTAMP_TOLERANCE),
+        submodules: s.boolean("submodules").unwrap_or(true),
+        depth: depth.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+        refuse_lfs: s.choice("lfs", &[("refuse", true), ("keep", false)]).unwrap_or(true),
+    }
+}
+
+fn poll(section: &Section) -> Option<Duration> {
+    if section.is_word("poll", "off") {
+        return None;
+    }
+    Some(section.duration("poll", POLL_RANGE.0..=POLL_RANGE.1).unwrap_or(POLL))
+}
+
+fn allow_from(section: &Section, text: At<&str>) -> Option<AllowFrom> {
+    if !text.value.starts_with(|c: char| c.is_ascii_alphabetic()) || text.value.contains(':') {
+        return server::network(section, "allow_from", text).map(AllowFrom::Net);
+    }
+    let kind = apis::forge_kind(section, "allow_from", text)?;
+    if !kind.publishes_addresses() {
+        let message = format!("`allow_from`: {kind} publishes no addresses");
+        section.wrong(
+            text.place,
+            message,
+            "write its networks, such as \"192.0.2.0/24\"".to_owned(),
+        );
+    }
+    Some(AllowFrom::Published(kind))
+}
+
+pub(super) fn read(name: At<&str>, section: &Section, notify_names: &[&str], seen: &mut Seen) -> Option<Repo> {
+    let repo_name = name.value.parse::<RepoName>();
+    if let Err(e) = &repo_name {
+        section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
+    }
+    let remote = url(section);
+    let forge = match section.string("forge") {
+        Some(text) => apis::forge_kind(section, "forge", text),
+        None => remote.as_ref().and_then(|r| ForgeKind::of_host(r.host.as_deref()?)),
+    };
+    let full_name = full_name(section, remote.as_ref(), forge);
+    let secret = secrets(section, seen);
+    let token = section
+        .string("token")
+        .and_then(|text| source_of_secret::parse(section, "token", text));
+    if let (Some(entry), Some(remote)) = (section.own("token"), &remote)
+        && !matches!(remote.transport, Transport::Https | Transport::Http)
+    {
+        section.wrong(
+            entry.key,
+            "`token` is for https remotes",
+            "an ssh remote uses `ssh_key`".to_owned(),
+        );
+    }
+    let options = options(section);
+    let generic = generic(section, forge);
+    let public_key = section.string("public_key").and_then(|text| public_key(section, text));
+    let auth_header = header(section, "auth_header");
+    let targets = targets(name.value, repo_name.as_ref().ok(), section, notify_names, seen);
+    let (repo_name, remote) = (repo_name.ok()?, remote?);
+    let full = At {
+        value: full_name.clone(),
+        place: section.own("full_name").map_or(section.place, |e| e.key),
+    };
+    seen.full_names.push((name.value.to_owned(), full));
+    Some(Repo {
+        name: repo_name,
+        remote,
+        forge,
+        full_name,
+        secret,
+        poll: options.poll,
+        ssh_key: options.ssh_key,
+        known_hosts: options.known_hosts,
+        token,
+        ca_file: options.ca_file,
+        allow_from: options.allow_from,
+        allow_sha1: options.allow_sha1,
+        timestamp_tolerance: options.timestamp_tolerance,
+        public_key,
+        auth_header,
+        submodules: options.submodules,
+        depth: options.depth,
+        refuse_lfs: options.refuse_lfs,
+        generic,
+        targets,
+    })
+}
+
+fn url(section: &Section) -> Option<Remote> {
+    section.require(
+        "url",
+        "the URL that the repository is fetched from, such as https://github.com/alice/blog.git",
+    );
+    let text = section.string("url")?;
+    let remote = remote::parse(text.value, section.problems.directory(text.place));
+    let remote = remote
+        .map_err(|e| section.wrong(text.place, format!("`url`: {e}"), e.hint()))
+        .ok()?;
+    if remote.transport == Transport::Http && !remote.host.as_deref().is_some_and(is_loopback) {
+        let message = "plain http: whoever sits between can change what is deployed";
+        section
+            .problems
+            .warning(text.place, message, "use https or ssh".to_owned());
+    }
+    Some(remote)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn full_name(section: &Section, remote: Option<&Remote>, forge: Option<ForgeKind>) -> String {
+    if let Some(text) = section.string("full_name") {
+        if text.value.contains(char::is_control) || text.value.starts_with('/') {
+            let hint = "the name that the forge shows, such as alice/blog".to_owned();
+            section.wrong(text.place, "`full_name` is not the name of a repository", hint);
+        }
+        return text.value.to_owned();
+    }
+    remote
+        .map(|remote| remote::full_name(remote, forge))
+        .unwrap_or_default()
+}
+
+fn secrets(section: &Section, seen: &mut Seen) -> Vec<SecretSource> {
+    section.require(
+        "secret",
+        "a repo is never open to everybody; write \"credential:NAME\", \"file:PATH\" or \"env:VAR\"",
+    );
+    let texts = section
+        .some_strings("secret")
+        .map(|list| list.value)
+        .unwrap_or_default();
+    let open = texts.iter().find(|text| text.value == "insecure-none");
+    if let Some(open) = open {
+        seen.insecure.push(open.place);
+        if texts.len() > 1 {
+            section.wrong(open.place, "`insecure-none` stands beside another secret", None);
+        }
+    }
+    texts
+        .iter()
+        .filter_map(|text| source_of_secret::parse(section, "secret", *text))
+        .collect()
+}
+
+fn header(section: &Section, key: &str) -> Option<String> {
+    let text = section.string(key)?;
+    if http::HeaderName::from_bytes(text.value.as_bytes()).is_err() {
+        let message = format!("`{key}`: `{}` is not the name of a header", text.value.escape_debug());
+        section.wrong(text.place, message, None);
+    }
+    Some(text.value.to_owned())
+}
+
+/// 32 bytes in base64, with or without the `whpk_` of Standard Webhooks, or in hexadecimal, that are a point of the curve.
+fn public_key(section: &Section, text: At<&str>) -> Option<[u8; 32]> {
+    let bare = text.value.strip_prefix("whpk_").unwrap_or(text.value);
+    let bytes = hex::decode(bare).ok().or_else(|| STANDARD.decode(bare).ok());
+    let key: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
+    let key = key.filter(|key| ed25519_dalek::VerifyingKey::from_bytes(key).is_ok());
+    if key.is_none() {
+        let hint = "it has 32 bytes, which are 44 characters of base64 or 64 of hexadecimal".to_owned();
+        section.wrong(text.place, "`public_key` is not an Ed25519 key", hint);
+    }
+    key
+}
+
+fn generic(section: &Section, forge: Option<ForgeKind>) -> Generic {
+    let mut generic = Generic {
+        header: "X-Signature".to_owned(),
+        algorithm: HashAlgorithm::Sha256,
+        encoding: Encoding::Hex,
+        prefix: String::new(),
+        repo: "/repository/full_name".to_owned(),
+        git_ref: "/ref".to_owned(),
+        commit: "/after".to_owned(),
+        delivery_header: "X-Delivery".to_owned(),
+    };
+    let Some(s) = section.sub("generic", "repo.NAME.generic") else {
+        return generic;
+    };
+    if forge != Some(ForgeKind::Generic) {
+        let told = forge.map_or("not given".to_owned(), |kind| format!("`{kind}`"));
+        let message = format!("`[{}]` is for `forge = \"generic\"`, and the forge is {told}", s.name);
+        s.wrong(s.place, message, None);
+    }
+    let hashes = [
+        ("sha1", HashAlgorithm::Sha1),
+        ("sha256", HashAlgorithm::Sha256),
+        ("sha512", HashAlgorithm::Sha512),
+    ];
+    generic.algorithm = s.choice("algorithm", &hashes).unwrap_or(generic.algorithm);
+    let encodings = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
+    generic.encoding = s.choice("encoding", &encodings).unwrap_or(generic.encoding);
+    generic.prefix = s.text("prefix").map_or(generic.prefix, |text| text.value.to_owned());
+    generic.header = header(&s, "header").unwrap_or(generic.header);
+    generic.delivery_header = header(&s, "delivery_header").unwrap_or(generic.delivery_header);
+    generic.repo = pointer(&s, "repo").unwrap_or(generic.repo);
+    generic.git_ref = pointer(&s, "ref").unwrap_or(generic.git_ref);
+    generic.commit = pointer(&s, "commit").unwrap_or(generic.commit);
+    generic
+}
+
+/// A JSON pointer (RFC 6901) to something within the payload.
+fn pointer(section: &Section, key: &str) -> Option<String> {
+    let text = section.string(key)?;
+    if !text.value.starts_with('/') {
+        let hint = "it begins with `/`, such as /repository/full_name".to_owned();
+        section.wrong(text.place, format!("`{key}` is not a JSON pointer"), hint);
+    }
+    Some(text.value.to_owned())
+}
+
+fn targets(
+    repo: &str,
+    repo_name: Option<&RepoName>,
+    section: &Section,
+    notify_names: &[&str],
+    seen: &mut Seen,
+) -> BTreeMap<TargetName, Arc<Target>> {
+    let sections = section.targets();
+    if sections.is_empty() {
+        let message = format!("`{repo}` has no target: nothing is ever deployed");
+        section
+            .problems
+            .warning(section.place, message, format!("add `[repo.{repo}.deploy.NAME]`"));
+    }
+    let mut targets = BTreeMap::new();
+    for (name, section) in sections {
+        if let Some(target) = target::read(repo, repo_name, name, &section, notify_names, seen) {
+            targets.insert(target.id.target.clone(), Arc::new(target));
+        }
+    }
+    targets
+}

@@ -1,0 +1,243 @@
+//! The top level, `[limits]` and `[http]`: what concerns the daemon as a whole.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::across::Seen;
+use crate::config::Environment;
+use crate::config::section::Section;
+use crate::config::source::At;
+use crate::config::types::{Http, Limits, Listen, Tls};
+
+/// Without `listen`: loopback, since TLS is mostly done by a proxy on the same machine.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
+
+/// Without `state_dir` and outside systemd.
+const STATE_DIR: &str = "/var/lib/hookd";
+
+/// Without `control` and outside systemd.
+const RUNTIME_DIR: &str = "/run/hookd";
+
+/// Name of the control socket in the runtime directory.
+const CONTROL: &str = "control.sock";
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// What this file reads.
+pub(super) struct Server {
+    pub listen: Vec<Listen>,
+    pub state_dir: PathBuf,
+    pub control: PathBuf,
+    pub max_jobs: usize,
+    pub limits: Limits,
+    pub http: Http,
+}
+
+pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) -> Server {
+    let listeners = listeners(root);
+    let listen = if listeners.is_empty() {
+        vec![Listen::Tcp(LISTEN)]
+    } else {
+        listeners.iter().map(|at| at.value.clone()).collect()
+    };
+    seen.listeners = listeners;
+    let state_dir = root.path("state_dir").map(|at| at.value);
+    let control = root.path("control").map(|at| at.value);
+    let runtime = || first_directory(environment, "RUNTIME_DIRECTORY").unwrap_or_else(|| RUNTIME_DIR.into());
+    let state = || first_directory(environment, "STATE_DIRECTORY").unwrap_or_else(|| STATE_DIR.into());
+    Server {
+        listen,
+        state_dir: state_dir.unwrap_or_else(state),
+        control: control.unwrap_or_else(|| runtime().join(CONTROL)),
+        // One of them is enough to do all there is to do, and a thousand are more than a machine can.
+        max_jobs: root.count("max_jobs", 1..=1000).unwrap_or(2),
+        limits: root
+            .sub("limits", "limits")
+            .map_or_else(Limits::default, |section| limits(&section)),
+        http: root
+            .sub("http", "http")
+            .map_or_else(Http::default, |section| http(&section)),
+    }
+}
+
+/// systemd separates several directories by colons; the first is the one that is named first in the unit.
+fn first_directory(environment: Environment, variable: &str) -> Option<PathBuf> {
+    let value = environment(variable)?;
+    let first = value.as_bytes().split(|b| *b == b':').next()?;
+    let path = Path::new(OsStr::from_bytes(first));
+    path.is_absolute().then(|| path.to_owned())
+}
+
+fn listeners(root: &Section) -> Vec<At<Listen>> {
+    let mut listeners: Vec<At<Listen>> = Vec::new();
+    for text in root.some_strings("listen").map(|list| list.value).unwrap_or_default() {
+        let Some(value) = listener(root, text) else { continue };
+        if listeners.iter().any(|other| other.value == value) {
+            root.wrong(text.place, "this address is in the list twice", None);
+        }
+        listeners.push(At {
+            value,
+            place: text.place,
+        });
+    }
+    listeners
+}
+
+fn listener(root: &Section, text: At<&str>) -> Option<Listen> {
+    if let Some(path) = text.value.strip_prefix("unix:") {
+        if path.is_empty() {
+            root.wrong(text.place, "`listen`: the path of the unix socket is missing", None);
+            return None;
+        }
+        return root
+            .as_path(
+                "listen",
+                At {
+                    value: path,
+                    place: text.place,
+                },
+            )
+            .map(Listen::Unix);
+    }
+    if let Ok(address) = text.value.parse() {
+        return Some(Listen::Tcp(address));
+    }
+    let port = text.value.rsplit(':').next().unwrap_or_default();
+    let hint = match port.parse::<u16>() {
+        Ok(port) if text.value.starts_with("localhost:") => format!("write \"127.0.0.1:{port}\""),
+        Ok(port) => format!("write \"127.0.0.1:{port}\", or \"0.0.0.0:{port}\" for all addresses"),
+        Err(_) => "write \"ADDRESS:PORT\" with a numeric address, or \"unix:PATH\"".to_owned(),
+    };
+    root.wrong(
+        text.place,
+        "`listen` is no address with a port, and no `unix:` path",
+        hint,
+    );
+    None
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 25 * MIB,
+            headers: 64 * KIB,
+            header_count: 100,
+            header_time: 10 * SECOND,
+            body_time: 30 * SECOND,
+            body_rate: KIB,
+            connections: 512,
+            connections_per_address: 32,
+            auth_failures: 60,
+            queue: 1000,
+            output: 16 * MIB,
+            history_age: 90 * DAY,
+            history_count: 10_000,
+            fetch_idle: 60 * SECOND,
+            fetch_total: 1800 * SECOND,
+            free_space: 64 * MIB,
+            stop_grace: 60 * SECOND,
+        }
+    }
+}
+
+/// The ranges only keep out what can't be meant: a body limit that lets nothing in, a time that never ends.
+fn limits(s: &Section) -> Limits {
+    let usual = Limits::default();
+    let connections = s.count("connections", 1..=100_000).unwrap_or(usual.connections);
+    let per_address = s.count("connections_per_address", 1..=100_000);
+    if let (Some(per_address), Some(entry)) = (per_address, s.own("connections_per_address"))
+        && per_address > connections
+    {
+        let message = format!("`connections_per_address` is above `connections`, which is {connections}");
+        s.wrong(entry.node.place, message, None);
+    }
+    let fetch_idle = s.duration("fetch_idle", SECOND..=HOUR).unwrap_or(usual.fetch_idle);
+    let fetch_total = s.duration("fetch_total", SECOND..=7 * DAY).unwrap_or(usual.fetch_total);
+    let auth_failures = s
+        .number("auth_failures", 1..=1_000_000)
+        .and_then(|n| u32::try_from(n).ok());
+    Limits {
+        body: s.size("body", KIB..=1024 * MIB).unwrap_or(usual.body),
+        headers: s.size("headers", KIB..=MIB).unwrap_or(usual.headers),
+        header_count: s.count("header_count", 10..=1000).unwrap_or(usual.header_count),
+        header_time: s
+            .duration("header_time", SECOND / 10..=HOUR)
+            .unwrap_or(usual.header_time),
+        body_time: s.duration("body_time", SECOND / 10..=HOUR).unwrap_or(usual.body_time),
+        body_rate: s.size("body_rate", 0..=1024 * MIB).unwrap_or(usual.body_rate),
+        connections,
+        connections_per_address: per_address.unwrap_or(usual.connections_per_address).min(connections),
+        auth_failures: auth_failures.unwrap_or(usual.auth_failures),
+        queue: s.count("queue", 1..=1_000_000).unwrap_or(usual.queue),
+        output: s.size("output", KIB..=4096 * MIB).unwrap_or(usual.output),
+        history_age: s
+            .duration("history_age", HOUR..=3650 * DAY)
+            .unwrap_or(usual.history_age),
+        history_count: s.number("history_count", 1..=10_000_000).unwrap_or(usual.history_count),
+        fetch_idle: fetch_idle.min(fetch_total),
+        fetch_total,
+        free_space: s.size("free_space", 0..=MIB * MIB).unwrap_or(usual.free_space),
+        stop_grace: s
+            .duration("stop_grace", Duration::ZERO..=DAY)
+            .unwrap_or(usual.stop_grace),
+    }
+}
+
+fn http(section: &Section) -> Http {
+    Http {
+        trusted_proxies: section.each("trusted_proxies", |text| network(section, "trusted_proxies", text)),
+        status: section.string("status").and_then(|text| status(section, text)),
+        tls: section.sub("tls", "http.tls").and_then(|tls| {
+            tls.require("cert", "`cert` and `key` go together");
+            tls.require("key", "`cert` and `key` go together");
+            let (cert, key) = (tls.path("cert"), tls.path("key"));
+            Some(Tls {
+                cert: cert?.value,
+                key: key?.value,
+            })
+        }),
+    }
+}
+
+fn status(section: &Section, text: At<&str>) -> Option<SocketAddr> {
+    match text.value.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Some(address),
+        Ok(_) => {
+            let hint = "it asks for no password, so it may be reached from this machine only: \"127.0.0.1:9001\"";
+            section.wrong(text.place, "`status` is not a loopback address", hint.to_owned());
+            None
+        }
+        Err(_) => {
+            section.wrong(
+                text.place,
+                "`status` is no address with a port",
+                "write \"127.0.0.1:9001\"".to_owned(),
+            );
+            None
+        }
+    }
+}
+
+/// A network in CIDR notation, or one address.
+pub(super) fn network(section: &Section, key: &str, text: At<&str>) -> Option<IpNet> {
+    let one_address = || text.value.parse::<std::net::IpAddr>().map(IpNet::from);
+    let network = text.value.parse::<IpNet>().or_else(|_| one_address());
+    if network.is_err() {
+        let message = format!("`{key}`: `{}` is no network", text.value.escape_debug());
+        section.wrong(
+            text.place,
+            message,
+            "a network is written like \"10.0.0.0/8\" or \"2001:db8::/32\"".to_owned(),
+        );
+    }
+    network.ok().map(|network| network.trunc())
+}

@@ -1,0 +1,339 @@
+//! `[repo.NAME.deploy.TARGET]`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::across::Seen;
+use super::source_of_secret::is_variable;
+use super::{apis, command};
+use crate::config::section::Section;
+use crate::config::source::At;
+use crate::config::types::{OnEvent, QueueMode, RefFilter, Strategy, Target};
+use crate::config::{Pattern, paths};
+use crate::model::{GitRef, RefKind, RepoName, TargetId, TargetName};
+
+/// Without `timeout`.
+const TIMEOUT: Duration = Duration::from_mins(10);
+/// Without `kill_grace`.
+const KILL_GRACE: Duration = Duration::from_secs(10);
+/// Without `check_timeout`.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Without `keep`.
+const KEEP: usize = 5;
+/// Below, no shell starts.
+const MEMORY_MIN: u64 = 1 << 20;
+/// What the kernel and systemd count at most is far above; this only keeps typing errors out.
+const MEMORY_MAX: u64 = 1 << 50;
+const HOUR: Duration = Duration::from_hours(1);
+
+/// The keys that `[defaults]` may give, too.
+pub(super) struct Options {
+    strategy: Strategy,
+    keep: usize,
+    shared: Vec<String>,
+    env: BTreeMap<String, String>,
+    timeout: Duration,
+    kill_grace: Duration,
+    check_timeout: Duration,
+    run_as: Option<String>,
+    memory_max: Option<u64>,
+    notify: Vec<String>,
+    require_signed: Option<PathBuf>,
+    require_checks: Vec<String>,
+    queue: QueueMode,
+}
+
+pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
+    let least = Duration::from_millis(1);
+    let strategies = [("release", Strategy::Release), ("in-place", Strategy::InPlace)];
+    let queues = [("latest", QueueMode::Latest), ("all", QueueMode::All)];
+    Options {
+        strategy: s.choice("strategy", &strategies).unwrap_or(Strategy::Release),
+        keep: s.count("keep", 1..=1000).unwrap_or(KEEP),
+        shared: shared(s),
+        env: environment(s),
+        timeout: s.duration("timeout", least..=24 * HOUR).unwrap_or(TIMEOUT),
+        kill_grace: s.duration("kill_grace", Duration::ZERO..=HOUR).unwrap_or(KILL_GRACE),
+        check_timeout: s.duration("check_timeout", least..=HOUR).unwrap_or(CHECK_TIMEOUT),
+        run_as: run_as(s),
+        memory_max: s.size("memory_max", MEMORY_MIN..=MEMORY_MAX),
+        notify: apis::notify_names(s, notify_names),
+        require_signed: s.path("require_signed").map(|at| at.value),
+        require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
+        queue: s.choice("queue", &queues).unwrap_or(QueueMode::Latest),
+    }
+}
+
+fn shared(section: &Section) -> Vec<String> {
+    let mut taken: Vec<String> = Vec::new();
+    section.each("shared", |text| {
+        let shown = text.value.escape_debug();
+        if let Some(reason) = paths::refuse_within(text.value) {
+            section.wrong(text.place, format!("`shared`: `{shown}` {reason}"), None);
+            return None;
+        }
+        let path = text
+            .value
+            .split('/')
+            .filter(|part| !matches!(*part, "" | "."))
+            .collect::<Vec<_>>()
+            .join("/");
+        let within = |a: &str, b: &str| std::path::Path::new(a).starts_with(b);
+        if let Some(other) = taken.iter().find(|other| within(&path, other) || within(other, &path)) {
+            section.wrong(
+                text.place,
+                format!("`shared`: `{shown}` and `{other}` are one inside the other"),
+                None,
+            );
+            return None;
+        }
+        taken.push(path.clone());
+        Some(path)
+    })
+}
+
+fn environment(section: &Section) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for (name, text) in section.pairs("env") {
+        let shown = name.value.escape_debug();
+        if !is_variable(name.value) {
+            let hint = "letters, digits and `_`, and no digit at the begin".to_owned();
+            section.wrong(
+                name.place,
+                format!("`env`: `{shown}` is not the name of a variable"),
+                hint,
+            );
+        } else if name.value.starts_with("HOOKD_") {
+            let hint = "variables that begin with HOOKD_ are set by hookd".to_owned();
+            section.wrong(name.place, format!("`env`: `{shown}` is reserved"), hint);
+        }
+        all.insert(name.value.to_owned(), text.value.to_owned());
+    }
+    all
+}
+
+fn run_as(section: &Section) -> Option<String> {
+    let text = section.string("run_as")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
+    if text.value.starts_with('-') || !text.value.chars().all(plain) {
+        section.wrong(text.place, "`run_as` is not the name of a user", None);
+    }
+    Some(text.value.to_owned())
+}
+
+pub(super) fn read(
+    repo: &str,
+    repo_name: Option<&RepoName>,
+    name: At<&str>,
+    section: &Section,
+    notify_names: &[&str],
+    seen: &mut Seen,
+) -> Option<Target> {
+    let target_name = name.value.parse::<TargetName>();
+    if let Err(e) = &target_name {
+        section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
+    }
+    let refs = refs(section);
+    let path = path(repo, name.value, section, seen);
+    let options = options(section, notify_names);
+    contradictions(section, &options);
+    let build = command::read(section, "build");
+    let reload = command::read(section, "reload");
+    let check = command::check(section);
+    let paths = section.each("paths", |text| path_pattern(section, text));
+    let pusher = section.each("pusher", |text| pattern(section, "pusher", text, text.value));
+    let on = section.each("on", |text| event(section, text));
+    // From [defaults] it is meant for branches: tags have no commits in between that could be run in order.
+    let queue = if matches!(refs, Some(RefFilter::Tags(_))) {
+        QueueMode::Latest
+    } else {
+        options.queue
+    };
+    Some(Target {
+        id: TargetId {
+            repo: repo_name?.clone(),
+            target: target_name.ok()?,
+        },
+        refs: refs?,
+        path: path?,
+        build,
+        reload,
+        check,
+        paths,
+        pusher,
+        on,
+        strategy: options.strategy,
+        keep: options.keep,
+        shared: if options.strategy == Strategy::InPlace {
+            Vec::new()
+        } else {
+            options.shared
+        },
+        env: options.env,
+        timeout: options.timeout,
+        kill_grace: options.kill_grace,
+        check_timeout: options.check_timeout,
+        run_as: options.run_as,
+        memory_max: options.memory_max,
+        notify: options.notify,
+        require_signed: options.require_signed,
+        require_checks: options.require_checks,
+        queue,
+    })
+}
+
+fn path(repo: &str, target: &str, section: &Section, seen: &mut Seen) -> Option<PathBuf> {
+    section.require("path", "the directory that the site lives in, such as /srv/blog");
+    let path = section.path("path")?;
+    if path.value.parent().is_none() {
+        section.wrong(
+            path.place,
+            "`path` is the root of the file system",
+            "write /srv/NAME, say".to_owned(),
+        );
+        return None;
+    }
+    seen.targets.push((format!("{repo}/{target}"), path.clone()));
+    Some(path.value)
+}
+
+/// What a target says itself; what comes from `[defaults]` just does not apply.
+fn contradictions(section: &Section, options: &Options) {
+    if options.strategy == Strategy::InPlace {
+        for key in ["shared", "keep"] {
+            if let Some(entry) = section.own(key) {
+                let message = format!("`{key}` has no meaning with `strategy = \"in-place\"`");
+                section.wrong(
+                    entry.key,
+                    message,
+                    "there are no releases to share between or to keep".to_owned(),
+                );
+            }
+        }
+    }
+    if let (Some(entry), true, QueueMode::All) = (section.own("queue"), section.own("tag").is_some(), options.queue) {
+        let hint = "leave `queue` out: each tag is deployed as it is".to_owned();
+        section.wrong(entry.key, "`queue = \"all\"` is for branches, not for tags", hint);
+    }
+}
+
+fn refs(section: &Section) -> Option<RefFilter> {
+    let of = |key, kind| {
+        let list = section.some_strings(key)?;
+        Some(
+            list.value
+                .into_iter()
+                .filter_map(|text| ref_pattern(section, key, kind, text))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let (branches, tags) = (of("branch", RefKind::Branch), of("tag", RefKind::Tag));
+    match (section.own("branch"), section.own("tag")) {
+        (Some(_), Some(tag)) => {
+            let hint = "a target follows either; make two of them".to_owned();
+            section.wrong(tag.key, "`branch` and `tag` in one target", hint);
+        }
+        (None, None) => {
+            let message = format!("`[{}]` has neither `branch` nor `tag`", section.name);
+            section.wrong(section.place, message, "add `branch = \"main\"`, say".to_owned());
+        }
+        _ => {}
+    }
+    branches.map(RefFilter::Branches).or_else(|| tags.map(RefFilter::Tags))
+}
+
+/// A pattern of branches or tags that some branch or tag can match.
+fn ref_pattern(section: &Section, key: &str, kind: RefKind, text: At<&str>) -> Option<Pattern> {
+    let pattern = pattern(section, key, text, text.value)?;
+    let bare = pattern.bare();
+    let refuse = |message: String, hint: Option<String>| {
+        section.wrong(text.place, message, hint);
+        None
+    };
+    let (own, other, other_key) = match kind {
+        RefKind::Branch => ("refs/heads/", "refs/tags/", "tag"),
+        RefKind::Tag => ("refs/tags/", "refs/heads/", "branch"),
+    };
+    if let Some(short) = bare.strip_prefix(own) {
+        let hint = format!("write `{}`, without `{own}`", short.escape_debug());
+        return refuse(format!("`{key}` takes short names"), Some(hint));
+    }
+    if let Some(short) = bare.strip_prefix(other) {
+        let hint = format!("write `{other_key} = \"{}\"`", short.escape_debug());
+        return refuse(format!("`{key}` takes no names below `{other}`"), Some(hint));
+    }
+    if let Some(Err(e)) = sample(bare).map(|name| GitRef::branch(&name)) {
+        return refuse(format!("no {key} can match `{}`: {e}", bare.escape_debug()), None);
+    }
+    Some(pattern)
+}
+
+/// A name that the pattern matches as plainly as can be, with an `x` for each wildcard: if git refuses it, git refuses
+/// every name that the pattern matches. None for alternatives, of which some may be good.
+fn sample(glob: &str) -> Option<String> {
+    let mut name = String::new();
+    let mut rest = glob.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '{' | '}' | '\\' => return None,
+            '*' => {
+                while rest.next_if_eq(&'*').is_some() {}
+                name.push('x');
+            }
+            '?' => name.push('x'),
+            '[' => {
+                // A class ends at the first `]` that is not its first character; globset has seen to it that there is one.
+                rest.next_if(|c| matches!(c, '!' | '^'));
+                rest.next();
+                rest.by_ref().find(|c| *c == ']')?;
+                name.push('x');
+            }
+            plain => name.push(plain),
+        }
+    }
+    Some(name)
+}
+
+/// A pattern of paths in the tree; one that ends with `/` stands for all that is below.
+fn path_pattern(section: &Section, text: At<&str>) -> Option<Pattern> {
+    let bare = text.value.strip_prefix('!').unwrap_or(text.value);
+    if bare.starts_with('/') || bare.starts_with("./") || bare.split('/').any(|part| part == "..") {
+        let message = format!(
+            "`paths`: no file of a repository matches `{}`",
+            text.value.escape_debug()
+        );
+        section.wrong(
+            text.place,
+            message,
+            "paths begin at the top of the repository, without `/`".to_owned(),
+        );
+        return None;
+    }
+    let whole = if bare.ends_with('/') {
+        format!("{}**", text.value)
+    } else {
+        text.value.to_owned()
+    };
+    pattern(section, "paths", text, &whole)
+}
+
+fn pattern(section: &Section, key: &str, text: At<&str>, glob: &str) -> Option<Pattern> {
+    Pattern::new(glob)
+        .map_err(|e| section.wrong(text.place, format!("`{key}`: {e}"), None))
+        .ok()
+}
+
+fn event(section: &Section, text: At<&str>) -> Option<OnEvent> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    if !text.value.chars().all(plain) {
+        let message = format!("`on`: `{}` is not the name of an event", text.value.escape_debug());
+        section.wrong(
+            text.place,
+            message,
+            "such as release, workflow_run or pipeline".to_owned(),
+        );
+        return None;
+    }
+    Some(OnEvent(text.value.to_owned()))
+}

@@ -1,0 +1,141 @@
+//! Patterns: globs of branches, tags, paths and pushers.
+
+use std::fmt;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+/// Longest pattern, in bytes: no ref and few paths are longer, and a glob becomes a program whose size grows with it.
+const PATTERN_MAX: usize = 1024;
+
+/// Why a text is not a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// Nothing is left to match, with or without the `!`.
+    #[error("an empty pattern matches nothing")]
+    Empty,
+    /// Longer than 1,024 bytes.
+    #[error("a pattern has at most {PATTERN_MAX} bytes")]
+    TooLong,
+    /// The glob's own rules are broken.
+    #[error("not a valid pattern: {0}")]
+    Glob(String),
+}
+
+/// A glob of branches, tags, paths or pushers. `*` does not match `/`; `**` does; a leading `!` excludes.
+#[derive(Clone)]
+pub struct Pattern {
+    /// As configured.
+    pub text: String,
+    /// Whether it excludes.
+    pub negated: bool,
+    /// Compiled, without the `!`.
+    pub glob: GlobMatcher,
+}
+
+impl Pattern {
+    /// Compiles a pattern.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        let bare = text.strip_prefix('!').unwrap_or(text);
+        if bare.is_empty() {
+            return Err(PatternError::Empty);
+        }
+        if text.len() > PATTERN_MAX {
+            return Err(PatternError::TooLong);
+        }
+        let glob = GlobBuilder::new(bare).literal_separator(true).build();
+        let glob = glob.map_err(|e| PatternError::Glob(e.kind().to_string()))?;
+        Ok(Self {
+            text: text.to_owned(),
+            negated: bare.len() < text.len(),
+            glob: glob.compile_matcher(),
+        })
+    }
+
+    /// Whether it names one thing and nothing else: no wildcard, no `!`.
+    pub fn is_exact(&self) -> bool {
+        !self.negated && !self.text.contains(['*', '?', '[', ']', '{', '}', '\\'])
+    }
+
+    /// The pattern without its `!`.
+    pub fn bare(&self) -> &str {
+        self.text.strip_prefix('!').unwrap_or(&self.text)
+    }
+}
+
+/// Shows the text alone: the compiled form is pages long.
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+/// Whether the patterns take `text`. The last one that matches decides, as in `.gitignore`; if all are negated, what
+/// none of them excludes is taken. An empty list takes nothing.
+pub fn matches(patterns: &[Pattern], text: &str) -> bool {
+    let start = !patterns.is_empty() && patterns.iter().all(|p| p.negated);
+    patterns
+        .iter()
+        .rev()
+        .find(|p| p.glob.is_match(text))
+        .map_or(start, |p| !p.negated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(texts: &[&str]) -> Vec<Pattern> {
+        texts.iter().map(|t| Pattern::new(t).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_star_stays_within_a_level_and_two_do_not() {
+        let one = list(&["release/*"]);
+        assert!(matches(&one, "release/1.0"));
+        assert!(!matches(&one, "release/1.0/fix"));
+        assert!(!matches(&one, "main"));
+        let two = list(&["docs/**"]);
+        assert!(matches(&two, "docs/a/b.md"));
+        assert!(!matches(&two, "src/docs.rs"));
+    }
+
+    #[test]
+    fn the_last_match_decides() {
+        let patterns = list(&["*", "!wip", "wip"]);
+        assert!(matches(&patterns, "wip"));
+        let patterns = list(&["v*", "!*-rc*"]);
+        assert!(matches(&patterns, "v1.0"));
+        assert!(!matches(&patterns, "v1.0-rc1"));
+        assert!(!matches(&patterns, "x"));
+    }
+
+    #[test]
+    fn negations_alone_start_from_everything() {
+        let patterns = list(&["!dev", "!wip/*"]);
+        assert!(matches(&patterns, "main"));
+        assert!(!matches(&patterns, "dev"));
+        assert!(!matches(&patterns, "wip/a"));
+        assert!(!matches(&[], "main"));
+    }
+
+    #[test]
+    fn exact_means_one_name() {
+        for (text, exact) in [
+            ("main", true),
+            ("!main", false),
+            ("v*", false),
+            ("a?", false),
+            ("{a,b}", false),
+        ] {
+            assert_eq!(Pattern::new(text).unwrap().is_exact(), exact, "{text}");
+        }
+    }
+
+    #[test]
+    fn bad_patterns_say_why() {
+        assert_eq!(Pattern::new("").unwrap_err(), PatternError::Empty);
+        assert_eq!(Pattern::new("!").unwrap_err(), PatternError::Empty);
+        assert_eq!(Pattern::new(&"a".repeat(1025)).unwrap_err(), PatternError::TooLong);
+        assert!(matches!(Pattern::new("a[b"), Err(PatternError::Glob(_))));
+    }
+}

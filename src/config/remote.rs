@@ -1,0 +1,338 @@
+//! `url`: the forms that a remote may have, its host, and the full name that payloads will use.
+
+use std::path::Path;
+
+use super::ForgeKind;
+use super::paths;
+use super::types::{Remote, Transport};
+
+/// Why a text is not the URL of a remote. None of the messages repeats the text, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RemoteError {
+    #[error("not a URL: {0}")]
+    Syntax(String),
+    #[error("the scheme `{0}` is not supported")]
+    Scheme(String),
+    #[error("a password or token stands in the URL")]
+    Password,
+    #[error("the URL has a query or a fragment, which the URL of a repository never has")]
+    Query,
+    #[error("the URL names no repository")]
+    NoPath,
+    #[error("the URL names no host")]
+    NoHost,
+    #[error("a host, user or path that begins with `-` is refused, since commands would take it for an option")]
+    OptionLike,
+}
+
+impl RemoteError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Syntax(_) => "https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH, or a path on this machine",
+            Self::Scheme(_) => "https, http, ssh and file are supported",
+            Self::Password => "take it out (and replace it, since it was seen), and use `token = \"file:PATH\"`",
+            Self::Query | Self::NoPath | Self::NoHost | Self::OptionLike => "use the URL that `git clone` takes",
+        }
+        .to_owned()
+    }
+}
+
+/// Begins of access tokens that people put in the place of the user name.
+const TOKEN_PREFIXES: &[&str] = &[
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "ATBB",
+];
+
+/// Reads a `url`; a relative path begins at `base`.
+pub(super) fn parse(text: &str, base: &Path) -> Result<Remote, RemoteError> {
+    if text.contains("://") {
+        return parse_url(text);
+    }
+    let first = text.split('/').next().unwrap_or_default();
+    if first.contains(':') {
+        parse_scp(text)
+    } else {
+        Ok(local(&paths::absolute(base, text)))
+    }
+}
+
+fn parse_url(text: &str) -> Result<Remote, RemoteError> {
+    let url = url::Url::parse(text).map_err(|e| RemoteError::Syntax(e.to_string()))?;
+    let transport = match url.scheme() {
+        "https" => Transport::Https,
+        "http" => Transport::Http,
+        "ssh" => Transport::Ssh,
+        "file" => Transport::Local,
+        other => return Err(RemoteError::Scheme(other.to_owned())),
+    };
+    let user = url.username();
+    let token = transport != Transport::Ssh && TOKEN_PREFIXES.iter().any(|prefix| user.starts_with(prefix));
+    if url.password().is_some() || token {
+        return Err(RemoteError::Password);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(RemoteError::Query);
+    }
+    if transport == Transport::Local {
+        let path = url
+            .to_file_path()
+            .map_err(|()| RemoteError::Syntax("not a path on this machine".to_owned()))?;
+        return Ok(local(&path));
+    }
+    let host = url
+        .host_str()
+        .filter(|host| !host.is_empty())
+        .ok_or(RemoteError::NoHost)?;
+    let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+    let path = bare(&decode(url.path()));
+    check(user, &host, &path)?;
+    Ok(Remote {
+        url: text.to_owned(),
+        host: Some(host),
+        path,
+        transport,
+    })
+}
+
+/// `git@host:path`, as scp(1) takes it.
+fn parse_scp(text: &str) -> Result<Remote, RemoteError> {
+    let head = text.split('/').next().unwrap_or_default();
+    let (user, rest) = head
+        .rsplit_once('@')
+        .map_or(("", text), |(user, _)| (user, &text[user.len() + 1..]));
+    if user.contains(':') {
+        return Err(RemoteError::Password);
+    }
+    let host_end = match rest.find("]:") {
+        Some(bracket) if rest.starts_with('[') => bracket + 1,
+        _ => rest.find(':').ok_or(RemoteError::NoPath)?,
+    };
+    let host = rest[..host_end].trim_matches(['[', ']']).to_ascii_lowercase();
+    if host.is_empty() {
+        return Err(RemoteError::NoHost);
+    }
+    if text.contains(char::is_whitespace) {
+        return Err(RemoteError::Syntax("a space in it".to_owned()));
+    }
+    let path = bare(&rest[host_end + 1..]);
+    check(user, &host, &path)?;
+    Ok(Remote {
+        url: text.to_owned(),
+        host: Some(host),
+        path,
+        transport: Transport::Ssh,
+    })
+}
+
+fn check(user: &str, host: &str, path: &str) -> Result<(), RemoteError> {
+    if path.is_empty() {
+        return Err(RemoteError::NoPath);
+    }
+    // CVE-2017-1000117 and its kin.
+    if [user, host, path].iter().any(|part| part.starts_with('-')) {
+        return Err(RemoteError::OptionLike);
+    }
+    Ok(())
+}
+
+fn local(path: &Path) -> Remote {
+    let text = path.to_string_lossy().into_owned();
+    Remote {
+        path: bare(&text),
+        url: text,
+        host: None,
+        transport: Transport::Local,
+    }
+}
+
+/// Without the slashes around it, and without `.git`.
+fn bare(path: &str) -> String {
+    let path = path.trim_matches('/');
+    path.strip_suffix(".git")
+        .unwrap_or(path)
+        .trim_end_matches('/')
+        .to_owned()
+}
+
+/// `%20` to a space, where the result is UTF-8.
+fn decode(path: &str) -> String {
+    percent_encoding::percent_decode_str(path)
+        .decode_utf8()
+        .map_or_else(|_| path.to_owned(), Into::into)
+}
+
+/// The name that the forge's payloads have for the repository, as far as the URL tells.
+pub(super) fn full_name(remote: &Remote, forge: Option<ForgeKind>) -> String {
+    let parts: Vec<&str> = remote.path.split('/').filter(|part| !part.is_empty()).collect();
+    let (project, repo) = match (forge, parts.as_slice()) {
+        // https://dev.azure.com/ORG/PROJECT/_git/REPO; the project is left out if it is named like the repository.
+        (Some(ForgeKind::AzureDevOps), [.., project, "_git", repo])
+            if parts.len() > 3 || names_organisation(remote) =>
+        {
+            (*project, *repo)
+        }
+        (Some(ForgeKind::AzureDevOps), [.., "_git", repo]) => (*repo, *repo),
+        // git@ssh.dev.azure.com:v3/ORG/PROJECT/REPO, and https://HOST/scm/PROJECT/REPO.git
+        (Some(ForgeKind::AzureDevOps), ["v3", _, project, repo])
+        | (Some(ForgeKind::BitbucketServer), ["scm", project, repo]) => (*project, *repo),
+        _ => return parts.join("/"),
+    };
+    format!("{project}/{repo}")
+}
+
+/// `https://ORG.visualstudio.com/PROJECT/_git/REPO`: the organisation is in the host.
+fn names_organisation(remote: &Remote) -> bool {
+    remote
+        .host
+        .as_deref()
+        .is_some_and(|host| host.ends_with(".visualstudio.com"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Remote, RemoteError> {
+        parse(text, Path::new("/etc"))
+    }
+
+    #[test]
+    fn every_form_gives_transport_host_and_path() {
+        for (text, transport, host, path) in [
+            (
+                "https://GitHub.com/alice/blog.git",
+                Transport::Https,
+                Some("github.com"),
+                "alice/blog",
+            ),
+            ("http://127.0.0.1:3000/a/b", Transport::Http, Some("127.0.0.1"), "a/b"),
+            (
+                "https://alice@bitbucket.org/alice/blog.git",
+                Transport::Https,
+                Some("bitbucket.org"),
+                "alice/blog",
+            ),
+            (
+                "ssh://git@Git.Example.org:2222/a/b.git/",
+                Transport::Ssh,
+                Some("git.example.org"),
+                "a/b",
+            ),
+            ("ssh://git@[::1]:2222/a", Transport::Ssh, Some("::1"), "a"),
+            (
+                "git@github.com:alice/blog.git",
+                Transport::Ssh,
+                Some("github.com"),
+                "alice/blog",
+            ),
+            ("git@[::1]:a/b", Transport::Ssh, Some("::1"), "a/b"),
+            (
+                "git@git.sr.ht:~alice/blog",
+                Transport::Ssh,
+                Some("git.sr.ht"),
+                "~alice/blog",
+            ),
+            (
+                "https://git.sr.ht/~alice/blog",
+                Transport::Https,
+                Some("git.sr.ht"),
+                "~alice/blog",
+            ),
+            ("file:///srv/git/blog.git", Transport::Local, None, "srv/git/blog"),
+            ("/srv/git/blog.git", Transport::Local, None, "srv/git/blog"),
+            ("git/blog", Transport::Local, None, "etc/git/blog"),
+        ] {
+            let remote = read(text).unwrap();
+            assert_eq!(
+                (remote.transport, remote.host.as_deref(), remote.path.as_str()),
+                (transport, host, path),
+                "{text}"
+            );
+        }
+        assert_eq!(read("git/blog").unwrap().url, "/etc/git/blog");
+        assert_eq!(read("file:///srv/git/a%20b").unwrap().url, "/srv/git/a b");
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (text, error) in [
+            ("https://alice:hunter2@github.com/a/b", RemoteError::Password),
+            ("https://ghp_hunter2@github.com/a/b", RemoteError::Password),
+            ("git:hunter2@github.com:a/b", RemoteError::Password),
+            ("ssh://git:hunter2@github.com/a/b", RemoteError::Password),
+            ("git://github.com/a/b", RemoteError::Scheme("git".into())),
+            ("ftp://github.com/a/b", RemoteError::Scheme("ftp".into())),
+            ("https://github.com/", RemoteError::NoPath),
+            ("git@github.com:", RemoteError::NoPath),
+            ("https://github.com/a/b?token=x", RemoteError::Query),
+            ("ssh:///a/b", RemoteError::NoHost),
+            ("ssh://-oProxyCommand=x/a", RemoteError::OptionLike),
+            ("-oProxyCommand=x:a", RemoteError::OptionLike),
+            ("git@host:-a", RemoteError::OptionLike),
+        ] {
+            assert_eq!(read(text), Err(error), "{text}");
+        }
+        assert!(matches!(
+            read("ssh://git@github.com:alice/blog"),
+            Err(RemoteError::Syntax(_))
+        ));
+        assert!(matches!(read("https://"), Err(RemoteError::Syntax(_))));
+    }
+
+    #[test]
+    fn full_names_are_those_of_the_payloads() {
+        for (url, forge, name) in [
+            (
+                "https://github.com/alice/blog.git",
+                Some(ForgeKind::GitHub),
+                "alice/blog",
+            ),
+            (
+                "https://gitlab.com/group/sub/blog.git",
+                Some(ForgeKind::GitLab),
+                "group/sub/blog",
+            ),
+            (
+                "https://git.sr.ht/~alice/blog",
+                Some(ForgeKind::SourceHut),
+                "~alice/blog",
+            ),
+            (
+                "https://dev.azure.com/org/My%20Project/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "My Project/blog",
+            ),
+            (
+                "https://dev.azure.com/org/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "blog/blog",
+            ),
+            (
+                "https://org.visualstudio.com/project/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "project/blog",
+            ),
+            (
+                "git@ssh.dev.azure.com:v3/org/project/blog",
+                Some(ForgeKind::AzureDevOps),
+                "project/blog",
+            ),
+            (
+                "https://git.corp/scm/PRJ/blog.git",
+                Some(ForgeKind::BitbucketServer),
+                "PRJ/blog",
+            ),
+            ("https://git.corp/scm/PRJ/blog.git", None, "scm/PRJ/blog"),
+        ] {
+            assert_eq!(full_name(&read(url).unwrap(), forge), name, "{url}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Reads the secrets from their sources. No message holds a secret, or a part of one.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use zeroize::Zeroizing;
+
+use super::Environment;
+use super::diagnostic::Diagnostic;
+use super::types::{Config, SecretSource, Secrets};
+use crate::model::Secret;
+
+/// Largest secret: the longest keys in use are a few hundred bytes, and a disk image is not read.
+const SECRET_MAX: u64 = 64 << 10;
+
+/// Rights of "others" on the file of a secret that must not be: reading tells it, writing changes it.
+const OPEN_TO_OTHERS: u32 = 0o006;
+
+/// Why one secret can't be had, and what to do.
+struct Unreadable(String, Option<String>);
+
+impl Secrets {
+    /// Reads all secrets; or says of each that can't be had why.
+    pub fn read(config: &Config) -> Result<Self, Vec<Diagnostic>> {
+        Self::read_in(config, &|name| std::env::var_os(name))
+    }
+
+    /// Like [`Self::read`], with the environment variables that `environment` gives.
+    pub fn read_in(config: &Config, environment: Environment) -> Result<Self, Vec<Diagnostic>> {
+        let mut secrets = Self::default();
+        let mut diagnostics = Vec::new();
+        let mut get = |key: String, source: &SecretSource| match read_one(source, environment) {
+            Ok(secret) => secret,
+            Err(Unreadable(message, hint)) => {
+                diagnostics.push(Diagnostic::of_file(&config.file, format!("`{key}`: {message}"), hint));
+                None
+            }
+        };
+        for (name, repo) in &config.repos {
+            let webhook = repo
+                .secret
+                .iter()
+                .filter_map(|source| get(format!("repo.{name}.secret"), source));
+            secrets.webhook.insert(name.clone(), webhook.collect());
+            if let Some(token) = repo
+                .token
+                .as_ref()
+                .and_then(|source| get(format!("repo.{name}.token"), source))
+            {
+                secrets.token.insert(name.clone(), token);
+            }
+        }
+        if diagnostics.is_empty() {
+            Ok(secrets)
+        } else {
+            Err(diagnostics)
+        }
+    }
+}
+
+impl SecretSource {
+    /// Reads the secret that stands there, for whatever it is used; none for `insecure-none`.
+    pub fn read(&self, environment: Environment) -> Result<Option<Secret>, String> {
+        read_one(self, environment).map_err(|Unreadable(message, _)| message)
+    }
+}
+
+fn read_one(source: &SecretSource, environment: Environment) -> Result<Option<Secret>, Unreadable> {
+    let (what, bytes) = match source {
+        SecretSource::InsecureNone => return Ok(None),
+        SecretSource::Env(variable) => {
+            let value = environment(variable);
+            let missing = || Unreadable(format!("the environment has no variable {variable}"), None);
+            (
+                variable.clone(),
+                Zeroizing::new(value.ok_or_else(missing)?.into_encoded_bytes()),
+            )
+        }
+        // systemd gives credentials to the unit's user alone, so the rights of the file are its business.
+        SecretSource::Credential(name) => {
+            let path = credential(name, environment)?;
+            (path.display().to_string(), read_file(&path, 0)?)
+        }
+        SecretSource::File(path) => (path.display().to_string(), read_file(path, OPEN_TO_OTHERS)?),
+    };
+    let secret = without_line_end(&bytes);
+    if secret.is_empty() {
+        return Err(Unreadable(
+            format!("{what} is empty"),
+            Some("an empty secret would be no secret".to_owned()),
+        ));
+    }
+    Ok(Some(Secret::new(secret.to_vec())))
+}
+
+fn credential(name: &str, environment: Environment) -> Result<PathBuf, Unreadable> {
+    let Some(directory) = environment("CREDENTIALS_DIRECTORY") else {
+        let hint = format!("the unit needs `LoadCredential={name}:PATH`; outside systemd, use `file:PATH`");
+        return Err(Unreadable("there is no $CREDENTIALS_DIRECTORY".to_owned(), Some(hint)));
+    };
+    Ok(Path::new(&directory).join(name))
+}
+
+fn read_file(path: &Path, refused: u32) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+    let shown = path.display();
+    let failed = |e: std::io::Error| {
+        let hint = (e.kind() == std::io::ErrorKind::PermissionDenied)
+            .then(|| format!("let the daemon's group read it: chown root:hookd {shown}; chmod 640 {shown}"));
+        Unreadable(format!("{shown} cannot be read: {e}"), hint)
+    };
+    // Without blocking: a named pipe would hold up the start for ever.
+    let mut options = OpenOptions::new();
+    let file: File = options
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)
+        .map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Unreadable(format!("{shown} is not a file"), None));
+    }
+    if metadata.permissions().mode() & refused != 0 {
+        let message = format!("{shown} is open to every user of this machine");
+        return Err(Unreadable(message, Some(format!("chmod 640 {shown}"))));
+    }
+    // Room for all of it, so that growing leaves no copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(metadata.len().min(SECRET_MAX)).unwrap_or(0) + 2,
+    ));
+    file.take(SECRET_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > SECRET_MAX {
+        return Err(Unreadable(
+            format!("{shown} has more than {SECRET_MAX} bytes: not a secret"),
+            None,
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Editors and `echo` end a file with a line end, which is not part of the secret.
+fn without_line_end(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}

@@ -1,0 +1,426 @@
+//! One table of the configuration: hands out its values by key, with the type that the key has, or reports them.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::problems::Problems;
+use super::raw::{Entry, Node, Table, Value};
+use super::source::{At, Place};
+use super::units::{self, UnitError};
+use super::{keys, paths, redact, suggest};
+
+/// A table that was looked through for unknown keys.
+pub(super) struct Section<'a> {
+    /// Its name in the table of keys, `repo.NAME`.
+    schema: &'static str,
+    /// Its name in the file, `repo.blog`.
+    pub name: String,
+    /// Where its name stands.
+    pub place: Place,
+    pub table: &'a Table,
+    defaults: Option<&'a Table>,
+    pub problems: &'a Problems,
+}
+
+impl<'a> Section<'a> {
+    /// The whole of the configuration.
+    pub fn root(table: &'a Table, problems: &'a Problems) -> Self {
+        let place = Place {
+            source: 0,
+            start: 0,
+            end: 0,
+        };
+        let section = Self {
+            schema: "",
+            name: String::new(),
+            place,
+            table,
+            defaults: None,
+            problems,
+        };
+        section.refuse_unknown_keys();
+        section
+    }
+
+    /// The `[repo.NAME.deploy.TARGET]` of a repo.
+    pub fn targets(&self) -> Vec<(At<&'a str>, Self)> {
+        self.tables("deploy", "repo.NAME.deploy.TARGET", self.defaults)
+    }
+
+    /// The table under a key; none if there is none.
+    pub fn sub(&self, key: &'static str, schema: &'static str) -> Option<Self> {
+        let entry = self.table.get(key)?;
+        self.open(schema, self.full(key), entry, self.defaults)
+    }
+
+    /// All the `[KEY.NAME]` tables; those that are tables.
+    pub fn tables(&self, key: &str, schema: &'static str, defaults: Option<&'a Table>) -> Vec<(At<&'a str>, Self)> {
+        let Some(entry) = self.table.get(key) else {
+            return Vec::new();
+        };
+        let Some(named) = self.as_table(&self.full(key), &entry.node) else {
+            return Vec::new();
+        };
+        let open = |(name, entry): (&'a String, &'a Entry)| {
+            let at = At {
+                value: name.as_str(),
+                place: entry.key,
+            };
+            Some((
+                at,
+                self.open(schema, format!("{}.{name}", self.full(key)), entry, defaults)?,
+            ))
+        };
+        named.iter().filter_map(open).collect()
+    }
+
+    fn open(&self, schema: &'static str, name: String, entry: &'a Entry, defaults: Option<&'a Table>) -> Option<Self> {
+        let Value::Table(table) = &entry.node.value else {
+            let message = format!("`{name}` must be a table, not {}", entry.node.value.kind());
+            self.problems
+                .error(entry.key, message, format!("write `[{schema}]` and the keys below it"));
+            return None;
+        };
+        let section = Self {
+            schema,
+            name,
+            place: entry.key,
+            table,
+            defaults,
+            problems: self.problems,
+        };
+        section.refuse_unknown_keys();
+        Some(section)
+    }
+
+    fn as_table(&self, name: &str, node: &'a Node) -> Option<&'a Table> {
+        match &node.value {
+            Value::Table(table) => Some(table),
+            other => {
+                self.problems.error(
+                    node.place,
+                    format!("`{name}` must be a table, not {}", other.kind()),
+                    None,
+                );
+                None
+            }
+        }
+    }
+
+    fn refuse_unknown_keys(&self) {
+        let words = keys::words(self.schema);
+        for (key, entry) in self.table.iter().filter(|(key, _)| !words.contains(&key.as_str())) {
+            let near = suggest::nearest(key, words.iter().copied());
+            let hint = match (near, keys::home_of(key)) {
+                (Some(word), _) => Some(format!("did you mean `{word}`?")),
+                (None, Some("")) => Some(format!("`{key}` stands at the top level, before the first table")),
+                (None, Some(home)) => Some(format!("`{key}` belongs into `[{home}]`")),
+                (None, None) => None,
+            };
+            if near.is_none_or(redact::is_secret_key) {
+                self.problems.mask(entry.node.place);
+            }
+            let whose = if self.name.is_empty() {
+                String::new()
+            } else {
+                format!(" in `[{}]`", self.name)
+            };
+            self.problems
+                .error(entry.key, format!("unknown key `{key}`{whose}"), hint);
+        }
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.name.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.name)
+        }
+    }
+
+    /// The entry that this very table has.
+    pub fn own(&self, key: &str) -> Option<&'a Entry> {
+        self.table.get(key)
+    }
+
+    /// The entry of this table, or that of `[defaults]`.
+    fn find(&self, key: &str) -> Option<&'a Entry> {
+        self.own(key).or_else(|| self.inherited(key))
+    }
+
+    fn inherited(&self, key: &str) -> Option<&'a Entry> {
+        self.defaults.filter(|_| keys::has_default(self.schema, key))?.get(key)
+    }
+
+    /// Says that the value under `key` is wrong.
+    pub fn wrong(&self, place: Place, message: impl Into<String>, hint: impl Into<Option<String>>) {
+        self.problems.error(place, message, hint);
+    }
+
+    /// Says that a required key is missing, unless it is there (and may be wrong).
+    pub fn require(&self, key: &str, hint: &str) {
+        if self.own(key).is_none() {
+            self.wrong(self.place, format!("`[{}]` has no `{key}`", self.name), hint.to_owned());
+        }
+    }
+
+    fn wrong_type(&self, key: &str, node: &Node, wanted: &str) {
+        let hint = match (&node.value, wanted) {
+            (Value::Text(text), "an integer") if text.parse::<i64>().is_ok() => Some("write it without the quotes"),
+            (Value::Text(text), "a boolean") if text == "true" || text == "false" => {
+                Some("write it without the quotes")
+            }
+            (Value::Integer(_) | Value::Float | Value::Boolean(_), wanted) if wanted.starts_with("a string") => {
+                Some("put it in quotes")
+            }
+            _ => None,
+        };
+        let message = format!("`{key}` must be {wanted}, not {}", node.value.kind());
+        self.wrong(node.place, message, hint.map(str::to_owned));
+    }
+
+    /// A string, which may be empty.
+    pub fn text(&self, key: &str) -> Option<At<&'a str>> {
+        self.as_text(key, &self.find(key)?.node, "a string")
+    }
+
+    /// A string that is not empty.
+    pub fn string(&self, key: &str) -> Option<At<&'a str>> {
+        self.as_string(key, &self.find(key)?.node, "a string")
+    }
+
+    fn as_string(&self, key: &str, node: &'a Node, wanted: &str) -> Option<At<&'a str>> {
+        let text = self.as_text(key, node, wanted)?;
+        if text.value.trim().is_empty() {
+            self.wrong(text.place, format!("`{key}` is empty"), None);
+            return None;
+        }
+        Some(text)
+    }
+
+    fn as_text(&self, key: &str, node: &'a Node, wanted: &str) -> Option<At<&'a str>> {
+        match &node.value {
+            // No path, argument or variable of the system can hold one.
+            Value::Text(text) if text.contains('\0') => {
+                self.wrong(node.place, format!("`{key}` holds a NUL character"), None);
+                None
+            }
+            Value::Text(text) => Some(At {
+                value: text,
+                place: node.place,
+            }),
+            _ => {
+                self.wrong_type(key, node, wanted);
+                None
+            }
+        }
+    }
+
+    /// A string or a list of strings, none of them empty. What is no string is reported and left out.
+    pub fn strings(&self, key: &str) -> Option<At<Vec<At<&'a str>>>> {
+        let node = &self.find(key)?.node;
+        let value = match &node.value {
+            Value::List(items) => items
+                .iter()
+                .filter_map(|item| self.as_string(key, item, "a string"))
+                .collect(),
+            _ => vec![self.as_string(key, node, "a string or a list of strings")?],
+        };
+        Some(At {
+            value,
+            place: node.place,
+        })
+    }
+
+    /// Like [`Self::strings`], but an empty list is an error.
+    pub fn some_strings(&self, key: &str) -> Option<At<Vec<At<&'a str>>>> {
+        let strings = self.strings(key)?;
+        if self
+            .find(key)
+            .is_some_and(|entry| matches!(&entry.node.value, Value::List(items) if items.is_empty()))
+        {
+            self.wrong(strings.place, format!("`{key}` is an empty list"), None);
+        }
+        Some(strings)
+    }
+
+    /// Each string of a string or a list of strings, turned into something by `turn`, which reports what it refuses.
+    pub fn each<T>(&self, key: &str, turn: impl FnMut(At<&'a str>) -> Option<T>) -> Vec<T> {
+        self.strings(key)
+            .map(|list| list.value.into_iter().filter_map(turn).collect())
+            .unwrap_or_default()
+    }
+
+    /// Whether the value is just this word.
+    pub fn is_word(&self, key: &str, word: &str) -> bool {
+        matches!(self.find(key), Some(entry) if matches!(&entry.node.value, Value::Text(text) if text == word))
+    }
+
+    /// The raw value, for the one key that is a string or an argument list with a meaning of its own.
+    pub fn node(&self, key: &str) -> Option<&'a Node> {
+        Some(&self.find(key)?.node)
+    }
+
+    /// The strings of a list, empty ones too.
+    pub fn arguments(&self, key: &str, items: &'a [Node]) -> Vec<At<&'a str>> {
+        items
+            .iter()
+            .filter_map(|item| self.as_text(key, item, "a string"))
+            .collect()
+    }
+
+    /// The names and strings of a table of strings: first those of `[defaults]`, then its own.
+    pub fn pairs(&self, key: &str) -> Vec<(At<&'a str>, At<&'a str>)> {
+        let mut pairs = Vec::new();
+        for entry in self.inherited(key).into_iter().chain(self.own(key)) {
+            let Some(table) = self.as_table(key, &entry.node) else {
+                continue;
+            };
+            for (name, entry) in table {
+                if let Some(text) = self.as_text(&format!("{key}.{name}"), &entry.node, "a string") {
+                    pairs.push((
+                        At {
+                            value: name.as_str(),
+                            place: entry.key,
+                        },
+                        text,
+                    ));
+                }
+            }
+        }
+        pairs
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self, key: &str) -> Option<bool> {
+        let node = &self.find(key)?.node;
+        if let Value::Boolean(on) = node.value {
+            return Some(on);
+        }
+        self.wrong_type(key, node, "a boolean");
+        None
+    }
+
+    /// A number within a range.
+    pub fn number(&self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let node = &self.find(key)?.node;
+        let number = match node.value {
+            Value::Integer(number) => u64::try_from(number).ok(),
+            Value::HugeInteger => None,
+            _ => {
+                self.wrong_type(key, node, "an integer");
+                return None;
+            }
+        };
+        let within = number.filter(|number| range.contains(number));
+        if within.is_none() {
+            let message = format!("`{key}` must be between {} and {}", range.start(), range.end());
+            self.wrong(node.place, message, None);
+        }
+        within
+    }
+
+    /// A number within a range, as a size in memory.
+    pub fn count(&self, key: &str, range: RangeInclusive<u32>) -> Option<usize> {
+        let number = self.number(key, u64::from(*range.start())..=u64::from(*range.end()))?;
+        usize::try_from(number).ok()
+    }
+
+    /// `"90s"`
+    pub fn duration(&self, key: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        const HINT: &str = "a duration is written like \"90s\", \"10m\", \"1h30m\" or \"250ms\"";
+        let node = &self.find(key)?.node;
+        let Value::Text(text) = &node.value else {
+            let message = format!("`{key}` must be a string with a duration, not {}", node.value.kind());
+            self.wrong(node.place, message, HINT.to_owned());
+            return None;
+        };
+        let duration = self.in_units(key, node.place, units::parse_duration(text), HINT)?;
+        if range.contains(&duration) {
+            return Some(duration);
+        }
+        let (least, most) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+        self.wrong(node.place, format!("`{key}` must be between {least} and {most}"), None);
+        None
+    }
+
+    /// `"25MiB"`, or bytes as a number.
+    pub fn size(&self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        const HINT: &str = "a size is written like \"25MiB\", \"512KiB\" or \"1GiB\", or as a number of bytes";
+        let node = &self.find(key)?.node;
+        let bytes = match &node.value {
+            Value::Text(text) => self.in_units(key, node.place, units::parse_size(text), HINT)?,
+            // What is below zero or above 64 bits is in no range.
+            Value::Integer(bytes) => u64::try_from(*bytes).unwrap_or(u64::MAX),
+            Value::HugeInteger => u64::MAX,
+            other => {
+                let message = format!("`{key}` must be a size, not {}", other.kind());
+                self.wrong(node.place, message, HINT.to_owned());
+                return None;
+            }
+        };
+        if range.contains(&bytes) {
+            return Some(bytes);
+        }
+        let (least, most) = (units::show_size(*range.start()), units::show_size(*range.end()));
+        self.wrong(node.place, format!("`{key}` must be between {least} and {most}"), None);
+        None
+    }
+
+    fn in_units<T>(&self, key: &str, place: Place, parsed: Result<T, UnitError>, hint: &str) -> Option<T> {
+        parsed
+            .map_err(|e| self.wrong(place, format!("`{key}`: {e}"), hint.to_owned()))
+            .ok()
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let word = self.string(key)?;
+        self.chosen(key, word, choices)
+    }
+
+    /// The meaning of one of a few words.
+    pub fn chosen<T: Copy>(&self, key: &str, word: At<&str>, choices: &[(&str, T)]) -> Option<T> {
+        let found = choices.iter().find(|(choice, _)| *choice == word.value);
+        if found.is_none() {
+            let words = || choices.iter().map(|(choice, _)| *choice);
+            let all = || {
+                format!(
+                    "one of {}",
+                    words().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
+                )
+            };
+            let hint = suggest::hint(word.value, words()).unwrap_or_else(all);
+            self.wrong(
+                word.place,
+                format!("`{}` is no value of `{key}`", word.value.escape_debug()),
+                hint,
+            );
+        }
+        found.map(|(_, meaning)| *meaning)
+    }
+
+    /// A path, made absolute against the file's directory.
+    pub fn path(&self, key: &str) -> Option<At<PathBuf>> {
+        let text = self.string(key)?;
+        self.as_path(key, text).map(|value| At {
+            value,
+            place: text.place,
+        })
+    }
+
+    /// The text of a value as a path.
+    pub fn as_path(&self, key: &str, text: At<&str>) -> Option<PathBuf> {
+        if text.value == "~" || text.value.starts_with("~/") {
+            let hint = "write the path from the root".to_owned();
+            self.wrong(
+                text.place,
+                format!("`{key}`: `~` is not replaced by a home directory"),
+                hint,
+            );
+            return None;
+        }
+        Some(paths::absolute(self.problems.directory(text.place), text.value))
+    }
+}

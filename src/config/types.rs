@@ -1,0 +1,376 @@
+//! The words of a checked configuration: plain data, nothing in it needs to be doubted.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{ForgeKind, Pattern};
+use crate::model::{Outcome, RepoName, Secret, TargetId, TargetName};
+
+/// Where the daemon listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// `unix:PATH`
+    Unix(PathBuf),
+}
+
+/// Everything that the configuration says, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The main file, absolute.
+    pub file: PathBuf,
+    /// `listen`; not used under socket activation.
+    pub listen: Vec<Listen>,
+    /// `state_dir`: store, mirrors, logs.
+    pub state_dir: PathBuf,
+    /// `control`: path of the control socket.
+    pub control: PathBuf,
+    /// `max_jobs`: deployments at once, over all repos.
+    pub max_jobs: usize,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[http]`
+    pub http: Http,
+    /// `[repo.NAME]`
+    pub repos: BTreeMap<RepoName, Arc<Repo>>,
+    /// `[notify.NAME]`
+    pub notify: BTreeMap<String, Notify>,
+    /// `[forge.NAME]`
+    pub forges: BTreeMap<String, ForgeApi>,
+}
+
+impl Config {
+    /// The target of that id, with its repo.
+    pub fn target(&self, id: &TargetId) -> Option<(&Arc<Repo>, &Arc<Target>)> {
+        let repo = self.repos.get(&id.repo)?;
+        Some((repo, repo.targets.get(&id.target)?))
+    }
+}
+
+/// `[limits]`: every limit has a default here, in the contract's section 8, and says why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body, bytes (25 MiB: GitHub's and GitLab's own cap).
+    pub body: u64,
+    /// Largest request head, bytes (64 KiB).
+    pub headers: u64,
+    /// Most header fields of a request (100).
+    pub header_count: usize,
+    /// Until the head must be there (10 s).
+    pub header_time: Duration,
+    /// Until the body must be there (30 s).
+    pub body_time: Duration,
+    /// Slowest body, bytes a second, after a grace of a few seconds (1 KiB).
+    pub body_rate: u64,
+    /// Connections at once (512).
+    pub connections: usize,
+    /// Connections at once from one address (32).
+    pub connections_per_address: usize,
+    /// Unauthenticated failures a minute from one address (60).
+    pub auth_failures: u32,
+    /// Deliveries not yet stored and decided (1,000).
+    pub queue: usize,
+    /// Output kept per deployment, bytes (16 MiB).
+    pub output: u64,
+    /// How long history is kept (90 days).
+    pub history_age: Duration,
+    /// How many deployments are kept in the history (10,000).
+    pub history_count: u64,
+    /// Silence after which a fetch is given up (60 s).
+    pub fetch_idle: Duration,
+    /// Longest fetch in all (30 min).
+    pub fetch_total: Duration,
+    /// Free space that must be left before a fetch or a release is begun, bytes (64 MiB).
+    pub free_space: u64,
+    /// How long running deployments may go on when the daemon is stopped (60 s).
+    pub stop_grace: Duration,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Http {
+    /// Peers whose `X-Forwarded-For` or `Forwarded` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Address of the status listener, besides the control socket; loopback only.
+    pub status: Option<SocketAddr>,
+    /// Built-in TLS of the public listener.
+    pub tls: Option<Tls>,
+}
+
+/// `[http] tls = {cert, key}`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the certificate chain.
+    pub cert: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+}
+
+/// Where a secret comes from. The secret itself is read by [`Secrets`], at start and at reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `credential:NAME`, below `$CREDENTIALS_DIRECTORY`
+    Credential(String),
+    /// `file:PATH`; one trailing newline is not part of it
+    File(PathBuf),
+    /// `env:VAR`
+    Env(String),
+    /// `insecure-none`: no check at all; loopback and unix sockets only
+    InsecureNone,
+}
+
+/// The secrets of all repos, read from their sources.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    /// Webhook secrets, in the order of the configuration. Empty means `insecure-none`.
+    pub webhook: BTreeMap<RepoName, Vec<Secret>>,
+    /// Access tokens for https remotes.
+    pub token: BTreeMap<RepoName, Secret>,
+}
+
+/// `url`: the only place that is ever fetched from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// As libgit2 takes it: `https://…`, `http://…`, `ssh://…`, `git@host:path`, or an absolute path.
+    pub url: String,
+    /// Host in lower case; none for a local path.
+    pub host: Option<String>,
+    /// `alice/blog`: path without leading `/` and trailing `.git`.
+    pub path: String,
+    /// Which transport it names.
+    pub transport: Transport,
+}
+
+/// How a remote is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// `https://`
+    Https,
+    /// `http://`
+    Http,
+    /// `ssh://` or `user@host:path`
+    Ssh,
+    /// `file://` or a path
+    Local,
+}
+
+/// One entry of `allow_from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowFrom {
+    /// A network.
+    Net(IpNet),
+    /// The ranges that this forge publishes.
+    Published(ForgeKind),
+}
+
+/// `[repo.NAME.generic]`: how the `generic` forge signs and what its JSON looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generic {
+    /// Header of the signature (default `X-Signature`).
+    pub header: String,
+    /// HMAC over the raw body (default sha256).
+    pub algorithm: HashAlgorithm,
+    /// How the header writes it (default hex).
+    pub encoding: Encoding,
+    /// What stands before it (default none), `sha256=`.
+    pub prefix: String,
+    /// JSON pointer to the full name (default `/repository/full_name`).
+    pub repo: String,
+    /// JSON pointer to the full ref or the branch name (default `/ref`).
+    pub git_ref: String,
+    /// JSON pointer to the commit (default `/after`).
+    pub commit: String,
+    /// Header of the delivery id (default `X-Delivery`).
+    pub delivery_header: String,
+}
+
+/// Hash below an HMAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashAlgorithm {
+    /// SHA-1
+    Sha1,
+    /// SHA-256
+    Sha256,
+    /// SHA-512
+    Sha512,
+}
+
+/// How bytes are written in a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Hexadecimal
+    Hex,
+    /// Base64, standard alphabet
+    Base64,
+}
+
+/// `[repo.NAME]`
+#[derive(Debug, Clone)]
+pub struct Repo {
+    /// Its NAME.
+    pub name: RepoName,
+    /// `url`
+    pub remote: Remote,
+    /// `forge`: as configured, or told from the URL's host; none: told from the headers.
+    pub forge: Option<ForgeKind>,
+    /// `full_name`, or from the URL's path.
+    pub full_name: String,
+    /// `secret`, one or more.
+    pub secret: Vec<SecretSource>,
+    /// `poll`; none is `"off"`.
+    pub poll: Option<Duration>,
+    /// `ssh_key`
+    pub ssh_key: Option<PathBuf>,
+    /// `known_hosts`; default: `STATE_DIR/known_hosts` and `/etc/ssh/ssh_known_hosts`.
+    pub known_hosts: Option<PathBuf>,
+    /// `token`
+    pub token: Option<SecretSource>,
+    /// `ca_file`: PEM file of the authorities that an https remote is checked against, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `allow_from`; empty: everybody.
+    pub allow_from: Vec<AllowFrom>,
+    /// `allow_sha1`: take GitHub's legacy `X-Hub-Signature: sha1=…`.
+    pub allow_sha1: bool,
+    /// `timestamp_tolerance`: how old a signed time stamp may be (5 min).
+    pub timestamp_tolerance: Duration,
+    /// `public_key`: Ed25519 key (`SourceHut`, Standard Webhooks v1a).
+    pub public_key: Option<[u8; 32]>,
+    /// `auth_header`: custom header that holds the secret (Azure DevOps); default: basic auth.
+    pub auth_header: Option<String>,
+    /// `submodules` (default true)
+    pub submodules: bool,
+    /// `depth` of fetches; 0 is full history (default 0).
+    pub depth: u32,
+    /// `lfs = "refuse" | "keep"`: what to do with LFS pointer files; true is refuse.
+    pub refuse_lfs: bool,
+    /// `[repo.NAME.generic]`
+    pub generic: Generic,
+    /// `[repo.NAME.deploy.TARGET]`
+    pub targets: BTreeMap<TargetName, Arc<Target>>,
+}
+
+/// Which refs a target follows.
+#[derive(Debug, Clone)]
+pub enum RefFilter {
+    /// `branch = …`
+    Branches(Vec<Pattern>),
+    /// `tag = …`
+    Tags(Vec<Pattern>),
+}
+
+/// A command of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A string: one line for `/bin/sh -c`.
+    Shell(String),
+    /// A list: a program and its arguments.
+    Argv(Vec<String>),
+}
+
+/// `check`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// An http or https URL that must answer 2xx.
+    Url(url::Url),
+    /// A command that must exit with 0.
+    Command(Command),
+}
+
+/// `strategy`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// A new directory for each commit, and a link that is switched.
+    Release,
+    /// One plain directory whose files are changed where they are.
+    InPlace,
+}
+
+/// `queue`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueMode {
+    /// A newer request replaces the waiting one.
+    Latest,
+    /// Each pushed commit runs, in order.
+    All,
+}
+
+/// An entry of `on`, besides pushes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnEvent(pub String);
+
+/// `[repo.NAME.deploy.TARGET]`
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// `repo/target`
+    pub id: TargetId,
+    /// `branch` or `tag`
+    pub refs: RefFilter,
+    /// `path`, absolute.
+    pub path: PathBuf,
+    /// `build`
+    pub build: Option<Command>,
+    /// `reload`
+    pub reload: Option<Command>,
+    /// `check`
+    pub check: Option<Check>,
+    /// `paths`; empty: any.
+    pub paths: Vec<Pattern>,
+    /// `pusher`; empty: anybody.
+    pub pusher: Vec<Pattern>,
+    /// `on`; empty: pushes alone.
+    pub on: Vec<OnEvent>,
+    /// `strategy`
+    pub strategy: Strategy,
+    /// `keep`: good releases that stay (5).
+    pub keep: usize,
+    /// `shared`: relative paths, without `..`.
+    pub shared: Vec<String>,
+    /// `env`
+    pub env: BTreeMap<String, String>,
+    /// `timeout` of build, and of each run of reload (10 min).
+    pub timeout: Duration,
+    /// `kill_grace`: from TERM to KILL (10 s).
+    pub kill_grace: Duration,
+    /// `check_timeout`: how long `check` may go on failing (30 s).
+    pub check_timeout: Duration,
+    /// `run_as`: user that commands run as.
+    pub run_as: Option<String>,
+    /// `memory_max`, bytes.
+    pub memory_max: Option<u64>,
+    /// `notify`: names of `[notify.NAME]`.
+    pub notify: Vec<String>,
+    /// `require_signed`: file of allowed signers.
+    pub require_signed: Option<PathBuf>,
+    /// `require_checks`: names of CI checks that must be green.
+    pub require_checks: Vec<String>,
+    /// `queue`
+    pub queue: QueueMode,
+}
+
+/// `[notify.NAME]`: where outcomes are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// `url`: gets a JSON POST.
+    pub url: Option<url::Url>,
+    /// `command`: gets the JSON on standard input.
+    pub command: Option<Command>,
+    /// `on`: outcomes told; empty: all but `unchanged` and `superseded`.
+    pub on: Vec<Outcome>,
+}
+
+/// `[forge.NAME]`: API of a forge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForgeApi {
+    /// Which forge it is.
+    pub kind: ForgeKind,
+    /// `url`: base of the API; default: the forge's public one.
+    pub url: Option<url::Url>,
+    /// `token`
+    pub token: SecretSource,
+}

@@ -1,0 +1,500 @@
+//! The composition root: builds everything, starts it, reloads it, stops it.
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config, Listen, SecretSource, Secrets};
+use crate::deploy::World;
+use crate::git::Git;
+use crate::http::listener::{self, Face, Socket};
+use crate::http::{App, Budget, Metrics, Rejections};
+use crate::logbook::LogBook;
+use crate::poll::Poller;
+use crate::store::{Store, Writer};
+use crate::worker::{Settings, Worker};
+use crate::{clock, relay, systemd};
+
+/// How often what is too old is removed from the history.
+const TIDY_EVERY: Duration = Duration::from_secs(3600);
+
+/// How often systemd's `status` is brought up to date.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the watchdog waits for the store; it is pinged only if the store answers.
+const STORE_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Why the daemon can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is bad: one or more diagnostics, ready to be shown.
+    #[error("{0}")]
+    Config(String),
+    /// Anything else.
+    #[error("{what}")]
+    Other {
+        /// What went wrong.
+        what: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+impl StartError {
+    fn new(what: impl Into<String>, hint: impl Into<Option<String>>) -> Self {
+        Self::Other {
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Reads the configuration with its secrets. The error is ready to be shown; warnings are given back.
+pub fn read_settings(file: &Path) -> Result<(Settings, Vec<String>), String> {
+    let loaded = config::load(file).map_err(|report| report.to_string())?;
+    let secrets = Secrets::read(&loaded.config).map_err(|diagnostics| {
+        diagnostics
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n\n")
+    })?;
+    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+    Ok((
+        Settings {
+            config: Arc::new(loaded.config),
+            secrets: Arc::new(secrets),
+        },
+        warnings,
+    ))
+}
+
+/// Runs the daemon until it is told to stop.
+pub async fn run(file: &Path) -> Result<(), StartError> {
+    let (settings, warnings) = read_settings(file).map_err(StartError::Config)?;
+    let config = Arc::clone(&settings.config);
+    warn_of(&settings, &warnings);
+    let _lock = own_state_dir(&config.state_dir)?;
+    let (world, writer) = open_world(&config)?;
+    let sockets = Sockets::open(&config).await?;
+    let daemon = Daemon::build(file, settings, world);
+    daemon.serve(sockets).await?;
+    let Daemon { app, .. } = daemon;
+    drop(app);
+    drop(writer);
+    Ok(())
+}
+
+fn warn_of(settings: &Settings, warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    for repo in settings.config.repos.values() {
+        if repo.secret.contains(&SecretSource::InsecureNone) {
+            tracing::warn!(
+                "repo {} has no secret: WHOEVER REACHES THE LISTENER CAN DEPLOY IT",
+                repo.name
+            );
+        }
+    }
+}
+
+fn private_dir(path: &Path) -> Result<(), StartError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| {
+            StartError::new(
+                format!("{}: {e}", path.display()),
+                "make it, and give it to the user that hookd runs as; under systemd `StateDirectory=hookd` does that"
+                    .to_owned(),
+            )
+        })
+}
+
+/// One daemon owns a state directory: what it finds there half done was left by a crash and can be taken up or removed.
+fn own_state_dir(path: &Path) -> Result<Flock<std::fs::File>, StartError> {
+    private_dir(path)?;
+    for part in ["mirrors", "payloads"] {
+        private_dir(&path.join(part))?;
+    }
+    let file = path.join("lock");
+    let open = std::fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file);
+    let open = open.map_err(|e| StartError::new(format!("{}: {e}", file.display()), None))?;
+    Flock::lock(open, FlockArg::LockExclusiveNonblock).map_err(|_| {
+        StartError::new(
+            format!("another hookd uses the state directory {}", path.display()),
+            "stop it first (systemctl stop hookd), or give this one a `state_dir` of its own".to_owned(),
+        )
+    })
+}
+
+fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
+    let limits = &config.limits;
+    let file = config.state_dir.join("hookd.db");
+    let (store, writer) =
+        Store::open(&file, limits.queue).map_err(|e| StartError::new(format!("{}: {e}", file.display()), None))?;
+    let logs = config.state_dir.join("logs");
+    let logs = LogBook::open(logs.clone(), limits.output)
+        .map_err(|e| StartError::new(format!("{}: {e}", logs.display()), None))?;
+    let program = PathBuf::from("/proc/self/exe");
+    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total);
+    Ok((
+        World {
+            store,
+            git,
+            logs,
+            program,
+        },
+        writer,
+    ))
+}
+
+/// All sockets that are listened on.
+struct Sockets {
+    public: Vec<Socket>,
+    control: Vec<Socket>,
+    /// Unix sockets that this process made and removes.
+    made: Vec<PathBuf>,
+}
+
+impl Sockets {
+    async fn open(config: &Config) -> Result<Self, StartError> {
+        let handed = systemd::handed_over(&config.control)
+            .map_err(|e| StartError::new(format!("the sockets from systemd can't be used: {e}"), None))?;
+        let mut sockets = Self {
+            public: handed.public,
+            control: Vec::new(),
+            made: Vec::new(),
+        };
+        if sockets.public.is_empty() {
+            for listen in &config.listen {
+                let socket = sockets.bind(listen).await?;
+                sockets.public.push(socket);
+            }
+        }
+        sockets.refuse_open_repos(config)?;
+        let control = match handed.control {
+            Some(socket) => socket,
+            None => sockets.bind_unix(&config.control, 0o660)?,
+        };
+        sockets.control.push(control);
+        if let Some(status) = config.http.status {
+            let socket = sockets.bind(&Listen::Tcp(status)).await?;
+            sockets.control.push(socket);
+        }
+        Ok(sockets)
+    }
+
+    /// Under socket activation the configuration could not know where deliveries come in.
+    fn refuse_open_repos(&self, config: &Config) -> Result<(), StartError> {
+        let open = config
+            .repos
+            .values()
+            .find(|repo| repo.secret.contains(&SecretSource::InsecureNone));
+        match open {
+            Some(repo) if !self.public.iter().all(Socket::is_local) => Err(StartError::new(
+                format!(
+                    "repo {} has `secret = \"insecure-none\"`, and others than this machine can connect",
+                    repo.name
+                ),
+                "give it a secret, or listen on loopback or a unix socket".to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    async fn bind(&mut self, listen: &Listen) -> Result<Socket, StartError> {
+        match listen {
+            Listen::Tcp(address) => {
+                let listener = TcpListener::bind(address).await.map_err(|e| {
+                    StartError::new(
+                        format!("can't listen on {address}: {e}"),
+                        format!(
+                            "something else may listen there: ss -ltnp 'sport = :{}'",
+                            address.port()
+                        ),
+                    )
+                })?;
+                Ok(Socket::Tcp(listener))
+            }
+            // Whoever may connect to the web server may connect here; the signature decides.
+            Listen::Unix(path) => self.bind_unix(path, 0o666),
+        }
+    }
+
+    fn bind_unix(&mut self, path: &Path, mode: u32) -> Result<Socket, StartError> {
+        let failed = |e: std::io::Error| StartError::new(format!("can't listen on {}: {e}", path.display()), None);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(failed)?;
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(StartError::new(
+                format!("another process listens on {}", path.display()),
+                None,
+            ));
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
+        self.made.push(path.to_owned());
+        Ok(Socket::Unix(listener))
+    }
+}
+
+/// Everything that runs.
+struct Daemon {
+    file: PathBuf,
+    app: Arc<App>,
+    settings: watch::Sender<Settings>,
+    reload_error: watch::Sender<Option<String>>,
+}
+
+impl Daemon {
+    fn build(file: &Path, settings: Settings, world: World) -> Self {
+        let (sender, receiver) = watch::channel(settings);
+        let (reload_error, reload_errors) = watch::channel(None);
+        let (ended, mut endings) = tokio::sync::mpsc::unbounded_channel::<crate::worker::Ended>();
+        let worker = Worker::new(world.clone(), receiver.clone(), move |end| {
+            // The daemon's other end is gone only when it stops.
+            let _ = ended.send(end);
+        });
+        let poller = Poller::new(world.clone(), worker.clone());
+        let app = Arc::new(App {
+            world,
+            worker,
+            poller,
+            settings: receiver,
+            reload_error: reload_errors,
+            rejections: Rejections::default(),
+            metrics: Metrics::default(),
+            started: clock::now(),
+            bodies: Arc::new(Budget::default()),
+        });
+        let watching = Arc::downgrade(&app);
+        tokio::spawn(async move {
+            while let Some(end) = endings.recv().await {
+                let Some(app) = watching.upgrade() else { return };
+                app.deployment_ended(&end).await;
+            }
+        });
+        Self {
+            file: file.to_owned(),
+            app,
+            settings: sender,
+            reload_error,
+        }
+    }
+
+    async fn serve(&self, sockets: Sockets) -> Result<(), StartError> {
+        let failed = |e: std::io::Error| StartError::new(format!("signals can't be received: {e}"), None);
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+        let (accept, work) = (CancellationToken::new(), CancellationToken::new());
+        let mut listeners = tokio::task::JoinSet::new();
+        for socket in sockets.public {
+            listeners.spawn(listener::serve(
+                socket,
+                Face::Public,
+                Arc::clone(&self.app),
+                accept.clone(),
+            ));
+        }
+        let control = CancellationToken::new();
+        let mut controls = tokio::task::JoinSet::new();
+        for socket in sockets.control {
+            controls.spawn(listener::serve(
+                socket,
+                Face::Control,
+                Arc::clone(&self.app),
+                control.clone(),
+            ));
+        }
+        let mut watch = CancellationToken::new();
+        let settings = self.settings.borrow().clone();
+        self.app.poller.watch(&settings, &watch);
+        let worker = self.app.worker.clone();
+        let working = tokio::spawn({
+            let work = work.clone();
+            async move { worker.run(work).await }
+        });
+        let chores = tokio::spawn(chores(Arc::clone(&self.app)));
+        let relaying = tokio::spawn(relay::run(self.app.world.store.clone(), self.app.settings.clone()));
+        let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
+        systemd::ready(&status_line(&self.app).await);
+        tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => watch = self.reload(watch).await,
+            }
+        }
+        let grace = self.settings.borrow().config.limits.stop_grace;
+        tracing::info!("stopping");
+        systemd::stopping(grace * 2 + Duration::from_secs(10));
+        accept.cancel();
+        watch.cancel();
+        work.cancel();
+        listeners.join_all().await;
+        self.app.worker.finish(grace).await;
+        control.cancel();
+        controls.join_all().await;
+        for task in [working, chores, relaying, guard] {
+            task.abort();
+        }
+        for path in sockets.made {
+            // A socket that is gone already is what is wanted.
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(())
+    }
+
+    /// All or nothing: a broken file changes nothing, and says so.
+    async fn reload(&self, watch: CancellationToken) -> CancellationToken {
+        systemd::reloading();
+        let file = self.file.clone();
+        let read = tokio::task::spawn_blocking(move || read_settings(&file)).await;
+        let read = read.unwrap_or_else(|e| Err(e.to_string()));
+        let watch =
+            match read.and_then(|(settings, warnings)| self.unchangeable(&settings).map(|()| (settings, warnings))) {
+                Ok((settings, warnings)) => {
+                    warn_of(&settings, &warnings);
+                    let known = settings
+                        .config
+                        .repos
+                        .values()
+                        .flat_map(|r| r.targets.values())
+                        .map(|t| t.id.clone())
+                        .collect();
+                    if let Err(error) = self.app.world.store.drop_unknown(known).await {
+                        tracing::warn!(%error, "jobs of removed targets still wait");
+                    }
+                    watch.cancel();
+                    let watch = CancellationToken::new();
+                    self.app.poller.watch(&settings, &watch);
+                    self.settings.send_replace(settings);
+                    self.reload_error.send_replace(None);
+                    self.app.worker.wake();
+                    tracing::info!("the configuration was read again");
+                    watch
+                }
+                Err(error) => {
+                    tracing::error!("the configuration was not read again, the one before it stays in force:\n{error}");
+                    self.reload_error.send_replace(Some(error));
+                    watch
+                }
+            };
+        systemd::ready(&status_line(&self.app).await);
+        watch
+    }
+
+    /// What only a restart can change.
+    fn unchangeable(&self, new: &Settings) -> Result<(), String> {
+        let old = self.settings.borrow().config.clone();
+        let changed = [
+            ("state_dir", old.state_dir != new.config.state_dir),
+            ("listen", old.listen != new.config.listen),
+            ("control", old.control != new.config.control),
+            ("http.status", old.http.status != new.config.http.status),
+        ];
+        for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
+            tracing::warn!("`{key}` was changed; that takes a restart (systemctl restart hookd)");
+        }
+        if changed[0].1 {
+            return Err("`state_dir` can't be changed while hookd runs".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    /// What follows a deployment: counters, and a look whether somebody pushed meanwhile.
+    async fn deployment_ended(&self, end: &crate::worker::Ended) {
+        let name = end.target.to_string();
+        self.metrics.deployment(&name, end.outcome);
+        if let Ok(Some((_, phases))) = self.world.store.deployment(end.deployment).await {
+            for phase in phases {
+                let took = phase.finished_at.unwrap_or(phase.started_at) - phase.started_at;
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "milliseconds of a deployment are far below 2^52"
+                )]
+                self.metrics.phase(&name, &phase.phase, took as f64 / 1000.0);
+            }
+        }
+        self.poller.look_soon(&end.target.repo);
+    }
+}
+
+/// `2 running, 1 waiting; blog/production live at 3fae91c`
+async fn status_line(app: &App) -> String {
+    let waiting = app.world.store.waiting().await.map_or(0, |jobs| jobs.len());
+    let mut line = format!("{} running, {waiting} waiting", app.worker.running().len());
+    let newest = app
+        .world
+        .store
+        .targets()
+        .await
+        .unwrap_or_default()
+        .into_iter()
+        .max_by_key(|(_, row)| row.live_since);
+    if let Some((target, commit)) = newest.and_then(|(name, row)| Some((name, row.live_commit?))) {
+        line = format!("{line}; {target} live at {}", commit.get(..7).unwrap_or(&commit));
+    }
+    line
+}
+
+/// What is done now and then: systemd's status line, and the end of old history.
+async fn chores(app: Arc<App>) {
+    let mut tidied: Option<std::time::Instant> = None;
+    let mut told = String::new();
+    loop {
+        let line = status_line(&app).await;
+        if line != told {
+            systemd::status(&line);
+            told = line;
+        }
+        if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
+            tidied = Some(std::time::Instant::now());
+            let limits = app.settings.borrow().config.limits.clone();
+            let before =
+                crate::model::Timestamp(clock::now().0 - i64::try_from(limits.history_age.as_millis()).unwrap_or(0));
+            match app.world.store.prune_history(before, limits.history_count).await {
+                Ok(gone) => app.world.logs.remove(&gone),
+                Err(error) => tracing::warn!(%error, "old history could not be removed"),
+            }
+        }
+        tokio::time::sleep(STATUS_EVERY).await;
+    }
+}
+
+/// Tells systemd that the daemon lives, as long as the store answers.
+async fn keep_watchdog(app: Arc<App>) {
+    let Some(interval) = systemd::watchdog_interval() else {
+        return;
+    };
+    loop {
+        match tokio::time::timeout(STORE_ANSWERS, app.world.store.waiting()).await {
+            Ok(_) => systemd::watchdog(),
+            Err(_) => tracing::error!("the store does not answer; systemd is not told that all is well"),
+        }
+        tokio::time::sleep(interval / 3).await;
+    }
+}

@@ -1,0 +1,55 @@
+//! Removes what a crash left half done: staged trees, half-made releases, stale locks of git.
+
+use crate::config::{Config, Strategy, Target};
+use crate::release::{Layout, ReleaseName};
+
+use super::{World, mirror};
+
+/// Cleans up after a crash. Must run before any deployment starts, and after the store has said which ones go on.
+pub async fn clean_up(world: &World, config: &Config) {
+    for repo in config.repos.values() {
+        if let Err(error) = crate::git::sweep(&mirror(config, repo)) {
+            tracing::warn!(%error, "the mirror of {} could not be swept", repo.name);
+        }
+        for target in repo.targets.values().filter(|t| t.strategy == Strategy::Release) {
+            clean_target(world, target).await;
+        }
+    }
+    if let Ok(entries) = std::fs::read_dir(config.state_dir.join("payloads")) {
+        for entry in entries.flatten() {
+            if let Err(error) = std::fs::remove_file(entry.path()) {
+                tracing::warn!(%error, "{} is left over", entry.path().display());
+            }
+        }
+    }
+}
+
+async fn clean_target(world: &World, target: &Target) {
+    let layout = Layout::new(&target.path);
+    if !layout.releases().is_dir() {
+        return;
+    }
+    match layout.sweep() {
+        Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{}: {note}", target.id)),
+        Err(error) => tracing::warn!(%error, "{}: what a crash left could not be removed", target.id),
+    }
+    let Ok(half_made) = world.store.half_made(&target.id).await else {
+        return;
+    };
+    let mut gone = Vec::new();
+    for name in half_made {
+        let Ok(release) = name.parse::<ReleaseName>() else {
+            continue;
+        };
+        match layout.remove(&release) {
+            Ok(_) => gone.push(name),
+            Err(error) => tracing::warn!(%error, "{}: half-made release {name} is left over", target.id),
+        }
+    }
+    if !gone.is_empty() {
+        tracing::info!("{}: removed half-made {}", target.id, gone.join(", "));
+        if let Err(error) = world.store.forget_releases(&target.id, gone).await {
+            tracing::warn!(%error, "removed releases are still in the store");
+        }
+    }
+}

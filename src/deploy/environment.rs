@@ -1,0 +1,149 @@
+//! What a command of the configuration gets to know, and the running of it.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::User;
+
+use crate::config::Command;
+use crate::exec::{self, CommandSpec, Ended};
+use crate::model::{GitRef, Phase, RefKind};
+
+use super::{Change, Run, Stop};
+
+impl Run<'_> {
+    /// The contract's environment, and the target's own.
+    fn environment(&self, change: &Change) -> Vec<(String, String)> {
+        let job = &self.claim.job;
+        let target = &self.site.target;
+        let git_ref = change.git_ref.parse::<GitRef>().unwrap_or_else(|_| job.git_ref.clone());
+        let short = |kind| {
+            if git_ref.kind() == kind {
+                git_ref.short().to_owned()
+            } else {
+                String::new()
+            }
+        };
+        let release = change.release.as_ref().map(|name| self.layout.release(name));
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let path = |value: &Path| value.to_string_lossy().into_owned();
+        let mut all: Vec<(String, String)> = [
+            ("HOOKD_REPO", target.id.repo.to_string()),
+            ("HOOKD_TARGET", target.id.to_string()),
+            ("HOOKD_REF", git_ref.to_string()),
+            ("HOOKD_BRANCH", short(RefKind::Branch)),
+            ("HOOKD_TAG", short(RefKind::Tag)),
+            ("HOOKD_COMMIT", change.commit.clone()),
+            ("HOOKD_PREVIOUS_COMMIT", text(&change.previous_commit)),
+            ("HOOKD_RELEASE", path(release.as_deref().unwrap_or(&target.path))),
+            ("HOOKD_PATH", path(&target.path)),
+            ("HOOKD_DEPLOYMENT", self.claim.deployment.to_string()),
+            ("HOOKD_DELIVERY", text(&job.delivery)),
+            ("HOOKD_EVENT", text(&job.event)),
+            ("HOOKD_PUSHER", text(&job.pusher)),
+            (
+                "HOOKD_PAYLOAD_FILE",
+                self.payload_file().map(|p| path(&p)).unwrap_or_default(),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.replace('\0', "")))
+        .into();
+        all.extend(target.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        all
+    }
+
+    /// Runs a command in the release, with its output going wherever the deployment's words go.
+    pub(super) async fn command(
+        &mut self,
+        phase: Phase,
+        command: &Command,
+        change: &Change,
+        timeout: std::time::Duration,
+        halt: &tokio_util::sync::CancellationToken,
+    ) -> Result<Ended, Stop> {
+        let target = &self.site.target;
+        let directory = change
+            .release
+            .as_ref()
+            .map_or_else(|| target.path.clone(), |name| self.layout.release(name));
+        let spec = CommandSpec {
+            command: command.clone(),
+            directory,
+            environment: self.environment(change),
+            run_as: target.run_as.clone(),
+            memory_max: target.memory_max,
+            timeout,
+            grace: target.kill_grace,
+        };
+        let record = &mut self.record;
+        exec::run(
+            &self.world.program,
+            &spec,
+            |line| record.output(phase, line.stream.as_str(), &line.text),
+            halt,
+        )
+        .await
+        .map_err(|error| Stop::failed(error.to_string()))
+    }
+
+    /// Where the payload is, for jobs that came of a delivery. None if it could not be written.
+    fn payload_file(&self) -> Option<PathBuf> {
+        let path = self.payload_path();
+        path.exists().then_some(path)
+    }
+
+    fn payload_path(&self) -> PathBuf {
+        self.site
+            .config
+            .state_dir
+            .join("payloads")
+            .join(format!("{}.json", self.claim.deployment))
+    }
+
+    /// Writes the payload to a file that only this user and `run_as` can read.
+    pub(super) async fn lay_out_payload(&mut self) -> Result<(), Stop> {
+        let Some(number) = self.claim.job.delivery_row else {
+            return Ok(());
+        };
+        let Some((_, _, body)) = self.world.store.delivery(number.to_string()).await? else {
+            return Ok(());
+        };
+        let path = self.payload_path();
+        let owner = self.site.target.run_as.clone();
+        let written = tokio::task::spawn_blocking(move || private_file(&path, &body, owner.as_deref())).await;
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Stop::Failed {
+                reason: format!("could not write the payload file: {error}"),
+                transient: true,
+            }),
+            Err(error) => Err(Stop::failed(error.to_string())),
+        }
+    }
+
+    /// Removes the payload file; it is of no use to anybody after the deployment.
+    pub(super) fn forget_payload(&self) {
+        let path = self.payload_path();
+        if path.exists() {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(%error, "could not remove {}", path.display());
+            }
+        }
+    }
+}
+
+/// Writes a new file that only its owner can read: `user`, or else this process's.
+fn private_file(path: &Path, content: &[u8], user: Option<&str>) -> std::io::Result<()> {
+    let mut file = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    if let Some(user) = user {
+        let user = User::from_name(user)?.ok_or_else(|| std::io::Error::other(format!("there is no user {user}")))?;
+        std::os::unix::fs::fchown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! The phase `fetch`: the ref's tip, as it is now, into the mirror of the repo.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::config::{Config, QueueMode, Repo, Secrets};
+use crate::git::{Access, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress as GitProgress};
+use crate::model::{CommitId, Phase};
+use crate::release::free_space;
+use crate::store::{Progress, Source};
+
+use super::prepare::Live;
+use super::{Run, Stop};
+
+/// How often the progress of a fetch is worth a line.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// Where hookd's own known hosts are, below the state directory, besides the system's.
+const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
+
+/// How a repo's remote is reached, by its configuration.
+pub fn access(config: &Config, secrets: &Secrets, repo: &Repo) -> Access {
+    let known_hosts = match &repo.known_hosts {
+        Some(path) => vec![path.clone()],
+        None => vec![config.state_dir.join("known_hosts"), PathBuf::from(SYSTEM_KNOWN_HOSTS)],
+    };
+    Access {
+        url: repo.remote.url.clone(),
+        transport: repo.remote.transport,
+        host: repo.remote.host.clone(),
+        ssh_key: repo.ssh_key.clone(),
+        known_hosts,
+        token: secrets.token.get(&repo.name).cloned(),
+        ca_file: repo.ca_file.clone(),
+    }
+}
+
+/// The bare mirror of a repo.
+pub fn mirror(config: &Config, repo: &Repo) -> PathBuf {
+    config.state_dir.join("mirrors").join(format!("{}.git", repo.name))
+}
+
+impl From<GitError> for Stop {
+    fn from(error: GitError) -> Self {
+        if error.kind == GitErrorKind::Cancelled {
+            return Self::Halted;
+        }
+        let transient = error.is_transient();
+        let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+        Self::Failed {
+            reason: format!("{}{hint}", error.message),
+            transient,
+        }
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn access(&self) -> Access {
+        access(&self.site.config, &self.site.secrets, &self.site.repo)
+    }
+
+    pub(super) fn mirror(&self) -> PathBuf {
+        mirror(&self.site.config, &self.site.repo)
+    }
+
+    pub(super) fn checkout_options(&self) -> CheckoutOptions {
+        CheckoutOptions {
+            submodules: self.site.repo.submodules,
+            refuse_lfs: self.site.repo.refuse_lfs,
+            submodule_mirrors: self
+                .site
+                .config
+                .state_dir
+                .join("mirrors")
+                .join(format!("{}.submodules", self.site.repo.name)),
+        }
+    }
+
+    /// Fetches, and says which commit is to be deployed.
+    pub(super) async fn fetch(&mut self) -> Result<Fetched, Stop> {
+        self.enter(Phase::Fetch, Progress::default()).await?;
+        self.has_space(&self.site.config.state_dir.clone())?;
+        self.has_space(&self.site.target.path.clone())?;
+        let job = &self.claim.job;
+        let (access, mirror) = (self.access(), self.mirror());
+        let record = &mut self.record;
+        let mut last = Instant::now();
+        let show = |progress: GitProgress| {
+            if last.elapsed() >= PROGRESS_EVERY {
+                last = Instant::now();
+                record.keep(Phase::Fetch, "progress", &progress.to_string());
+            }
+        };
+        let depth = self.site.repo.depth;
+        let git = &self.world.git;
+        let mut fetched = git
+            .fetch(&access, &mirror, &job.git_ref, depth, &self.halt.token, show)
+            .await?;
+        if let (QueueMode::All, Some(wanted)) = (self.site.target.queue, &job.wanted) {
+            if *wanted != fetched.commit && job.source != Source::Poll {
+                self.is_reachable(wanted, &fetched.commit).await?;
+                fetched.commit = wanted.clone();
+            }
+        }
+        self.record.learn(&Progress {
+            commit: Some(fetched.commit.to_string()),
+            ..Progress::default()
+        });
+        let text = format!("fetched {} “{}”", fetched.commit.short(), fetched.message);
+        self.record.say(Phase::Fetch, &text);
+        Ok(fetched)
+    }
+
+    async fn is_reachable(&self, wanted: &CommitId, tip: &CommitId) -> Result<(), Stop> {
+        if self
+            .world
+            .git
+            .contains(&self.mirror(), wanted, tip, &self.halt.token)
+            .await?
+        {
+            return Ok(());
+        }
+        let git_ref = &self.claim.job.git_ref;
+        Err(Stop::failed(format!(
+            "commit {} can't be reached from {git_ref} any more; was it force-pushed away?",
+            wanted.short()
+        )))
+    }
+
+    fn has_space(&self, path: &Path) -> Result<(), Stop> {
+        let least = self.site.config.limits.free_space;
+        // A directory that is not there yet is on the file system of the nearest one that is.
+        let there = path.ancestors().find(|p| p.exists()).unwrap_or(path);
+        let (bytes, inodes) = free_space(there)
+            .map_err(|e| Stop::failed(format!("{}: can't tell the free space: {e}", there.display())))?;
+        let lacking = if bytes < least {
+            format!("only {} MiB are free", bytes >> 20)
+        } else {
+            "no inodes are free".to_owned()
+        };
+        if bytes >= least && inodes > 0 {
+            return Ok(());
+        }
+        Err(Stop::Failed {
+            reason: format!(
+                "{}: {lacking} (`[limits] free_space` asks for {} MiB)",
+                there.display(),
+                least >> 20
+            ),
+            transient: true,
+        })
+    }
+
+    /// Whether there is anything to do for this commit.
+    pub(super) async fn is_wanted(&mut self, live: &Live, fetched: &Fetched) -> Result<(), Stop> {
+        let job = &self.claim.job;
+        let commit = &fetched.commit;
+        if job.source == Source::Retry {
+            return Ok(());
+        }
+        if live.commit.as_ref() == Some(commit) && live.intact {
+            return Err(Stop::Unchanged(format!("{} is live already", commit.short())));
+        }
+        self.not_failed_before(commit).await?;
+        self.touches_paths(live, commit).await
+    }
+
+    /// A commit that was rolled back is tried again only by a person; one that failed, by a person or by the forge.
+    async fn not_failed_before(&self, commit: &CommitId) -> Result<(), Stop> {
+        let job = &self.claim.job;
+        let refused: &[&str] = match job.source {
+            Source::Poll => &["failed", "rolled-back"],
+            Source::Webhook => &["rolled-back"],
+            _ => &[],
+        };
+        let tips = self.world.store.tips(&self.site.target.id).await?;
+        let before = tips
+            .iter()
+            .find(|tip| tip.git_ref == job.git_ref.as_str() && tip.commit == commit.as_str());
+        match before {
+            Some(tip) if refused.contains(&tip.outcome.as_str()) => Err(Stop::Unchanged(format!(
+                "{} {} before; push a new commit, or `hookd retry {}`",
+                commit.short(),
+                if tip.outcome == "failed" {
+                    "failed"
+                } else {
+                    "was rolled back"
+                },
+                self.site.target.id
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// With `paths`: whether one of them differs between what is live and what comes.
+    async fn touches_paths(&mut self, live: &Live, commit: &CommitId) -> Result<(), Stop> {
+        let patterns = &self.site.target.paths;
+        let (Some(from), false) = (&live.commit, patterns.is_empty()) else {
+            return Ok(());
+        };
+        match self
+            .world
+            .git
+            .changed_paths(&self.mirror(), from, commit, &self.halt.token)
+            .await
+        {
+            Ok(changed) => match changed.iter().find(|path| crate::config::matches(patterns, path)) {
+                Some(path) => {
+                    let text = format!("`paths`: {path} changed");
+                    self.record.say(Phase::Fetch, &text);
+                    Ok(())
+                }
+                None => Err(Stop::Unchanged(format!(
+                    "none of the {} changed files matches `paths`",
+                    changed.len()
+                ))),
+            },
+            Err(error) if error.kind == GitErrorKind::Cancelled => Err(Stop::Halted),
+            Err(error) => {
+                // The live commit may be gone from the mirror (force push, depth): deploying is the safe answer.
+                let text = format!(
+                    "`paths` can't be compared with what is live, so it is deployed: {}",
+                    error.message
+                );
+                self.record.warn(Phase::Fetch, &text);
+                Ok(())
+            }
+        }
+    }
+}

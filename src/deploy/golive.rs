@@ -1,0 +1,272 @@
+//! The phases `activate`, `reload`, `check` and `finish`; and the one way back.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Check, Command, Strategy};
+use crate::exec::Ended;
+use crate::model::{CommitId, Outcome, Phase};
+use crate::release::ReleaseName;
+use crate::store::{Finish, Progress, ReleaseState, Source};
+
+use super::{Change, End, Run, Stop, Why};
+
+/// Pause between two runs of a `check` command: at first, and at most.
+const CHECK_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+impl Run<'_> {
+    /// From the switch to the end.
+    pub(super) async fn go_live(&mut self, change: Change) -> End {
+        if let Some(why) = self.claim.resumed.as_ref().and_then(|row| row.rolling_back.clone()) {
+            return self.roll_back(change, why, Outcome::RolledBack).await;
+        }
+        match self.switch_and_check(&change).await {
+            Ok(()) => self.live_at_last(change).await,
+            Err(Stop::Halted) if self.halt.why() == Why::Shutdown => End::LeftOpen,
+            Err(Stop::Halted) => self.roll_back(change, "cancelled".to_owned(), Outcome::Cancelled).await,
+            Err(Stop::Failed { reason, .. } | Stop::Unchanged(reason)) => {
+                self.roll_back(change, reason, Outcome::RolledBack).await
+            }
+        }
+    }
+
+    async fn switch_and_check(&mut self, change: &Change) -> Result<(), Stop> {
+        let from = self
+            .claim
+            .resumed
+            .as_ref()
+            .and_then(|row| row.phase.parse::<Phase>().ok())
+            .unwrap_or(Phase::Activate);
+        if from <= Phase::Activate {
+            self.enter(Phase::Activate, change.progress(None)).await?;
+            self.activate(change.release.as_ref())?;
+        }
+        if from <= Phase::Reload {
+            self.enter(Phase::Reload, Progress::default()).await?;
+            self.reload(change, &self.halt.token.clone()).await?;
+        }
+        if from <= Phase::Check {
+            self.enter(Phase::Check, Progress::default()).await?;
+            self.check(change).await?;
+        }
+        Ok(())
+    }
+
+    fn activate(&mut self, release: Option<&ReleaseName>) -> Result<(), Stop> {
+        let Some(name) = release else { return Ok(()) };
+        self.layout
+            .activate(name)
+            .map_err(|e| Stop::failed(format!("could not switch `current`: {e}")))?;
+        let text = format!("`current` points at {name}");
+        self.record.say(Phase::Activate, &text);
+        Ok(())
+    }
+
+    async fn reload(&mut self, change: &Change, halt: &CancellationToken) -> Result<(), Stop> {
+        let Some(command) = self.site.target.reload.clone() else {
+            return Ok(());
+        };
+        let timeout = self.site.target.timeout;
+        match self.command(Phase::Reload, &command, change, timeout, halt).await? {
+            Ended::Exited(0) => Ok(()),
+            Ended::Cancelled => Err(Stop::Halted),
+            ended => Err(Stop::failed(format!("reload {ended}"))),
+        }
+    }
+
+    async fn check(&mut self, change: &Change) -> Result<(), Stop> {
+        let timeout = self.site.target.check_timeout;
+        match self.site.target.check.clone() {
+            None => Ok(()),
+            Some(Check::Command(command)) => self.check_command(&command, change, timeout).await,
+            Some(Check::Url(url)) => {
+                let record = &mut self.record;
+                let note = |text: &str| record.keep(Phase::Check, "hookd", text);
+                let healthy = crate::probe::until_healthy(&url, timeout, &self.halt.token, note).await;
+                if self.halt.token.is_cancelled() {
+                    return Err(Stop::Halted);
+                }
+                healthy.map_err(|reason| Stop::failed(format!("check failed: {reason}")))?;
+                let text = format!("{url} is healthy");
+                self.record.say(Phase::Check, &text);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs the command until it passes or the time is over.
+    async fn check_command(&mut self, command: &Command, change: &Change, timeout: Duration) -> Result<(), Stop> {
+        let end = Instant::now() + timeout;
+        let mut pause = CHECK_PAUSE.0;
+        let halt = self.halt.token.clone();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let ended = self.command(Phase::Check, command, change, left, &halt).await?;
+            match ended {
+                Ended::Exited(0) => return Ok(()),
+                Ended::Cancelled => return Err(Stop::Halted),
+                _ if Instant::now() + pause >= end => return Err(Stop::failed(format!("check {ended}"))),
+                _ => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = halt.cancelled() => return Err(Stop::Halted),
+            }
+            pause = (pause * 2).min(CHECK_PAUSE.1);
+        }
+    }
+
+    async fn live_at_last(&mut self, change: Change) -> End {
+        if let Err(error) = self.enter(Phase::Finish, Progress::default()).await {
+            // The release is live; only the record of it lacks. The next start writes it.
+            tracing::error!(%error, "could not record the end of deployment {}", self.claim.deployment);
+            return End::LeftOpen;
+        }
+        self.prune(&change).await;
+        let rollback = self.claim.job.source == Source::Rollback;
+        let verb = if rollback { "rolled back to" } else { "deployed" };
+        let commit = change.commit.get(..7).unwrap_or(&change.commit);
+        let what = change
+            .release
+            .as_ref()
+            .map(|name| format!(" as {name}"))
+            .unwrap_or_default();
+        let mut finish = Finish::plain(Outcome::Live, format!("{verb} {commit}{what}"));
+        let release = change.release.map(|name| name.to_string());
+        finish.release = release.clone().map(|name| (name, ReleaseState::Good));
+        finish.tip = if rollback {
+            None
+        } else {
+            Some((change.git_ref.clone(), change.commit.clone()))
+        };
+        finish.live = Some((change.commit, change.git_ref, release));
+        End::Finished(Box::new(finish))
+    }
+
+    /// Back to what was live before. That it is decided is recorded first, so that a crash can't leave it half done.
+    async fn roll_back(&mut self, change: Change, reason: String, outcome: Outcome) -> End {
+        let decided = Progress {
+            rolling_back: Some(reason.clone()),
+            ..Progress::default()
+        };
+        if let Err(error) = self.enter(Phase::Reload, decided).await {
+            tracing::error!(%error, "could not record the rollback of deployment {}", self.claim.deployment);
+        }
+        let text = format!("{reason}; going back");
+        self.record.warn(Phase::Reload, &text);
+        let rollback_job = self.claim.job.source == Source::Rollback;
+        let finish = match self.way_back(&change).await {
+            Ok(()) => Finish::plain(outcome, reason),
+            Err(why) => {
+                let mut finish = Finish::plain(Outcome::Failed, format!("{reason}; {why}"));
+                finish.nothing_live =
+                    change.previous_release.is_none() && self.site.target.strategy == Strategy::Release;
+                finish
+            }
+        };
+        let good_before = rollback_job || change.previous_release == change.release;
+        let state = if good_before {
+            ReleaseState::Good
+        } else {
+            ReleaseState::Failed
+        };
+        End::Finished(Box::new(Finish {
+            release: change.release.as_ref().map(|name| (name.to_string(), state)),
+            tip: (!rollback_job && outcome != Outcome::Cancelled)
+                .then(|| (change.git_ref.clone(), change.commit.clone())),
+            ..finish
+        }))
+    }
+
+    /// Puts the previous release back and reloads; the error says what is live instead.
+    async fn way_back(&mut self, change: &Change) -> Result<(), String> {
+        let never = CancellationToken::new();
+        let back = Change {
+            commit: change.previous_commit.clone().unwrap_or_default(),
+            git_ref: change.git_ref.clone(),
+            release: change.previous_release.clone(),
+            previous_commit: Some(change.commit.clone()),
+            previous_release: change.release.clone(),
+        };
+        match (
+            self.site.target.strategy,
+            &change.previous_release,
+            &change.previous_commit,
+        ) {
+            (Strategy::Release, Some(previous), _) => {
+                if !self.layout.is_intact(previous) {
+                    return Err(format!("the release before it, {previous}, is gone, so it stays live"));
+                }
+                self.activate(Some(previous))
+                    .map_err(|stop| format!("going back failed: {stop:?}"))?;
+            }
+            (Strategy::Release, None, _) => {
+                self.layout
+                    .deactivate()
+                    .map_err(|e| format!("`current` could not be removed: {e}"))?;
+                return Err("there is no release before it to go back to, so `current` was removed".to_owned());
+            }
+            (Strategy::InPlace, _, Some(previous)) => {
+                let ids = (change.commit.parse::<CommitId>(), previous.parse::<CommitId>());
+                let (Ok(from), Ok(to)) = ids else {
+                    return Err("not the name of a commit".to_owned());
+                };
+                self.bring_back(&from, &to).await;
+                self.build(&back)
+                    .await
+                    .map_err(|stop| format!("building the commit before it failed: {stop:?}"))?;
+            }
+            (Strategy::InPlace, _, None) => return Err("there is nothing before it to go back to".to_owned()),
+        }
+        if let Err(stop) = self.reload(&back, &never).await {
+            let text = format!("the release before it is live again, but its reload failed: {stop:?}");
+            self.record.warn(Phase::Reload, &text);
+        }
+        Ok(())
+    }
+
+    /// Removes what is too old. Never the live release, never the one before; a failed one pushes out no good one.
+    async fn prune(&mut self, change: &Change) {
+        let Some(current) = &change.release else { return };
+        let Ok(releases) = self.world.store.releases(&self.site.target.id).await else {
+            return;
+        };
+        let known = |name: &ReleaseName| releases.iter().find(|r| r.name == name.as_str());
+        // A release that the store does not know was good before the store was lost, and is kept like one.
+        let is_good = |name: &ReleaseName| name == current || known(name).is_none_or(|r| r.state == ReleaseState::Good);
+        let good: Vec<ReleaseName> = match self.layout.list() {
+            Ok(names) => names.into_iter().filter(is_good).collect(),
+            Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
+        };
+        // The newest failed one stays to be looked at.
+        let failed = releases
+            .iter()
+            .find(|r| r.state == ReleaseState::Failed)
+            .and_then(|r| r.name.parse().ok());
+        let protected: Vec<ReleaseName> = [Some(current.clone()), change.previous_release.clone(), failed]
+            .into_iter()
+            .flatten()
+            .collect();
+        let (layout, keep) = (self.layout.clone(), self.site.target.keep);
+        let pruned = tokio::task::spawn_blocking(move || layout.prune(keep, &good, &protected)).await;
+        let removal = match pruned {
+            Ok(Ok(removal)) => removal,
+            Ok(Err(error)) => return self.record.warn(Phase::Finish, &error.to_string()),
+            Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
+        };
+        removal
+            .problems
+            .iter()
+            .for_each(|problem| self.record.warn(Phase::Finish, problem));
+        let gone: Vec<String> = removal.removed.iter().map(ToString::to_string).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let text = format!("pruned {}", gone.join(", "));
+        self.record.say(Phase::Finish, &text);
+        if let Err(error) = self.world.store.forget_releases(&self.site.target.id, gone).await {
+            tracing::warn!(%error, "pruned releases are still in the store");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The phase `build`: a new release beside the live one; and the choice of one that is there already.
+
+use crate::clock;
+use crate::exec::Ended;
+use crate::git::{Fetched, Progress as GitProgress};
+use crate::model::{CommitId, Phase};
+use crate::release::{Current, ReleaseName};
+use crate::store::{Progress, ReleaseState};
+
+use super::{Change, Run, Stop};
+
+/// What is live before a deployment.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// Its commit, if hookd deployed it.
+    pub(super) commit: Option<CommitId>,
+    /// The release that `current` points at.
+    pub(super) release: Option<ReleaseName>,
+    /// Whether that release is what hookd made live, and still there.
+    pub(super) intact: bool,
+}
+
+impl Run<'_> {
+    /// Looks at what is live: the link is the truth, the store knows its commit.
+    pub(super) async fn live(&mut self) -> Result<Live, Stop> {
+        let row = self.world.store.target(&self.site.target.id).await?;
+        let commit = row.live_commit.and_then(|c| c.parse().ok());
+        if self.site.target.strategy == crate::config::Strategy::InPlace {
+            let intact = commit.is_some() && self.site.target.path.is_dir();
+            return Ok(Live {
+                commit,
+                release: None,
+                intact,
+            });
+        }
+        self.layout.prepare()?;
+        match self.layout.current().map_err(|e| Stop::failed(e.to_string()))? {
+            Current::None => Ok(Live::default()),
+            Current::Foreign(what) => Err(Stop::failed(format!(
+                "{}/current is not hookd's ({what}); move it away, then `hookd retry {}`",
+                self.site.target.path.display(),
+                self.site.target.id
+            ))),
+            Current::Release(name) if row.live_release.as_deref() == Some(name.as_str()) => {
+                let intact = self.layout.is_intact(&name);
+                Ok(Live {
+                    commit,
+                    release: Some(name),
+                    intact,
+                })
+            }
+            Current::Release(name) => self.moved_by_hand(name).await,
+        }
+    }
+
+    /// Somebody pointed `current` at another release: that one is what is live.
+    async fn moved_by_hand(&mut self, name: ReleaseName) -> Result<Live, Stop> {
+        let text = format!("`current` was pointed at {name} by somebody else");
+        self.record.warn(Phase::Fetch, &text);
+        let releases = self.world.store.releases(&self.site.target.id).await?;
+        let commit = releases
+            .iter()
+            .find(|r| r.name == name.as_str())
+            .and_then(|r| r.commit.parse().ok());
+        Ok(Live {
+            commit,
+            release: Some(name),
+            intact: false,
+        })
+    }
+
+    /// Makes the release directory and runs `build` in it.
+    pub(super) async fn build_release(&mut self, live: Live, fetched: Fetched) -> Result<Change, Stop> {
+        let name = self.layout.name(clock::now(), &fetched.commit)?;
+        let change = Change {
+            commit: fetched.commit.to_string(),
+            git_ref: self.claim.job.git_ref.to_string(),
+            release: Some(name.clone()),
+            previous_commit: live.commit.map(|c| c.to_string()),
+            previous_release: live.release,
+        };
+        self.enter(Phase::Build, change.progress(Some(fetched.message))).await?;
+        self.lay_out(&name, &fetched.commit).await?;
+        self.build(&change).await?;
+        Ok(change)
+    }
+
+    /// The tree of the commit, with what is shared linked in, under its final name.
+    async fn lay_out(&mut self, name: &ReleaseName, commit: &CommitId) -> Result<(), Stop> {
+        let staging = self.layout.staging(self.claim.deployment);
+        let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
+        let record = &mut self.record;
+        let show = |progress: GitProgress| record.keep(Phase::Build, "progress", &progress.to_string());
+        let git = &self.world.git;
+        let made = git
+            .checkout(&access, &mirror, commit, &staging, &options, &self.halt.token, show)
+            .await;
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.sweep_up();
+                return Err(error.into());
+            }
+        };
+        let (layout, shared) = (self.layout.clone(), self.site.target.shared.clone());
+        let (name, user) = (name.clone(), self.site.target.run_as.clone());
+        let finished = tokio::task::spawn_blocking(move || {
+            let notes = layout.link_shared(&staging, &shared)?;
+            if let Some(user) = user {
+                layout.give_to(&staging, &user)?;
+            }
+            layout.publish(&staging, &name).map(|_| notes)
+        });
+        let notes = finished.await.map_err(|e| Stop::failed(e.to_string()))??;
+        for note in notes {
+            self.record.warn(Phase::Build, &note);
+        }
+        let text = format!("{} files, {} KiB", made.files, made.bytes.div_ceil(1024));
+        self.record.say(Phase::Build, &text);
+        Ok(())
+    }
+
+    /// Removes what this deployment began to make. No other deployment of the target can run now.
+    fn sweep_up(&mut self) {
+        match self.layout.sweep() {
+            Ok(problems) => problems
+                .iter()
+                .for_each(|problem| self.record.warn(Phase::Build, problem)),
+            Err(error) => self.record.warn(Phase::Build, &error.to_string()),
+        }
+    }
+
+    /// Runs `build`, if there is one.
+    pub(super) async fn build(&mut self, change: &Change) -> Result<(), Stop> {
+        self.lay_out_payload().await?;
+        let Some(command) = self.site.target.build.clone() else {
+            return Ok(());
+        };
+        let timeout = self.site.target.timeout;
+        let halt = self.halt.token.clone();
+        match self.command(Phase::Build, &command, change, timeout, &halt).await? {
+            Ended::Exited(0) => Ok(()),
+            Ended::Cancelled => Err(Stop::Halted),
+            ended => Err(Stop::failed(format!("build {ended}"))),
+        }
+    }
+
+    /// The release that a rollback goes to.
+    pub(super) async fn choose_release(&mut self) -> Result<Change, Stop> {
+        let live = self.live().await?;
+        let wanted = self.claim.job.release.clone().unwrap_or_default();
+        let releases = self.world.store.releases(&self.site.target.id).await?;
+        let row = releases
+            .into_iter()
+            .find(|r| r.name == wanted && r.state == ReleaseState::Good)
+            .ok_or_else(|| Stop::failed(format!("release {wanted} is not kept any more")))?;
+        let name: ReleaseName = row
+            .name
+            .parse()
+            .map_err(|_| Stop::failed("not the name of a release"))?;
+        if !self.layout.is_intact(&name) {
+            return Err(Stop::failed(format!("the directory of release {name} is gone")));
+        }
+        Ok(Change {
+            commit: row.commit,
+            git_ref: row.git_ref,
+            release: Some(name),
+            previous_commit: live.commit.map(|c| c.to_string()),
+            previous_release: live.release,
+        })
+    }
+}
+
+impl Change {
+    /// What of it is recorded before it is acted upon.
+    pub(super) fn progress(&self, subject: Option<String>) -> Progress {
+        Progress {
+            commit: Some(self.commit.clone()),
+            subject,
+            release: self.release.as_ref().map(ToString::to_string),
+            previous_commit: self.previous_commit.clone(),
+            previous_release: self.previous_release.as_ref().map(ToString::to_string),
+            rolling_back: None,
+        }
+    }
+}

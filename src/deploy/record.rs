@@ -1,0 +1,136 @@
+//! What a deployment says while it runs: to the journal, and to its own log.
+
+use crate::clock;
+use crate::logbook::{Log, LogLine};
+use crate::logging::About;
+use crate::model::{Outcome, Phase};
+use crate::store::{Claim, Finish, Progress};
+
+use super::{Site, World};
+
+/// Longest line given to the journal, bytes: journald cuts fields at its own limit, and splits are easier to read.
+const JOURNAL_LINE_MAX: usize = 8 * 1024;
+
+/// Speaks for one deployment.
+pub(super) struct Record {
+    log: Option<Log>,
+    repo: String,
+    target: String,
+    git_ref: String,
+    delivery: Option<String>,
+    deployment: i64,
+    commit: Option<String>,
+    release: Option<String>,
+    journal_left: u64,
+}
+
+impl Record {
+    pub(super) fn open(world: &World, site: &Site, claim: &Claim) -> Self {
+        let log = world.logs.write(claim.deployment);
+        if let Err(error) = &log {
+            tracing::warn!(%error, "no log file for deployment {}", claim.deployment);
+        }
+        Self {
+            log: log.ok(),
+            repo: site.repo.name.to_string(),
+            target: site.target.id.to_string(),
+            git_ref: claim.job.git_ref.to_string(),
+            delivery: claim.job.delivery.clone(),
+            deployment: claim.deployment,
+            commit: claim.resumed.as_ref().and_then(|row| row.commit.clone()),
+            release: claim.resumed.as_ref().and_then(|row| row.release.clone()),
+            journal_left: site.config.limits.output,
+        }
+    }
+
+    fn about<'a>(&'a self, phase: Option<&'a str>) -> About<'a> {
+        About {
+            repo: Some(&self.repo),
+            target: Some(&self.target),
+            git_ref: Some(&self.git_ref),
+            commit: self.commit.as_deref(),
+            delivery: self.delivery.as_deref(),
+            deployment: Some(self.deployment),
+            phase,
+            ..About::default()
+        }
+    }
+
+    /// hookd's own words.
+    pub(super) fn say(&mut self, phase: Phase, text: &str) {
+        self.about(Some(phase.as_str())).info(text);
+        self.keep(phase, "hookd", text);
+    }
+
+    /// hookd's own words about something that a person should look at.
+    pub(super) fn warn(&mut self, phase: Phase, text: &str) {
+        self.about(Some(phase.as_str())).warn(text);
+        self.keep(phase, "hookd", text);
+    }
+
+    /// A line that a command printed. The journal gets as much of it as the log keeps.
+    pub(super) fn output(&mut self, phase: Phase, stream: &'static str, text: &str) {
+        let length = text.len() as u64 + 1;
+        if self.journal_left >= length {
+            self.journal_left -= length;
+            let about = About {
+                stream: Some(stream),
+                ..self.about(Some(phase.as_str()))
+            };
+            let end = text.floor_char_boundary(JOURNAL_LINE_MAX);
+            if stream == "stderr" {
+                about.warn(&text[..end])
+            } else {
+                about.info(&text[..end])
+            }
+        }
+        self.keep(phase, stream, text);
+    }
+
+    /// What is only worth showing to somebody who looks on: progress of a fetch.
+    pub(super) fn keep(&mut self, phase: Phase, stream: &str, text: &str) {
+        if let Some(log) = &mut self.log {
+            log.line(&LogLine {
+                at: clock::now().0,
+                phase: phase.as_str().to_owned(),
+                stream: stream.to_owned(),
+                text: text.to_owned(),
+            });
+        }
+    }
+
+    /// Takes note of what is known by now.
+    pub(super) fn learn(&mut self, known: &Progress) {
+        if known.commit.is_some() {
+            self.commit.clone_from(&known.commit);
+        }
+        if known.release.is_some() {
+            self.release.clone_from(&known.release);
+        }
+    }
+
+    /// The release that this deployment made, if it came so far.
+    pub(super) fn made_release(&self) -> Option<String> {
+        self.release.clone()
+    }
+
+    /// The ref and the commit that it dealt with, if it came so far.
+    pub(super) fn tip(&self) -> Option<(String, String)> {
+        Some((self.git_ref.clone(), self.commit.clone()?))
+    }
+
+    /// The last words.
+    pub(super) fn outcome(&mut self, finish: &Finish) {
+        let text = format!("{}: {}", finish.outcome, finish.reason);
+        let about = About {
+            outcome: Some(finish.outcome.as_str()),
+            reason: Some(&finish.reason),
+            ..self.about(Some(Phase::Finish.as_str()))
+        };
+        match finish.outcome {
+            Outcome::Failed | Outcome::RolledBack => about.error(&text),
+            _ => about.info(&text),
+        }
+        self.keep(Phase::Finish, "hookd", &text);
+    }
+}

@@ -1,0 +1,61 @@
+//! What the daemon, the supervisor and the starter say to each other over their sockets. All three are the same binary.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Daemon to supervisor: the first line, as JSON.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Order {
+    /// From TERM to KILL.
+    pub grace: Duration,
+    /// For the starter.
+    pub start: Start,
+}
+
+/// Supervisor to starter: everything that the socket holds, as JSON.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Start {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Working directory.
+    pub directory: PathBuf,
+    /// The whole environment, but for HOME.
+    pub environment: Vec<(String, String)>,
+    /// The daemon's HOME; the user's own takes its place if there is one to become.
+    pub home: Option<String>,
+    /// User to become.
+    pub run_as: Option<String>,
+    /// Bytes of data of each process.
+    pub memory_max: Option<u64>,
+    /// Process id of the supervisor, which fills it in.
+    pub supervisor: i32,
+}
+
+/// Daemon to supervisor, as a line after the order: TERM, grace, KILL. The end of the stream means: KILL at once.
+pub(super) const STOP: &str = "stop";
+
+/// Supervisor to daemon: its last words, as JSON.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Report {
+    /// How the main process of the command ended.
+    pub end: End,
+    /// Whether it was still running when it was told to stop.
+    pub stopped: bool,
+    /// Processes that could not be killed (`1234 (name)`): in the kernel's hands, or another user's.
+    pub survivors: Vec<String>,
+}
+
+/// How the main process of the command ended.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum End {
+    /// With an exit code.
+    Exited(i32),
+    /// By a signal.
+    Signalled(i32),
+    /// Never began.
+    NotStarted(String),
+    /// It does not end, whatever is sent to it.
+    Unkillable,
+}

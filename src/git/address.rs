@@ -1,0 +1,205 @@
+//! Remote addresses taken apart: transport, user, host and port; and relative submodule URLs put together.
+
+use url::Url;
+
+use crate::config::Transport;
+
+/// The place that credentials and host keys belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    pub transport: Transport,
+    pub user: Option<String>,
+    /// Lower case; empty for a local path.
+    pub host: String,
+    /// 0 for a local path.
+    pub port: u16,
+}
+
+impl Address {
+    /// Takes `https://…`, `http://…`, `ssh://…`, `file://…`, `user@host:path` and absolute paths.
+    pub(super) fn parse(url: &str) -> Option<Self> {
+        if url.starts_with('/') || url.starts_with("file://") {
+            return Some(Self {
+                transport: Transport::Local,
+                user: None,
+                host: String::new(),
+                port: 0,
+            });
+        }
+        if let Some((scheme, _)) = url.split_once("://") {
+            let (transport, default) = match scheme.to_ascii_lowercase().as_str() {
+                "https" => (Transport::Https, 443),
+                "http" => (Transport::Http, 80),
+                "ssh" => (Transport::Ssh, 22),
+                _ => return None,
+            };
+            let parsed = Url::parse(url).ok()?;
+            let host = parsed.host_str()?.trim_matches(['[', ']']).to_ascii_lowercase();
+            let user = (!parsed.username().is_empty()).then(|| parsed.username().to_owned());
+            return Some(Self {
+                transport,
+                user,
+                host,
+                port: parsed.port().unwrap_or(default),
+            });
+        }
+        let (authority, _path) = scp_like(url)?;
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user.to_owned()), host),
+            None => (None, authority),
+        };
+        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        (!host.is_empty() && !host.starts_with('-')).then_some(Self {
+            transport: Transport::Ssh,
+            user,
+            host,
+            port: 22,
+        })
+    }
+
+    /// Whether both name the same server process, so that what one may see the other may, too.
+    pub(super) fn same_place(&self, other: &Self) -> bool {
+        self.transport == other.transport && self.host == other.host && self.port == other.port
+    }
+
+    /// `example.org`, `example.org:8443` or `this machine`, for messages. Never the user part, which may hold a password.
+    pub(super) fn display(&self) -> String {
+        match (self.transport, self.port) {
+            (Transport::Local, _) => "this machine".to_owned(),
+            (Transport::Https, 443) | (Transport::Http, 80) | (Transport::Ssh, 22) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+/// `user@host:path` without a scheme: the part before the first `:` has no `/`.
+fn scp_like(url: &str) -> Option<(&str, &str)> {
+    if let Some(end) = url.find("]:") {
+        return Some((&url[..=end], &url[end + 2..]));
+    }
+    let (authority, path) = url.split_once(':')?;
+    let plain = !authority.is_empty() && !authority.contains('/') && !path.is_empty();
+    // `ext::command` is git's syntax for remote helpers.
+    (plain && !path.starts_with(':')).then_some((authority, path))
+}
+
+/// The URL of a submodule as `.gitmodules` writes it, seen from the superproject's own URL (gitsubmodules(7): only
+/// `./` and `../` are relative). None if it climbs over the root.
+pub(super) fn resolve(superproject: &str, url: &str) -> Option<String> {
+    if !url.starts_with("./") && !url.starts_with("../") {
+        return Some(url.to_owned());
+    }
+    let mut base = superproject.trim_end_matches('/').to_owned();
+    let floor = floor(&base);
+    let mut rest = url;
+    let mut separator = '/';
+    loop {
+        if let Some(after) = rest.strip_prefix("./") {
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("../") {
+            rest = after;
+            let cut = base[floor..].rfind('/').map(|at| at + floor);
+            match cut {
+                Some(at) => {
+                    base.truncate(at);
+                    separator = '/';
+                }
+                // The last component of `host:path`: what is left is `host`, to be joined by `:` again.
+                None if separator == '/' && is_scp(&base) && floor < base.len() => {
+                    base.truncate(floor.saturating_sub(1));
+                    separator = ':';
+                }
+                None => return None,
+            }
+        } else {
+            break;
+        }
+        if separator == ':' && (rest.starts_with("../") || rest.starts_with("./../")) {
+            return None;
+        }
+    }
+    let rest = rest.trim_end_matches('/');
+    (!rest.is_empty()).then(|| format!("{base}{separator}{rest}"))
+}
+
+fn is_scp(url: &str) -> bool {
+    !url.starts_with('/') && !url.contains("://") && scp_like(url).is_some()
+}
+
+/// Where the path of a URL begins: `..` never climbs above it.
+fn floor(url: &str) -> usize {
+    if let Some(at) = url.find("://") {
+        let authority = at + 3;
+        return url[authority..].find('/').map_or(url.len(), |slash| authority + slash);
+    }
+    match scp_like(url) {
+        Some((authority, _)) if !url.starts_with('/') => authority.len() + 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let parse = |url: &str| Address::parse(url).map(|a| (a.transport, a.user, a.host, a.port));
+        let user = |u: &str| Some(u.to_owned());
+        assert_eq!(
+            parse("https://Example.org/a.git"),
+            Some((Transport::Https, None, "example.org".into(), 443))
+        );
+        assert_eq!(
+            parse("http://x:8080/a"),
+            Some((Transport::Http, None, "x".into(), 8080))
+        );
+        assert_eq!(
+            parse("ssh://git@h:2222/a"),
+            Some((Transport::Ssh, user("git"), "h".into(), 2222))
+        );
+        assert_eq!(parse("ssh://h/a"), Some((Transport::Ssh, None, "h".into(), 22)));
+        assert_eq!(
+            parse("git@github.com:a/b.git"),
+            Some((Transport::Ssh, user("git"), "github.com".into(), 22))
+        );
+        assert_eq!(
+            parse("git@[::1]:a/b.git"),
+            Some((Transport::Ssh, user("git"), "::1".into(), 22))
+        );
+        assert_eq!(
+            parse("/srv/git/a.git"),
+            Some((Transport::Local, None, String::new(), 0))
+        );
+        assert_eq!(parse("file:///srv/a.git").map(|a| a.0), Some(Transport::Local));
+        for bad in [
+            "ext::sh -c id",
+            "git://h/a",
+            "relative/path",
+            "",
+            "-oProxyCommand=x:y",
+            "ftp://h/a",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn relative_submodule_urls() {
+        for (base, url, want) in [
+            ("https://h/a/b.git", "../c.git", Some("https://h/a/c.git")),
+            ("https://h/a/b.git/", "../../c", Some("https://h/c")),
+            ("https://h/a/b.git", "./sub", Some("https://h/a/b.git/sub")),
+            ("https://h/a", "../../evil", None),
+            ("git@h:a/b.git", "../c.git", Some("git@h:a/c.git")),
+            ("git@h:b.git", "../c.git", Some("git@h:c.git")),
+            ("git@h:b.git", "../../c.git", None),
+            ("/srv/a", "../b", Some("/srv/b")),
+            ("file:///srv/a", "../b/", Some("file:///srv/b")),
+            ("https://h/a", "https://other/x", Some("https://other/x")),
+            ("https://h/a", "../", None),
+        ] {
+            assert_eq!(resolve(base, url).as_deref(), want, "{base} + {url}");
+        }
+    }
+}

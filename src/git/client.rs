@@ -1,0 +1,419 @@
+//! The daemon's side: one worker process per call, watched and killed.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::address::Address;
+use super::wire::{Id, Job, RemoteSpec, Reply, Request};
+use super::{Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress, RemoteRef, Updated};
+use crate::model::{CommitId, GitRef, Timestamp};
+
+/// Longest line of a worker: the refs of a huge repository. The daemon must not grow with what a remote sends.
+const LINE_MAX: u64 = 64 * 1024 * 1024;
+
+/// Most of a dying worker's standard error that is reported.
+const STDERR_KEPT: usize = 2000;
+
+/// Where programs are looked for if the daemon has no `$PATH`.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Does git's work in child processes. Paths are absolute, and UTF-8, as the configuration is.
+#[derive(Debug, Clone)]
+pub struct Git {
+    /// What is started with the argument `git-worker`: this program, `/proc/self/exe`.
+    pub program: PathBuf,
+    /// Longest silence of a call.
+    pub idle: Duration,
+    /// Longest call.
+    pub total: Duration,
+}
+
+type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
+
+impl Git {
+    /// With the program that understands `git-worker`, and the two time-outs.
+    pub fn new(program: PathBuf, idle: Duration, total: Duration) -> Self {
+        Self { program, idle, total }
+    }
+
+    /// Heads and tags of the remote, in its order.
+    pub async fn ls_remote(&self, access: &Access, cancel: &CancellationToken) -> Result<Vec<RemoteRef>, GitError> {
+        match self.call(Some(access), Job::LsRemote, cancel, &mut |_| {}).await? {
+            Reply::Refs(refs) => Ok(refs
+                .into_iter()
+                .map(|r| RemoteRef {
+                    name: r.name,
+                    object: r.object.0,
+                    peeled: r.peeled.map(|id| id.0),
+                })
+                .collect()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Brings `git_ref` into the bare mirror, which is made if it is missing, and anew if it is damaged. `depth` 0 is all
+    /// history; a mirror that has all stays so.
+    pub async fn fetch(
+        &self,
+        access: &Access,
+        mirror: &Path,
+        git_ref: &GitRef,
+        depth: u32,
+        cancel: &CancellationToken,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<Fetched, GitError> {
+        let job = Job::Fetch {
+            mirror: mirror.to_owned(),
+            git_ref: git_ref.to_string(),
+            depth,
+        };
+        match self.call(Some(access), job, cancel, &mut progress).await? {
+            Reply::Fetched {
+                commit,
+                message,
+                author,
+                time,
+            } => Ok(Fetched {
+                commit: commit.0,
+                message,
+                author,
+                committed: Timestamp(time.saturating_mul(1000)),
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Writes the tree of a fetched commit to `destination`, which must not exist or be empty. A failure leaves it
+    /// half-written; after `Corrupt` the mirror is gone and has to be fetched again.
+    #[allow(clippy::too_many_arguments)] // what to write, where from, where to, and how to stop it: all of it is needed
+    pub async fn checkout(
+        &self,
+        access: &Access,
+        mirror: &Path,
+        commit: &CommitId,
+        destination: &Path,
+        options: &CheckoutOptions,
+        cancel: &CancellationToken,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<CheckedOut, GitError> {
+        let job = Job::Checkout {
+            mirror: mirror.to_owned(),
+            commit: commit.into(),
+            destination: destination.to_owned(),
+            options: options.clone(),
+        };
+        match self.call(Some(access), job, cancel, &mut progress).await? {
+            Reply::CheckedOut { files, bytes } => Ok(CheckedOut { files, bytes }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Brings `directory`, which holds commit `from` (none: unknown or new), to commit `to`: what is missing or differs is
+    /// written, what `from` had and `to` lacks is removed, untracked files stay. Nothing is touched before all files have
+    /// been written beside their places.
+    #[allow(clippy::too_many_arguments)] // as for `checkout`
+    pub async fn update_in_place(
+        &self,
+        access: &Access,
+        mirror: &Path,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        directory: &Path,
+        options: &CheckoutOptions,
+        cancel: &CancellationToken,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<Updated, GitError> {
+        let job = Job::Update {
+            mirror: mirror.to_owned(),
+            from: from.map(Id::from),
+            to: to.into(),
+            directory: directory.to_owned(),
+            options: options.clone(),
+        };
+        match self.call(Some(access), job, cancel, &mut progress).await? {
+            Reply::Updated {
+                written,
+                removed,
+                bytes,
+                old_known,
+            } => Ok(Updated {
+                written,
+                removed,
+                bytes,
+                old_known,
+            }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Paths that differ between two commits, sorted; what is not UTF-8 in them is replaced. `RefMissing` if the mirror lacks one
+    /// of the commits.
+    pub async fn changed_paths(
+        &self,
+        mirror: &Path,
+        from: &CommitId,
+        to: &CommitId,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<String>, GitError> {
+        let job = Job::ChangedPaths {
+            mirror: mirror.to_owned(),
+            from: from.into(),
+            to: to.into(),
+        };
+        match self.call(None, job, cancel, &mut |_| {}).await? {
+            Reply::Paths(paths) => Ok(paths),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Whether `ancestor` is `tip` or can be reached from it. `Unsupported` if a shallow mirror can't tell.
+    pub async fn contains(
+        &self,
+        mirror: &Path,
+        ancestor: &CommitId,
+        tip: &CommitId,
+        cancel: &CancellationToken,
+    ) -> Result<bool, GitError> {
+        let job = Job::Contains {
+            mirror: mirror.to_owned(),
+            ancestor: ancestor.into(),
+            tip: tip.into(),
+        };
+        match self.call(None, job, cancel, &mut |_| {}).await? {
+            Reply::Contains(answer) => Ok(answer),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Keeps these commits, and no others, in the mirror whatever the remote forgets; also packs the mirror if it has
+    /// become many packs, which can take a while. To be called when a deployment has ended.
+    pub async fn keep(&self, mirror: &Path, commits: &[CommitId], cancel: &CancellationToken) -> Result<(), GitError> {
+        let job = Job::Keep {
+            mirror: mirror.to_owned(),
+            commits: commits.iter().map(Id::from).collect(),
+        };
+        match self.call(None, job, cancel, &mut |_| {}).await? {
+            Reply::Kept => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn call(
+        &self,
+        access: Option<&Access>,
+        job: Job,
+        cancel: &CancellationToken,
+        progress: OnProgress<'_>,
+    ) -> Result<Reply, GitError> {
+        let scratch = tempfile::Builder::new().prefix("hookd-git-").tempdir();
+        let scratch = scratch.map_err(|e| GitError::disk(&std::env::temp_dir(), &e))?;
+        let line = self.request(access, job, scratch.path())?;
+        let mut worker = Worker::start(&self.program, access, scratch.path())?;
+        let outcome = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(GitError::new(GitErrorKind::Cancelled, "cancelled")),
+            talked = timeout(self.total, worker.talk(&line, self.idle, progress)) => {
+                talked.unwrap_or_else(|_| Err(too_long("it was not done", self.total)))
+            }
+        };
+        worker.end().await;
+        match outcome? {
+            Reply::Error(error) => Err(error),
+            reply => Ok(reply),
+        }
+    }
+
+    /// The line for the worker. The buffer never grows, so that no copy of the token stays behind in freed memory.
+    fn request(&self, access: Option<&Access>, job: Job, scratch: &Path) -> Result<Zeroizing<Vec<u8>>, GitError> {
+        let request = Request {
+            // The worker's own time-out is only a second line, so it must not come first.
+            idle_ms: u64::try_from(self.idle.as_millis())
+                .unwrap_or(u64::MAX)
+                .saturating_mul(2),
+            scratch: scratch.to_owned(),
+            remote: access.map(spec).transpose()?,
+            job,
+        };
+        let failed =
+            |e: serde_json::Error| GitError::new(GitErrorKind::Unsupported, format!("git worker request: {e}"));
+        let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
+        serde_json::to_writer(&mut *line, &request).map_err(failed)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+fn spec(access: &Access) -> Result<RemoteSpec, GitError> {
+    let refuse = |message: String| GitError::new(GitErrorKind::Authentication, message);
+    if let Some(file) = &access.ca_file
+        && let Err(error) = std::fs::File::open(file)
+    {
+        return Err(GitError::new(
+            GitErrorKind::HostKey,
+            format!("ca_file {} can't be read: {error}", file.display()),
+        ));
+    }
+    let consistent =
+        |a: &Address| a.transport == access.transport && access.host.as_deref().unwrap_or_default() == a.host;
+    if !Address::parse(&access.url).is_some_and(|address| consistent(&address)) {
+        return Err(GitError::new(
+            GitErrorKind::Unsupported,
+            "the remote's URL does not match its transport and host",
+        ));
+    }
+    let text = |token: &crate::model::Secret| String::from_utf8(token.expose().to_vec());
+    Ok(RemoteSpec {
+        url: access.url.clone(),
+        ssh_key: access.ssh_key.clone(),
+        known_hosts: access.known_hosts.clone(),
+        token: access
+            .token
+            .as_ref()
+            .map(text)
+            .transpose()
+            .map_err(|_| refuse("the token is not text".to_owned()))?,
+    })
+}
+
+fn unexpected() -> GitError {
+    GitError::new(
+        GitErrorKind::Other,
+        "the git worker answered something else than it was asked",
+    )
+}
+
+fn too_long(what: &str, limit: Duration) -> GitError {
+    GitError::new(
+        GitErrorKind::Timeout,
+        format!("{what} within {} s", limit.as_secs_f32()),
+    )
+}
+
+/// A running worker. Leads a process group, which dies with it.
+struct Worker {
+    child: Child,
+    group: Option<Pid>,
+}
+
+impl Worker {
+    fn start(program: &Path, access: Option<&Access>, scratch: &Path) -> Result<Self, GitError> {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+        let mut command = Command::new(program);
+        command
+            .arg("git-worker")
+            .env_clear()
+            .env("PATH", path)
+            // libgit2 looks there for .ssh/known_hosts and for nothing else; see `known_hosts` and `globals`.
+            .env("HOME", scratch)
+            .env("LANG", "C.UTF-8")
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        if let Some(file) = access.and_then(|a| a.ca_file.as_ref()) {
+            // Instead of the system's authorities, so its directory must not be searched either.
+            command.env("SSL_CERT_FILE", file).env("SSL_CERT_DIR", scratch);
+        }
+        let child = command.spawn().map_err(|e| GitError::disk(program, &e))?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        Ok(Self { child, group })
+    }
+
+    /// Sends the request, hands on progress, returns the last line.
+    async fn talk(&mut self, line: &[u8], idle: Duration, progress: OnProgress<'_>) -> Result<Reply, GitError> {
+        let (Some(stdin), Some(stdout)) = (self.child.stdin.as_mut(), self.child.stdout.take()) else {
+            return Err(unexpected());
+        };
+        let mut answers = BufReader::new(stdout);
+        // A worker that dies at once says why on standard error.
+        let sent = stdin.write_all(line).await;
+        loop {
+            let answer = timeout(idle, next_line(&mut answers)).await;
+            match answer.map_err(|_| too_long("the remote sent nothing", idle))?? {
+                Some(Reply::Progress(how_far)) => progress(how_far),
+                Some(reply) => return Ok(reply),
+                None => return Err(self.died(sent.err()).await),
+            }
+        }
+    }
+
+    /// Describes a worker that ended without an answer.
+    async fn died(&mut self, unsent: Option<std::io::Error>) -> GitError {
+        self.kill();
+        let mut said = Vec::new();
+        if let Some(stderr) = self.child.stderr.take() {
+            let _ = stderr.take(LINE_MAX).read_to_end(&mut said).await;
+        }
+        let status = self
+            .child
+            .wait()
+            .await
+            .map_or_else(|e| e.to_string(), |s| s.to_string());
+        self.group = None;
+        let said = String::from_utf8_lossy(&said);
+        let tail: String = said
+            .trim()
+            .chars()
+            .rev()
+            .take(STDERR_KEPT)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect();
+        let unsent = unsent.map(|e| format!(", {e}")).unwrap_or_default();
+        GitError::new(
+            GitErrorKind::Cut,
+            format!("the git worker died ({status}{unsent}): {tail}"),
+        )
+        .hint("if memory ran out, allow the service more than twice the largest file of the repository")
+    }
+
+    fn kill(&self) {
+        if let Some(group) = self.group {
+            // Fails only if all of the group is gone already.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+
+    /// Kills what still runs, before the leader is waited for: until then nobody else can get its number.
+    async fn end(mut self) {
+        self.kill();
+        let _ = self.child.wait().await;
+        self.group = None;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The next answer; none at the end.
+async fn next_line(answers: &mut BufReader<ChildStdout>) -> Result<Option<Reply>, GitError> {
+    let mut line = Vec::new();
+    let read = answers.take(LINE_MAX).read_until(b'\n', &mut line).await;
+    read.map_err(|e| GitError::new(GitErrorKind::Cut, format!("the git worker: {e}")))?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if !line.ends_with(b"\n") && line.len() as u64 >= LINE_MAX {
+        return Err(GitError::new(GitErrorKind::Unsupported, "the remote has too many refs"));
+    }
+    match serde_json::from_slice(&line) {
+        Ok(reply) => Ok(Some(reply)),
+        // A line that was cut is a worker that died.
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,153 @@
+//! Files by descriptor: every step of a path is opened without following links, so that nothing in a directory can lead
+//! a write out of it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
+use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+
+use super::GitError;
+
+/// A directory that is written to.
+pub(super) struct Folder {
+    fd: OwnedFd,
+    /// For messages.
+    path: PathBuf,
+}
+
+/// What a name in a directory is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    File { executable: bool, size: u64 },
+    Link,
+    Else,
+}
+
+const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+impl Folder {
+    /// Opens a directory that the configuration names; this last time links are followed.
+    pub(super) fn open(path: &Path) -> Result<Self, GitError> {
+        let file = File::open(path).and_then(|f| {
+            if f.metadata()?.is_dir() {
+                Ok(f)
+            } else {
+                Err(Errno::ENOTDIR.into())
+            }
+        });
+        let file = file.map_err(|e| GitError::disk(path, &e))?;
+        Ok(Self {
+            fd: file.into(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// An error about something below.
+    pub(super) fn error(&self, below: &Path, errno: Errno) -> GitError {
+        GitError::disk(&self.path.join(below), &io::Error::from(errno))
+    }
+
+    /// Opens the directory `below`, step by step.
+    pub(super) fn enter(&self, below: &Path) -> Result<Self, Errno> {
+        let mut fd = self.fd.try_clone().map_err(|_| Errno::EMFILE)?;
+        for step in below {
+            fd = openat(fd.as_fd(), step, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
+        }
+        Ok(Self {
+            fd,
+            path: self.path.join(below),
+        })
+    }
+
+    /// Splits a path below into its opened directory and its last name.
+    pub(super) fn parent<'p>(&self, below: &'p Path) -> Result<(Self, &'p OsStr), Errno> {
+        let name = below.file_name().ok_or(Errno::EINVAL)?;
+        Ok((self.enter(below.parent().unwrap_or(Path::new("")))?, name))
+    }
+
+    /// Makes a directory, 0777 less the umask. With `O_NOFOLLOW` on what is above it only as far as `self` is: so in fresh
+    /// directories, or one name at a time.
+    pub(super) fn make(&self, name: &Path) -> Result<(), Errno> {
+        mkdirat(&self.fd, name, Mode::from_bits_truncate(0o777))
+    }
+
+    /// Makes a file that must not exist, 0666 or 0777 less the umask.
+    pub(super) fn create(&self, name: &Path, executable: bool, content: &[u8]) -> io::Result<()> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(if executable { 0o777 } else { 0o666 });
+        let mut file = File::from(openat(&self.fd, name, flags, mode)?);
+        file.write_all(content)
+    }
+
+    /// Makes a symbolic link that must not exist.
+    pub(super) fn link(&self, name: &Path, target: &OsStr) -> Result<(), Errno> {
+        symlinkat(target, &self.fd, name)
+    }
+
+    pub(super) fn look(&self, name: &OsStr) -> Result<Found, Errno> {
+        let stat = match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => return Ok(Found::Nothing),
+            other => other?,
+        };
+        Ok(match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFREG => Found::File {
+                executable: stat.st_mode & 0o100 != 0,
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+            },
+            SFlag::S_IFLNK => Found::Link,
+            _ => Found::Else,
+        })
+    }
+
+    /// Whether a file has exactly this content.
+    pub(super) fn holds(&self, name: &OsStr, content: &[u8]) -> io::Result<bool> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let mut file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        let mut rest = content;
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(rest.is_empty());
+            }
+            match rest.strip_prefix(&buffer[..count]) {
+                Some(after) => rest = after,
+                None => return Ok(false),
+            }
+        }
+    }
+
+    pub(super) fn points_to(&self, name: &OsStr, target: &OsStr) -> bool {
+        readlinkat(&self.fd, name).is_ok_and(|t| t == target)
+    }
+
+    pub(super) fn rename_to(&self, name: &OsStr, to: &Self, new_name: &OsStr) -> Result<(), Errno> {
+        renameat(&self.fd, name, &to.fd, new_name)
+    }
+
+    /// Removes a file or link; false if there is none.
+    pub(super) fn remove(&self, name: &OsStr) -> Result<bool, Errno> {
+        match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT | Errno::EISDIR | Errno::EPERM) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Removes a directory if it is empty.
+    pub(super) fn remove_empty(&self, name: &OsStr) -> bool {
+        unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).is_ok()
+    }
+
+    /// Brings everything on its file system to the disk.
+    pub(super) fn sync(&self) -> Result<(), Errno> {
+        nix::unistd::syncfs(&self.fd)
+    }
+}

@@ -1,0 +1,51 @@
+//! libgit2's process-wide settings: the only unsafe code of hookd. Called once, by the worker process, before it has a
+//! second thread and before any other call into libgit2.
+#![allow(unsafe_code)]
+
+use std::time::Duration;
+
+use git2::{ConfigLevel, Error, opts};
+use libgit2_sys as raw;
+
+/// Until a server must have taken the connection. Has to be set together with the other one: alone it breaks http
+/// (libgit2 issue 7072).
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// A place where no configuration can be.
+const NOWHERE: &str = "/nonexistent";
+
+/// Sets everything. `silence` is how long a server may say nothing.
+pub(super) fn set(silence: Duration) -> Result<(), Error> {
+    // SHA-1 of every blob read costs a third of a checkout; packs are hashed when they come in, and zlib has a checksum.
+    opts::strict_hash_verification(false);
+    let connect = milliseconds(CONNECT.min(silence));
+    let server = milliseconds(silence);
+    // SAFETY (both): the setters write plain globals without a lock, so nobody may read or write them meanwhile; the
+    // process has this one thread (see the module's first lines).
+    unsafe { opts::set_server_connect_timeout_in_milliseconds(connect)? };
+    unsafe { opts::set_server_timeout_in_milliseconds(server)? };
+    for level in [
+        ConfigLevel::ProgramData,
+        ConfigLevel::System,
+        ConfigLevel::XDG,
+        ConfigLevel::Global,
+    ] {
+        // SAFETY: writes a global list of paths, as above. Keeps `url.*.insteadOf`, `core.autocrlf` and the like of the
+        // machine's git configuration out.
+        unsafe { opts::set_search_path(level, NOWHERE)? };
+    }
+    // SAFETY: a plain global, as above. The ownership check protects against programs named in a foreign repository's
+    // configuration; libgit2 runs none, and local remotes often belong to somebody else.
+    unsafe { opts::set_verify_owner_validation(false)? };
+    // SAFETY: the option takes one int, which is what is passed; a plain global, as above; libgit2 was initialised by the
+    // calls before. Makes the mirror survive a power cut.
+    let code = unsafe { raw::git_libgit2_opts(raw::GIT_OPT_ENABLE_FSYNC_GITDIR.cast_signed(), 1 as std::ffi::c_int) };
+    if code < 0 {
+        return Err(Error::last_error(code));
+    }
+    Ok(())
+}
+
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX).max(1)
+}

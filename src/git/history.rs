@@ -1,0 +1,55 @@
+//! Questions about commits that are in the mirror.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use git2::Repository;
+
+use super::mirror::{Hold, Mirror, oid};
+use super::{GitError, GitErrorKind};
+use crate::model::CommitId;
+
+/// Paths that differ between the trees of two commits, sorted; a renamed file is there under both names.
+pub(super) fn changed_paths(mirror: &Path, from: &CommitId, to: &CommitId) -> Result<Vec<String>, GitError> {
+    let mirror = Mirror::lock(mirror, Hold::Read)?;
+    let repo = mirror.open()?;
+    let failed = |e: git2::Error| GitError::from_git2(&e, "comparing commits");
+    let old = find_commit(&repo, from)?.tree().map_err(failed)?;
+    let new = find_commit(&repo, to)?.tree().map_err(failed)?;
+    let diff = repo.diff_tree_to_tree(Some(&old), Some(&new), None).map_err(failed)?;
+    let mut paths = BTreeSet::new();
+    for delta in diff.deltas() {
+        for file in [delta.old_file(), delta.new_file()] {
+            paths.extend(file.path_bytes().map(|p| String::from_utf8_lossy(p).into_owned()));
+        }
+    }
+    Ok(paths.into_iter().collect())
+}
+
+/// Whether `ancestor` is `tip` or can be reached from it.
+pub(super) fn contains(mirror: &Path, ancestor: &CommitId, tip: &CommitId) -> Result<bool, GitError> {
+    let mirror = Mirror::lock(mirror, Hold::Read)?;
+    let repo = mirror.open()?;
+    let tip = find_commit(&repo, tip)?.id();
+    let ancestor_id = oid(ancestor)?;
+    let there = repo.find_commit(ancestor_id).is_ok();
+    let failed = |e: git2::Error| GitError::from_git2(&e, "walking the history");
+    if tip == ancestor_id || (there && repo.graph_descendant_of(tip, ancestor_id).map_err(failed)?) {
+        return Ok(true);
+    }
+    if repo.is_shallow() {
+        let message = format!("whether {ancestor} is part of the branch can't be told: the mirror is shallow");
+        return Err(GitError::new(GitErrorKind::Unsupported, message).hint("set `depth = 0` for the repo"));
+    }
+    Ok(false)
+}
+
+/// The commit, or `RefMissing` if the mirror lacks it.
+pub(super) fn find_commit<'r>(repo: &'r Repository, id: &CommitId) -> Result<git2::Commit<'r>, GitError> {
+    repo.find_commit(oid(id)?).map_err(|error| match error.code() {
+        git2::ErrorCode::NotFound => {
+            GitError::new(GitErrorKind::RefMissing, format!("commit {id} is not in the mirror"))
+        }
+        _ => GitError::from_git2(&error, "reading a commit"),
+    })
+}

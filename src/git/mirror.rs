@@ -1,0 +1,303 @@
+//! The bare mirror of a remote: made, locked, swept, packed, thrown away. It is a cache that hookd alone writes, and its
+//! refs are private, flat names, so that no ref of the remote can be in another one's way.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use git2::Repository;
+use sha2::{Digest, Sha256};
+
+use super::program::Program;
+use super::remote::init_bare;
+use super::worker::Reporter;
+use super::{GitError, GitErrorKind};
+use crate::model::CommitId;
+
+/// Each fetch adds a pack, and each pack costs a descriptor and time. Above this many, a deployment's end packs them.
+const PACKS_MAX: usize = 50;
+
+/// Above this many, a fetch packs them itself: there were many fetches and no deployment that came to its end.
+const PACKS_TOO_MANY: usize = 4 * PACKS_MAX;
+
+/// Says that hookd made the directory, and so may remove it.
+const MARKER: &str = "hookd-mirror";
+
+/// Refs of the remote's refs, named by the SHA-256 of the full name.
+const TIPS: &str = "refs/hookd/tip/";
+
+/// Refs of commits that are still deployed somewhere.
+const KEPT: &str = "refs/hookd/keep/";
+
+/// What the holder of the lock does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    Read,
+    Write,
+}
+
+/// A mirror, locked. The lock is a file beside it, since the mirror itself may be replaced.
+pub(super) struct Mirror {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Mirror {
+    /// Waits for the lock, and makes the parent directories.
+    pub(super) fn lock(path: &Path, hold: Hold) -> Result<Self, GitError> {
+        let file = lock_file(path).map_err(|e| GitError::disk(path, &e))?;
+        let taken = if hold == Hold::Read {
+            file.lock_shared()
+        } else {
+            file.lock()
+        };
+        taken.map_err(|e| GitError::disk(path, &e))?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: file,
+        })
+    }
+
+    /// A handle of its own for each job: a long-lived one keeps two mappings and a descriptor per pack.
+    pub(super) fn open(&self) -> Result<Repository, GitError> {
+        open(&self.path)
+    }
+
+    /// Opens it; makes it if there is none.
+    pub(super) fn open_or_make(&self) -> Result<Repository, GitError> {
+        if !self.path.join("HEAD").exists() {
+            self.destroy()?;
+            make(&self.path)?;
+        }
+        self.open()
+    }
+
+    /// Fills a new mirror beside the old one and puts it in its place.
+    pub(super) fn renew<T>(&self, fill: impl FnOnce(&Path) -> Result<T, GitError>) -> Result<T, GitError> {
+        let (new, old) = (beside(&self.path, "new"), beside(&self.path, "old"));
+        remove_own(&new)?;
+        remove_own(&old)?;
+        make(&new)?;
+        let result = fill(&new)?;
+        let disk = |e: io::Error| GitError::disk(&self.path, &e);
+        if self.path.exists() {
+            check_own(&self.path)?;
+            fs::rename(&self.path, &old).map_err(disk)?;
+        }
+        fs::rename(&new, &self.path).map_err(disk)?;
+        remove_own(&old)?;
+        Ok(result)
+    }
+
+    /// Removes it. The next fetch makes it anew.
+    pub(super) fn destroy(&self) -> Result<(), GitError> {
+        remove_own(&self.path)
+    }
+
+    /// Removes what a killed worker or git left, the lock being held.
+    pub(super) fn sweep(&self) -> Result<(), GitError> {
+        sweep_unlocked(&self.path).map_err(|e| GitError::disk(&self.path, &e))
+    }
+
+    /// Marks the commits as still in use, and no others. Those that the mirror lacks are passed over.
+    pub(super) fn keep(&self, commits: &[CommitId]) -> Result<(), GitError> {
+        let failed = |e: git2::Error| GitError::from_git2(&e, "marking kept commits");
+        let repo = self.open()?;
+        for (number, commit) in commits.iter().enumerate() {
+            let Ok(found) = repo.find_commit(oid(commit)?) else {
+                continue;
+            };
+            repo.reference(&format!("{KEPT}{number}"), found.id(), true, "")
+                .map_err(failed)?;
+        }
+        for reference in repo.references_glob(&format!("{KEPT}*")).map_err(failed)? {
+            let mut reference = reference.map_err(failed)?;
+            let number = reference
+                .name()
+                .ok()
+                .and_then(|n| n.strip_prefix(KEPT))
+                .and_then(|n| n.parse::<usize>().ok());
+            if number.is_none_or(|n| n >= commits.len()) {
+                reference.delete().map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs the mirror if a deployment has just ended and it has grown too many packs.
+    pub(super) fn pack_if_many(&self, reporter: &Reporter) {
+        if packs(&self.path) > PACKS_MAX
+            && let Some(git) = Program::find()
+        {
+            git.pack(&self.path, reporter);
+        }
+    }
+
+    /// Whether a fetch has to begin by making the mirror anew, because nothing here can pack it. May pack it.
+    pub(super) fn outgrown(&self, reporter: &Reporter) -> bool {
+        let packs = packs(&self.path);
+        match Program::find() {
+            Some(git) if packs > PACKS_TOO_MANY => !git.pack(&self.path, reporter),
+            Some(_) => false,
+            None => packs > PACKS_MAX,
+        }
+    }
+}
+
+/// The private ref of a ref of the remote. Flat and of fixed length: a branch `feat` that becomes `feat/x` is in nobody's
+/// way, and no name is too long for a file.
+pub(super) fn tip_ref(name: &str) -> String {
+    format!("{TIPS}{}", hex::encode(Sha256::digest(name.as_bytes())))
+}
+
+/// libgit2's object name of a commit id.
+pub(super) fn oid(commit: &CommitId) -> Result<git2::Oid, GitError> {
+    git2::Oid::from_str(commit.as_str()).map_err(|_| {
+        GitError::new(
+            GitErrorKind::Unsupported,
+            format!("{commit} is not a SHA-1 object name"),
+        )
+    })
+}
+
+/// `open_bare` does not look at the owner, nor outside of the directory.
+pub(super) fn open(path: &Path) -> Result<Repository, GitError> {
+    if !path.exists() {
+        return Err(GitError::new(
+            GitErrorKind::RefMissing,
+            format!("nothing was fetched to {} yet", path.display()),
+        ));
+    }
+    Repository::open_bare(path).map_err(|e| {
+        let message = format!("the mirror {} can't be opened: {}", path.display(), e.message());
+        GitError::new(GitErrorKind::Corrupt, message)
+    })
+}
+
+/// Removes what a killed worker left in a mirror: `*.lock` files, over which every later fetch would fail, and
+/// `pack_git2_*`, as large as a pack each, which not even `git gc` removes. To be called at start; does nothing if there is no
+/// mirror or if a worker is at it.
+pub fn sweep(mirror: &Path) -> io::Result<()> {
+    if !mirror.exists() {
+        return Ok(());
+    }
+    let lock = lock_file(mirror)?;
+    match lock.try_lock() {
+        Ok(()) => sweep_unlocked(mirror),
+        Err(fs::TryLockError::WouldBlock) => Ok(()),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lock_file(mirror: &Path) -> io::Result<File> {
+    if let Some(parent) = mirror.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(beside(mirror, "lock"))
+}
+
+/// `blog.git` to `blog.git.lock`.
+fn beside(mirror: &Path, suffix: &str) -> PathBuf {
+    let mut name = mirror.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn make(path: &Path) -> Result<(), GitError> {
+    let disk = |e: io::Error| GitError::disk(path, &e);
+    fs::create_dir_all(path).map_err(disk)?;
+    let marker = path.join(MARKER);
+    let text = "hookd made this directory, and may remove it at any time.\n";
+    fs::write(&marker, text)
+        .and_then(|()| File::open(path)?.sync_all())
+        .map_err(disk)?;
+    init_bare(path).map(drop).map_err(|e| {
+        let message = format!("the mirror {} can't be made: {}", path.display(), e.message());
+        GitError::new(GitErrorKind::Disk, message)
+    })
+}
+
+/// Only what hookd made, or an empty directory, is ever removed.
+fn check_own(path: &Path) -> Result<(), GitError> {
+    let empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if path.join(MARKER).exists() || empty() {
+        return Ok(());
+    }
+    let message = format!("{} is in the way: it is not a mirror that hookd made", path.display());
+    Err(GitError::new(GitErrorKind::Disk, message).hint("move it away"))
+}
+
+fn remove_own(path: &Path) -> Result<(), GitError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    check_own(path)?;
+    // The marker goes last, so that a removal that was interrupted can go on.
+    let disk = |e: io::Error| GitError::disk(path, &e);
+    for entry in fs::read_dir(path).map_err(disk)? {
+        let entry = entry.map_err(disk)?;
+        if entry.file_name() == MARKER {
+            continue;
+        }
+        let kind = entry.file_type().map_err(disk)?;
+        let target = entry.path();
+        if kind.is_dir() {
+            fs::remove_dir_all(&target)
+        } else {
+            fs::remove_file(&target)
+        }
+        .map_err(disk)?;
+    }
+    fs::remove_dir_all(path).map_err(disk)
+}
+
+fn packs(mirror: &Path) -> usize {
+    let is_pack = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|e| e == "pack");
+    fs::read_dir(mirror.join("objects/pack")).map_or(0, |dir| dir.flatten().filter(is_pack).count())
+}
+
+fn sweep_unlocked(mirror: &Path) -> io::Result<()> {
+    remove_matching(mirror, &|name| has_extension(name, "lock"), false)?;
+    remove_matching(&mirror.join("refs"), &|name| has_extension(name, "lock"), true)?;
+    // libgit2's temporary packs, and those of git's index-pack and repack.
+    let temporary = |name: &str| ["pack_git2_", "tmp_", ".tmp-"].iter().any(|p| name.starts_with(p));
+    remove_matching(
+        &mirror.join("objects/pack"),
+        &|name| temporary(name) || has_extension(name, "lock"),
+        false,
+    )?;
+    for suffix in ["new", "old"] {
+        let leftover = beside(mirror, suffix);
+        if leftover.join(MARKER).exists() {
+            fs::remove_dir_all(leftover)?;
+        }
+    }
+    Ok(())
+}
+
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == extension)
+}
+
+fn remove_matching(directory: &Path, matches: &dyn Fn(&str) -> bool, deep: bool) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() && deep {
+            remove_matching(&entry.path(), matches, deep)?;
+        } else if kind.is_file() && matches(&entry.file_name().to_string_lossy()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! Talking to a remote: what refs it has, and fetching some of them.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::path::Path;
+
+use git2::{
+    AutotagOption, CertificateCheckStatus, Direction, FetchOptions, FetchPrune, Progress as Transfer, RemoteCallbacks,
+    RemoteRedirect, Repository, RepositoryInitOptions,
+};
+
+use super::address::Address;
+use super::credentials::{Wallet, stop};
+use super::known_hosts::KnownHosts;
+use super::program::Program;
+use super::wire::RemoteSpec;
+use super::worker::Reporter;
+use super::{GitError, GitErrorKind, Progress, ProgressPhase};
+use crate::config::Transport;
+
+/// A ref as the remote lists it. `name^{}` is what an annotated tag names.
+#[derive(Debug, Clone)]
+pub(super) struct Advertised {
+    pub name: String,
+    pub id: String,
+}
+
+/// One ref to fetch (or an object name, where the server allows that), and the ref of ours that it goes into.
+pub(super) struct Spec {
+    pub from: String,
+    pub to: String,
+}
+
+impl Spec {
+    /// With `+`: without it libgit2 passes over force-pushed refs in silence.
+    pub(super) fn refspec(&self) -> String {
+        format!("+{}:{}", self.from, self.to)
+    }
+}
+
+/// One remote, ready to be asked.
+pub(super) struct Remote<'a> {
+    pub(super) spec: RemoteSpec,
+    pub(super) address: Address,
+    pub(super) scratch: &'a Path,
+    pub(super) reporter: &'a Reporter,
+}
+
+impl<'a> Remote<'a> {
+    pub(super) fn new(spec: RemoteSpec, scratch: &'a Path, reporter: &'a Reporter) -> Result<Self, GitError> {
+        let address = Address::parse(&spec.url).ok_or_else(|| {
+            GitError::new(
+                GitErrorKind::Unsupported,
+                "the remote's URL is of no kind that hookd fetches from",
+            )
+            .hint("use https://…, ssh://…, user@host:path or an absolute path")
+        })?;
+        Ok(Self {
+            spec,
+            address,
+            scratch,
+            reporter,
+        })
+    }
+
+    fn program(&self) -> Option<Program> {
+        (self.address.transport == Transport::Local)
+            .then(Program::find)
+            .flatten()
+    }
+
+    /// All refs.
+    pub(super) fn list(&self) -> Result<Vec<Advertised>, GitError> {
+        if let Some(git) = self.program() {
+            return git.list(&self.spec.url);
+        }
+        let place = self.scratch.join("list.git");
+        let repo = init_bare(&place).map_err(|e| GitError::from_git2(&e, "making a scratch repository"))?;
+        self.connected(&repo, "asking", |remote, callbacks| {
+            let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), None)?;
+            Ok(advertised(connection.list()?))
+        })
+    }
+
+    /// Fetches `specs` into the bare repository `into`. Fails with `RefMissing` if the remote lacks one of them.
+    pub(super) fn download(&self, into: &Path, specs: &[Spec], depth: u32) -> Result<(), GitError> {
+        if let Some(git) = self.program() {
+            return git
+                .fetch(into, &self.spec.url, specs, depth, self.reporter)
+                .map_err(|e| self.missing(e, specs));
+        }
+        let repo = Repository::open_bare(into).map_err(|e| GitError::from_git2(&e, "opening the mirror"))?;
+        // libgit2's local transport can't do shallow fetches; there is no wire to spare either.
+        let depth = if self.address.transport == Transport::Local {
+            0
+        } else {
+            i32::try_from(depth).unwrap_or(i32::MAX)
+        };
+        let listed = self.connected(&repo, "fetching", |remote, callbacks| {
+            let mut options = FetchOptions::new();
+            options
+                .remote_callbacks(callbacks)
+                .depth(depth)
+                .prune(FetchPrune::Off)
+                .download_tags(AutotagOption::None)
+                .update_fetchhead(false)
+                .follow_redirects(RemoteRedirect::None);
+            let refspecs: Vec<String> = specs.iter().map(Spec::refspec).collect();
+            remote.fetch(&refspecs, Some(&mut options), None)?;
+            Ok(advertised(remote.list()?))
+        })?;
+        // libgit2 fetches nothing, and says nothing, for a ref that isn't there.
+        let listed: HashSet<&str> = listed.iter().map(|a| a.name.as_str()).collect();
+        let there = |spec: &Spec| !spec.from.starts_with("refs/") || listed.contains(spec.from.as_str());
+        if specs.iter().all(there) {
+            return Ok(());
+        }
+        Err(self.missing(GitError::new(GitErrorKind::RefMissing, String::new()), specs))
+    }
+
+    fn missing(&self, error: GitError, specs: &[Spec]) -> GitError {
+        if error.kind != GitErrorKind::RefMissing {
+            return error;
+        }
+        let names: Vec<&str> = specs.iter().map(|s| s.from.as_str()).collect();
+        let message = format!("{} does not exist in {}", names.join(", "), self.redacted_url());
+        GitError::new(GitErrorKind::RefMissing, message)
+    }
+
+    /// Runs `work` with an anonymous remote; of two errors, the callbacks' and libgit2's, the first says what happened.
+    fn connected<T>(
+        &self,
+        repo: &Repository,
+        doing: &str,
+        work: impl FnOnce(&mut git2::Remote<'_>, RemoteCallbacks<'_>) -> Result<T, git2::Error>,
+    ) -> Result<T, GitError> {
+        let hosts = self.known_hosts()?;
+        let trouble = RefCell::new(None);
+        let wallet = Wallet::new(&self.spec, &self.address);
+        let callbacks = self.callbacks(&wallet, hosts.as_ref(), &trouble);
+        let outcome = repo
+            .remote_anonymous(&self.spec.url)
+            .and_then(|mut remote| work(&mut remote, callbacks));
+        outcome.map_err(|error| {
+            let plain = || GitError::from_git2(&error, &format!("{doing} {}", self.redacted_url()));
+            let error = trouble.borrow_mut().take().unwrap_or_else(plain);
+            self.scrubbed(error)
+        })
+    }
+
+    fn callbacks<'c>(
+        &'c self,
+        wallet: &'c Wallet<'c>,
+        hosts: Option<&'c KnownHosts>,
+        trouble: &'c RefCell<Option<GitError>>,
+    ) -> RemoteCallbacks<'c> {
+        let keep = |error: GitError| {
+            trouble.borrow_mut().get_or_insert(error);
+            stop()
+        };
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.credentials(move |url, user, allowed| wallet.give(url, user, allowed).map_err(keep));
+        callbacks.certificate_check(move |certificate, _| match (certificate.as_hostkey(), hosts) {
+            (Some(shown), Some(hosts)) => match shown.hostkey() {
+                Some(key) => hosts
+                    .check(key)
+                    .map(|()| CertificateCheckStatus::CertificateOk)
+                    .map_err(keep),
+                None => Err(keep(GitError::new(
+                    GitErrorKind::HostKey,
+                    "the ssh server shows no host key",
+                ))),
+            },
+            // Anything but passing TLS on would switch its check off.
+            _ => Ok(CertificateCheckStatus::CertificatePassthrough),
+        });
+        let reporter = self.reporter;
+        callbacks.transfer_progress(move |transfer| {
+            reporter.progress(progress(&transfer));
+            true
+        });
+        callbacks.sideband_progress(move |_| {
+            reporter.progress(Progress {
+                phase: ProgressPhase::Counting,
+                done: 0,
+                total: 0,
+                bytes: 0,
+            });
+            true
+        });
+        callbacks
+    }
+
+    /// The keys of an ssh host; also laid down where libgit2 looks which key type to ask the server for.
+    fn known_hosts(&self) -> Result<Option<KnownHosts>, GitError> {
+        if self.address.transport != Transport::Ssh {
+            return Ok(None);
+        }
+        let hosts = KnownHosts::read(&self.spec.known_hosts, &self.address.host, self.address.port)?;
+        let directory = self.scratch.join(".ssh");
+        let file = directory.join("known_hosts");
+        std::fs::create_dir_all(&directory)
+            .and_then(|()| std::fs::write(&file, hosts.plain_lines()))
+            .map_err(|e| GitError::disk(&file, &e))?;
+        Ok(Some(hosts))
+    }
+
+    /// The URL without user and password.
+    fn redacted_url(&self) -> String {
+        redacted(&self.spec.url)
+    }
+
+    /// Texts of libgit2 and of servers may quote anything.
+    fn scrubbed(&self, mut error: GitError) -> GitError {
+        error.message = error.message.replace(&self.spec.url, &self.redacted_url());
+        if let Some(token) = &self.spec.token {
+            let secret = token.rsplit_once(':').map_or(token.as_str(), |(_, secret)| secret);
+            if !secret.is_empty() {
+                error.message = error.message.replace(secret, "…");
+            }
+        }
+        error
+    }
+}
+
+/// A URL without what stands before an `@` in its authority.
+pub(super) fn redacted(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let end = rest.find('/').unwrap_or(rest.len());
+            let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+            format!("{scheme}://{}", &rest[host..])
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// A bare repository without templates, and with redirects to other hosts off for the calls that have no option for it.
+pub(super) fn init_bare(path: &Path) -> Result<Repository, git2::Error> {
+    let mut options = RepositoryInitOptions::new();
+    let repo = Repository::init_opts(path, options.bare(true).mkpath(true).external_template(false))?;
+    repo.config()?.set_bool("http.followRedirects", false)?;
+    Ok(repo)
+}
+
+/// Refs whose names are not UTF-8 can't be configured, so they are passed over; git2 0.21 panics on them.
+fn advertised(heads: &[git2::RemoteHead<'_>]) -> Vec<Advertised> {
+    let name = |head: &git2::RemoteHead<'_>| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| head.name().to_owned())).ok()
+    };
+    heads
+        .iter()
+        .filter_map(|head| {
+            Some(Advertised {
+                name: name(head)?,
+                id: head.oid().to_string(),
+            })
+        })
+        .collect()
+}
+
+fn progress(transfer: &Transfer<'_>) -> Progress {
+    let count = |n: usize| n as u64;
+    let bytes = count(transfer.received_bytes());
+    let (phase, done, total) = if transfer.received_objects() < transfer.total_objects() || transfer.total_deltas() == 0
+    {
+        (
+            ProgressPhase::Receiving,
+            transfer.received_objects(),
+            transfer.total_objects(),
+        )
+    } else {
+        (
+            ProgressPhase::Resolving,
+            transfer.indexed_deltas(),
+            transfer.total_deltas(),
+        )
+    };
+    Progress {
+        phase,
+        done: count(done),
+        total: count(total),
+        bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redacted;
+
+    #[test]
+    fn urls_are_shown_without_their_user() {
+        assert_eq!(redacted("https://u:p@h/a@b"), "https://h/a@b");
+        assert_eq!(redacted("https://h/a"), "https://h/a");
+        assert_eq!(redacted("git@h:a"), "git@h:a");
+    }
+}

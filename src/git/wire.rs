@@ -1,0 +1,127 @@
+//! What the daemon and its worker process say to each other: one JSON line each.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CheckoutOptions, GitError, Progress};
+use crate::model::CommitId;
+
+/// The only line that the worker reads. It holds the token, so it has no `Debug`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Request {
+    /// Silence on the wire after which libgit2 gives up, milliseconds.
+    pub idle_ms: u64,
+    /// A private directory that the daemon removes afterwards.
+    pub scratch: PathBuf,
+    /// The remote, for the jobs that talk to one.
+    pub remote: Option<RemoteSpec>,
+    /// What to do.
+    pub job: Job,
+}
+
+/// How to reach a remote and what to show it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct RemoteSpec {
+    pub url: String,
+    pub ssh_key: Option<PathBuf>,
+    pub known_hosts: Vec<PathBuf>,
+    pub token: Option<String>,
+}
+
+/// One job of the worker.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Job {
+    LsRemote,
+    Fetch {
+        mirror: PathBuf,
+        git_ref: String,
+        depth: u32,
+    },
+    Checkout {
+        mirror: PathBuf,
+        commit: Id,
+        destination: PathBuf,
+        options: CheckoutOptions,
+    },
+    Update {
+        mirror: PathBuf,
+        from: Option<Id>,
+        to: Id,
+        directory: PathBuf,
+        options: CheckoutOptions,
+    },
+    ChangedPaths {
+        mirror: PathBuf,
+        from: Id,
+        to: Id,
+    },
+    Contains {
+        mirror: PathBuf,
+        ancestor: Id,
+        tip: Id,
+    },
+    Keep {
+        mirror: PathBuf,
+        commits: Vec<Id>,
+    },
+}
+
+/// One line of the worker: any number of `Progress`, then exactly one of the others.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Reply {
+    Progress(Progress),
+    Refs(Vec<WireRef>),
+    Fetched {
+        commit: Id,
+        message: String,
+        author: String,
+        time: i64,
+    },
+    CheckedOut {
+        files: u64,
+        bytes: u64,
+    },
+    Updated {
+        written: u64,
+        removed: u64,
+        bytes: u64,
+        old_known: bool,
+    },
+    Paths(Vec<String>),
+    Contains(bool),
+    Kept,
+    Error(GitError),
+}
+
+/// [`super::RemoteRef`], for the wire.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireRef {
+    pub name: String,
+    pub object: Id,
+    pub peeled: Option<Id>,
+}
+
+/// [`CommitId`], for the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct Id(pub CommitId);
+
+impl TryFrom<String> for Id {
+    type Error = crate::model::CommitIdError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        id.0.to_string()
+    }
+}
+
+impl From<&CommitId> for Id {
+    fn from(id: &CommitId) -> Self {
+        Self(id.clone())
+    }
+}

@@ -1,0 +1,202 @@
+//! The child process: reads one request, does it, tells how it goes, ends. Ends at once when its parent does.
+
+use std::io::{BufRead, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{getpgrp, getpid};
+
+use super::mirror::{Hold, Mirror};
+use super::remote::Remote;
+use super::submodule::{Missing, Plan, plan};
+use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireRef};
+use super::{CheckoutOptions, GitError, GitErrorKind, Progress, ProgressPhase};
+use super::{fetch, globals, history, in_place, materialise};
+use crate::model::CommitId;
+
+/// A request is a few kilobytes.
+const REQUEST_MAX: u64 = 16 * 1024 * 1024;
+
+/// Shortest time between two progress lines of the same phase.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// The whole of `hookd git-worker`.
+pub fn worker_main() -> ExitCode {
+    let mut line = Vec::new();
+    let read = std::io::stdin().lock().take(REQUEST_MAX).read_until(b'\n', &mut line);
+    let request: Request = match read.map_err(|e| e.to_string()).and_then(|_| {
+        serde_json::from_slice(&line).map_err(|e| format!("not a request: {:?} at column {}", e.classify(), e.column()))
+    }) {
+        Ok(request) => request,
+        Err(why) => {
+            send(&Reply::Error(GitError::new(
+                GitErrorKind::Other,
+                format!("git worker: {why}"),
+            )));
+            return ExitCode::from(2);
+        }
+    };
+    zeroize::Zeroize::zeroize(&mut line);
+    if let Err(error) = globals::set(Duration::from_millis(request.idle_ms)) {
+        send(&Reply::Error(GitError::from_git2(&error, "setting up libgit2")));
+        return ExitCode::FAILURE;
+    }
+    std::thread::spawn(end_with_parent);
+    let reporter = Reporter(Mutex::new(None));
+    let reply = run(request, &reporter);
+    let failed = reply.is_err();
+    send(&reply.unwrap_or_else(Reply::Error));
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// The parent never closes its end, so the end of the input is the end of the parent; a `git` that was started goes, too.
+fn end_with_parent() {
+    let mut byte = [0];
+    while let Ok(1..) = std::io::stdin().read(&mut byte) {}
+    if getpgrp() == getpid() {
+        // Includes this process.
+        let _ = killpg(getpgrp(), Signal::SIGKILL);
+    }
+    std::process::exit(1);
+}
+
+fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
+    let Request {
+        scratch, remote, job, ..
+    } = request;
+    let connect = |spec: Option<RemoteSpec>| {
+        let spec = spec.ok_or_else(|| GitError::new(GitErrorKind::Other, "a request without a remote"))?;
+        Remote::new(spec, &scratch, reporter)
+    };
+    match job {
+        Job::LsRemote => Ok(Reply::Refs(ls_remote(&connect(remote)?)?)),
+        Job::Fetch { mirror, git_ref, depth } => {
+            let git_ref = git_ref
+                .parse()
+                .map_err(|e| GitError::new(GitErrorKind::Other, format!("{git_ref}: {e}")))?;
+            fetch::fetch(&connect(remote)?, &mirror, &git_ref, depth)
+        }
+        Job::Checkout {
+            mirror,
+            commit,
+            destination,
+            options,
+        } => {
+            let remote = connect(remote)?;
+            let plan = plan(&remote, &mirror, &commit.0, &options, Missing::Fetch);
+            let written =
+                plan.and_then(|plan| materialise::checkout(&plan, &destination, options.refuse_lfs, reporter));
+            let (files, bytes) = written.map_err(|e| discard(e, &mirror))?;
+            Ok(Reply::CheckedOut { files, bytes })
+        }
+        Job::Update {
+            mirror,
+            from,
+            to,
+            directory,
+            options,
+        } => {
+            let remote = connect(remote)?;
+            let from = from.map(|id| id.0);
+            update(&remote, &mirror, from.as_ref(), &to.0, &directory, &options).map_err(|e| discard(e, &mirror))
+        }
+        Job::ChangedPaths { mirror, from, to } => history::changed_paths(&mirror, &from.0, &to.0).map(Reply::Paths),
+        Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor.0, &tip.0).map(Reply::Contains),
+        Job::Keep { mirror, commits } => {
+            let mirror = Mirror::lock(&mirror, Hold::Write)?;
+            mirror.sweep()?;
+            mirror.keep(&commits.into_iter().map(|id| id.0).collect::<Vec<_>>())?;
+            mirror.pack_if_many(reporter);
+            Ok(Reply::Kept)
+        }
+    }
+}
+
+/// Heads and tags; `name^{}`, which stands for what a tag object names, joins its tag.
+fn ls_remote(remote: &Remote<'_>) -> Result<Vec<WireRef>, GitError> {
+    let id = |text: &str| {
+        let parsed = text
+            .parse()
+            .map_err(|e| GitError::new(GitErrorKind::Other, format!("{text}: {e}")));
+        parsed.map(Id)
+    };
+    let mut refs: Vec<WireRef> = Vec::new();
+    for listed in remote.list()? {
+        if !listed.name.starts_with("refs/heads/") && !listed.name.starts_with("refs/tags/") {
+            continue;
+        }
+        let object = id(&listed.id)?;
+        match (listed.name.strip_suffix("^{}"), refs.last_mut()) {
+            (Some(tag), Some(last)) if last.name == tag => last.peeled = Some(object),
+            (Some(_), _) => {}
+            (None, _) => refs.push(WireRef {
+                name: listed.name,
+                object,
+                peeled: None,
+            }),
+        }
+    }
+    Ok(refs)
+}
+
+fn update(
+    remote: &Remote<'_>,
+    mirror: &Path,
+    from: Option<&CommitId>,
+    to: &CommitId,
+    directory: &Path,
+    options: &CheckoutOptions,
+) -> Result<Reply, GitError> {
+    let new = plan(remote, mirror, to, options, Missing::Fetch)?;
+    let (old, old_known) = match from.map(|from| plan(remote, mirror, from, options, Missing::LeaveOut)) {
+        None => (Plan::default(), true),
+        Some(Ok(old)) => (old, true),
+        Some(Err(error)) if error.kind == GitErrorKind::Corrupt => return Err(error),
+        Some(Err(_)) => (Plan::default(), false),
+    };
+    let done = in_place::update(&old, &new, directory, options.refuse_lfs, remote.reporter)?;
+    Ok(Reply::Updated {
+        written: done.written,
+        removed: done.removed,
+        bytes: done.bytes,
+        old_known,
+    })
+}
+
+/// A mirror whose objects can't be read looks complete to a fetch, so it is removed: the next fetch makes it anew.
+fn discard(error: GitError, mirror: &Path) -> GitError {
+    if error.kind != GitErrorKind::Corrupt {
+        return error;
+    }
+    match Mirror::lock(mirror, Hold::Write).and_then(|mirror| mirror.destroy()) {
+        Ok(()) => error.hint("the damaged mirror was removed; the next attempt fetches everything again"),
+        Err(_) => error,
+    }
+}
+
+/// Tells the parent how it goes. Its silence is what the parent's idle time-out measures.
+pub(super) struct Reporter(Mutex<Option<(Instant, ProgressPhase)>>);
+
+impl Reporter {
+    /// Sends it, unless the last one was a moment ago.
+    pub(super) fn progress(&self, progress: Progress) {
+        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = Instant::now();
+        let soon = |(at, phase): (Instant, ProgressPhase)| phase == progress.phase && now - at < PROGRESS_EVERY;
+        if !last.is_some_and(soon) {
+            *last = Some((now, progress.phase));
+            send(&Reply::Progress(progress));
+        }
+    }
+}
+
+/// One line. Nobody is there to be told of a failure, since this is the line to the only one.
+fn send(reply: &Reply) {
+    let mut line = serde_json::to_vec(reply).unwrap_or_default();
+    line.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(&line).and_then(|()| out.flush());
+}

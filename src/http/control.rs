@@ -1,0 +1,579 @@
+//! The control listener: what is live, what ran, and what a person wants done.
+
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::answer::{self, Answer};
+use super::api::{Asked, DeployRequest, Deployment, Problem, Query, Releases, RollbackRequest, Status, TargetStatus};
+use super::{App, hook, metrics, page, stream};
+use crate::clock;
+use crate::config::{QueueMode, RefFilter, SecretSource, Strategy, Target};
+use crate::forge;
+use crate::model::{GitRef, TargetId};
+use crate::rules;
+use crate::store::{NewJob, Page, ReleaseState, Source, StoreError};
+
+/// Largest request body on the control socket, bytes: a handful of names.
+const BODY_MAX: usize = 64 * 1024;
+
+/// Rows of a listing, if nothing else is asked for, and at most.
+const ROWS: (usize, usize) = (20, 1000);
+
+/// What can't be answered with what was asked for.
+struct Failure {
+    status: StatusCode,
+    error: String,
+    hint: Option<String>,
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self {
+            status,
+            error: error.into(),
+            hint: None,
+        }
+    }
+
+    fn not_found(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error)
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+/// Answers a request on the control listener.
+pub async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
+    let method = request.method().clone();
+    let path = request.uri().path().trim_start_matches('/').to_owned();
+    let parts: Vec<&str> = path.split('/').collect();
+    let query: Query = url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
+        .into_owned()
+        .collect();
+    if method == Method::POST && !same_origin(&request) {
+        return answer::error(
+            StatusCode::FORBIDDEN,
+            "requests of web pages from elsewhere are refused",
+        );
+    }
+    let result = match method {
+        Method::GET | Method::HEAD => app.get(&parts, &query).await,
+        Method::POST => app.post(&parts, request).await,
+        _ => return answer::wrong_method("GET, POST"),
+    };
+    result.unwrap_or_else(|failure| {
+        let problem = Problem {
+            status: "error".to_owned(),
+            error: failure.error,
+            hint: failure.hint,
+        };
+        answer::json(failure.status, &problem)
+    })
+}
+
+/// A web page somewhere must not press buttons here through its visitor's browser.
+fn same_origin(request: &Request<Incoming>) -> bool {
+    request.headers().get("origin").is_none()
+        && request
+            .headers()
+            .get("sec-fetch-site")
+            .is_none_or(|site| site == "same-origin" || site == "none")
+}
+
+/// `GET /healthz`: whether the accept path works.
+pub async fn healthz(app: &App, method: &Method) -> Answer {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return answer::wrong_method("GET, HEAD");
+    }
+    match app.world.store.probe().await {
+        Ok(()) => answer::with_type(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
+        Err(_) => answer::later(StatusCode::SERVICE_UNAVAILABLE, "the store can't be written", 10),
+    }
+}
+
+fn ok(body: &impl serde::Serialize) -> Result<Answer> {
+    Ok(answer::json(StatusCode::OK, body))
+}
+
+async fn json_body<T: DeserializeOwned + Default>(request: Request<Incoming>) -> Result<T> {
+    let limited = http_body_util::Limited::new(request.into_body(), BODY_MAX);
+    let bytes = limited
+        .collect()
+        .await
+        .map_err(|e| Failure::new(StatusCode::BAD_REQUEST, e.to_string()))?
+        .to_bytes();
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&bytes).map_err(|e| Failure::new(StatusCode::BAD_REQUEST, e.to_string()))
+}
+
+fn number(text: &str) -> Result<i64> {
+    text.parse()
+        .map_err(|_| Failure::not_found(format!("{text} is not the number of a deployment")))
+}
+
+impl App {
+    async fn get(self: &Arc<Self>, parts: &[&str], query: &Query) -> Result<Answer> {
+        let limit = query
+            .get("limit")
+            .and_then(|l| l.parse().ok())
+            .unwrap_or(ROWS.0)
+            .min(ROWS.1);
+        match *parts {
+            [""] => Ok(page::render(&self.status().await?)),
+            ["healthz"] => Ok(healthz(self, &Method::GET).await),
+            ["readyz"] => Ok(self.readyz().await),
+            ["metrics"] => {
+                let text = metrics::render(self).await?;
+                Ok(answer::with_type(
+                    StatusCode::OK,
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    text,
+                ))
+            }
+            ["api", "v1", "status"] => ok(&self.status().await?),
+            ["api", "v1", "deployments"] => {
+                let before = query.get("before").and_then(|b| b.parse().ok());
+                ok(&self
+                    .world
+                    .store
+                    .history(Page {
+                        target: query.get("target").cloned(),
+                        before,
+                        limit,
+                    })
+                    .await?)
+            }
+            ["api", "v1", "deployments", id] => self.deployment(number(id)?).await,
+            ["api", "v1", "deployments", id, "log"] => Ok(stream::log(self, number(id)?, query.contains_key("follow"))),
+            ["api", "v1", "jobs", id] => match self.world.store.job(number(id)?).await? {
+                Some(job) => ok(&job),
+                None => Err(Failure::not_found(format!("there is no job {id}"))),
+            },
+            ["api", "v1", "deliveries"] => self.deliveries(query.get("repo").cloned(), limit).await,
+            ["api", "v1", "deliveries", id, "explain"] => self.explain(id).await,
+            ["api", "v1", "targets", repo, target, "releases"] => self.releases(repo, target).await,
+            _ => Err(Failure::not_found("not found")),
+        }
+    }
+
+    async fn post(self: &Arc<Self>, parts: &[&str], request: Request<Incoming>) -> Result<Answer> {
+        match *parts {
+            ["api", "v1", "targets", repo, target, action] => {
+                let target = self.target(repo, target)?;
+                match action {
+                    "deploy" => self.deploy(&target, json_body(request).await?, Source::Deploy).await,
+                    "retry" => self.deploy(&target, json_body(request).await?, Source::Retry).await,
+                    "rollback" => self.rollback(&target, json_body(request).await?).await,
+                    "cancel" => self.cancel(&target).await,
+                    "pause" => self.pause(&target, true).await,
+                    "resume" => self.pause(&target, false).await,
+                    _ => Err(Failure::not_found("not found")),
+                }
+            }
+            ["api", "v1", "deliveries", id, "replay"] => self.replay(id).await,
+            _ => Err(Failure::not_found("not found")),
+        }
+    }
+
+    fn target(&self, repo: &str, target: &str) -> Result<Arc<Target>> {
+        let settings = self.settings();
+        let id: std::result::Result<TargetId, _> = format!("{repo}/{target}").parse();
+        let found = id
+            .ok()
+            .and_then(|id| settings.config.target(&id).map(|(_, target)| Arc::clone(target)));
+        found.ok_or_else(|| {
+            let known: Vec<String> = settings
+                .config
+                .repos
+                .values()
+                .flat_map(|r| r.targets.values())
+                .map(|t| t.id.to_string())
+                .collect();
+            Failure::not_found(format!("there is no target {repo}/{target}"))
+                .hint(format!("there are: {}", known.join(", ")))
+        })
+    }
+
+    async fn readyz(&self) -> Answer {
+        match (self.world.store.probe().await, self.reload_error.borrow().clone()) {
+            (Err(error), _) => answer::error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+            (Ok(()), _) => answer::with_type(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let settings = self.settings();
+        let mut warnings: Vec<String> = Vec::new();
+        if let Some(error) = self.reload_error.borrow().as_ref() {
+            warnings.push(format!(
+                "the configuration file is broken, the one before it is in force: {error}"
+            ));
+        }
+        for repo in settings.config.repos.values() {
+            if repo.secret.contains(&SecretSource::InsecureNone) {
+                warnings.push(format!(
+                    "repo {} has no secret: whoever reaches the listener can deploy",
+                    repo.name
+                ));
+            }
+        }
+        warnings
+    }
+
+    async fn status(&self) -> Result<Status> {
+        let settings = self.settings();
+        let waiting = self.world.store.waiting().await?;
+        let mut targets = Vec::new();
+        for repo in settings.config.repos.values() {
+            let look = self.poller.last(&repo.name);
+            for target in repo.targets.values() {
+                targets.push(self.target_status(target, &waiting, &look).await?);
+            }
+        }
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.started.0,
+            config: settings.config.file.display().to_string(),
+            warnings: self.warnings(),
+            waiting: waiting.len(),
+            running: self.worker.running().len(),
+            targets,
+        })
+    }
+
+    async fn target_status(
+        &self,
+        target: &Target,
+        waiting: &[crate::store::WaitingJob],
+        look: &crate::poll::LastLook,
+    ) -> Result<TargetStatus> {
+        let name = target.id.to_string();
+        let row = self.world.store.target(&target.id).await?;
+        let (last, running) = self.world.store.latest(name.clone()).await?;
+        let jobs: Vec<_> = waiting.iter().filter(|job| job.target == target.id).collect();
+        let state = match (&running, row.paused, &row.pinned, jobs.is_empty()) {
+            (Some(_), ..) => "running",
+            (None, true, ..) => "paused",
+            (None, false, Some(_), _) => "pinned",
+            (None, false, None, false) => "waiting",
+            (None, false, None, true) => "idle",
+        };
+        Ok(TargetStatus {
+            follows: follows(&target.refs),
+            path: target.path.display().to_string(),
+            state: state.to_owned(),
+            commit: row.live_commit,
+            git_ref: row.live_ref,
+            release: row.live_release,
+            live_since: row.live_since,
+            pinned: row.pinned,
+            paused: row.paused,
+            behind: look.behind.get(&name).copied(),
+            remote_error: look.error.clone(),
+            running,
+            last,
+            waiting: jobs.len(),
+            next_try: jobs.iter().map(|job| job.not_before.0).filter(|at| *at > 0).min(),
+            target: name,
+        })
+    }
+
+    async fn deployment(&self, id: i64) -> Result<Answer> {
+        match self.world.store.deployment(id).await? {
+            Some((row, phases)) => ok(&Deployment { row, phases }),
+            None => Err(Failure::not_found(format!("there is no deployment {id}"))),
+        }
+    }
+
+    async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Answer> {
+        let mut rows = self.world.store.deliveries(repo.clone(), limit).await?;
+        let rejected = self.rejections.newest(limit);
+        rows.extend(
+            rejected
+                .into_iter()
+                .filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo)),
+        );
+        rows.sort_by_key(|row| std::cmp::Reverse(row.received_at));
+        rows.truncate(limit);
+        ok(&rows)
+    }
+
+    async fn releases(&self, repo: &str, target: &str) -> Result<Answer> {
+        let target = self.target(repo, target)?;
+        let row = self.world.store.target(&target.id).await?;
+        let releases = self.world.store.releases(&target.id).await?;
+        ok(&Releases {
+            current: row.live_release,
+            releases,
+        })
+    }
+
+    async fn explain(&self, id: &str) -> Result<Answer> {
+        let stored = self.world.store.delivery(id.to_owned()).await?;
+        let (row, headers, body) = stored.ok_or_else(|| no_delivery(id))?;
+        let settings = self.settings();
+        let headers = header_map(&headers);
+        let forge = row.forge.parse().ok();
+        let config = Some((&*settings.config, &*settings.secrets));
+        ok(&crate::explain::explain(&headers, &body, forge, config, clock::now()))
+    }
+
+    /// The ref that a person means: the named one, the only one that the target follows, or what was live last.
+    async fn chosen_ref(&self, target: &Target, named: Option<&str>) -> Result<GitRef> {
+        let (RefFilter::Branches(patterns) | RefFilter::Tags(patterns)) = &target.refs;
+        let make = |short: &str| {
+            if short.starts_with("refs/") {
+                return short.parse();
+            }
+            if matches!(target.refs, RefFilter::Tags(_)) {
+                GitRef::tag(short)
+            } else {
+                GitRef::branch(short)
+            }
+        };
+        let wrong = |e: crate::model::GitRefError| Failure::new(StatusCode::BAD_REQUEST, e.to_string());
+        if let Some(named) = named {
+            let git_ref = make(named).map_err(wrong)?;
+            if crate::schedule::follows(&target.refs, &git_ref) {
+                return Ok(git_ref);
+            }
+            return Err(Failure::new(
+                StatusCode::BAD_REQUEST,
+                format!("{} follows {}, not {git_ref}", target.id, follows(&target.refs)),
+            ));
+        }
+        if let [only] = patterns.as_slice() {
+            if only.is_exact() {
+                return make(&only.text).map_err(wrong);
+            }
+        }
+        let row = self.world.store.target(&target.id).await?;
+        let (last, _) = self.world.store.latest(target.id.to_string()).await?;
+        let known = row
+            .live_ref
+            .or(last.map(|row| row.git_ref))
+            .and_then(|r| r.parse().ok());
+        known.ok_or_else(|| {
+            Failure::new(
+                StatusCode::BAD_REQUEST,
+                format!("{} follows {}: which one?", target.id, follows(&target.refs)),
+            )
+            .hint("name it with --ref")
+        })
+    }
+
+    async fn deploy(&self, target: &Target, request: DeployRequest, source: Source) -> Result<Answer> {
+        self.is_free(target).await?;
+        let mut named = request.git_ref;
+        if source == Source::Retry && named.is_none() {
+            named = self
+                .world
+                .store
+                .latest(target.id.to_string())
+                .await?
+                .0
+                .map(|row| row.git_ref);
+        }
+        let git_ref = self.chosen_ref(target, named.as_deref()).await?;
+        let job = NewJob {
+            target: target.id.clone(),
+            git_ref,
+            wanted: None,
+            source,
+            pusher: None,
+            release: None,
+            keep_all: target.queue == QueueMode::All,
+        };
+        self.ask(vec![job]).await
+    }
+
+    async fn is_free(&self, target: &Target) -> Result<()> {
+        let row = self.world.store.target(&target.id).await?;
+        let why = match row.pinned {
+            _ if !row.held() => return Ok(()),
+            Some(release) => format!("{} is pinned to {release} by a rollback", target.id),
+            None => format!("{} is paused", target.id),
+        };
+        Err(Failure::new(StatusCode::CONFLICT, why).hint(format!("hookd resume {}", target.id)))
+    }
+
+    async fn ask(&self, jobs: Vec<NewJob>) -> Result<Answer> {
+        let jobs = self.world.store.request(jobs, clock::now()).await?;
+        self.worker.wake();
+        Ok(answer::json(
+            StatusCode::ACCEPTED,
+            &Asked {
+                status: "accepted".to_owned(),
+                jobs,
+                message: String::new(),
+            },
+        ))
+    }
+
+    async fn rollback(&self, target: &Target, request: RollbackRequest) -> Result<Answer> {
+        if target.strategy == Strategy::InPlace {
+            return Err(Failure::new(
+                StatusCode::CONFLICT,
+                format!("{} is deployed in place and keeps no releases", target.id),
+            )
+            .hint("revert the commit and push"));
+        }
+        let row = self.world.store.target(&target.id).await?;
+        let kept = self.world.store.releases(&target.id).await?;
+        let good: Vec<&str> = kept
+            .iter()
+            .filter(|r| r.state == ReleaseState::Good)
+            .map(|r| r.name.as_str())
+            .collect();
+        let release = match &request.release {
+            Some(wanted) => good.iter().find(|name| *name == wanted).copied(),
+            None => {
+                let live = row
+                    .live_release
+                    .as_deref()
+                    .and_then(|live| good.iter().position(|name| *name == live));
+                good.get(live.map_or(0, |at| at + 1)).copied()
+            }
+        };
+        let Some(release) = release.map(ToOwned::to_owned) else {
+            let what = request
+                .release
+                .map_or("there is no good release before the live one".to_owned(), |r| {
+                    format!("there is no good release {r}")
+                });
+            return Err(Failure::not_found(what).hint(format!("kept: {}", good.join(", "))));
+        };
+        if row.live_release.as_deref() == Some(&release) {
+            return Err(Failure::new(
+                StatusCode::CONFLICT,
+                format!("release {release} is live already"),
+            ));
+        }
+        let git_ref = kept
+            .iter()
+            .find(|r| r.name == release)
+            .and_then(|r| r.git_ref.parse().ok());
+        let git_ref = git_ref.ok_or_else(|| Failure::not_found("the release has no ref"))?;
+        self.world.store.pin(&target.id, release.clone()).await?;
+        let job = NewJob {
+            target: target.id.clone(),
+            git_ref,
+            wanted: None,
+            source: Source::Rollback,
+            pusher: None,
+            release: Some(release),
+            keep_all: true,
+        };
+        self.ask(vec![job]).await
+    }
+
+    async fn cancel(&self, target: &Target) -> Result<Answer> {
+        let waiting = self.world.store.cancel_waiting(target.id.clone()).await?;
+        let running = self.worker.cancel(&target.id);
+        let message = match (running, waiting) {
+            (None, 0) => return Err(Failure::not_found(format!("nothing runs or waits for {}", target.id))),
+            (Some(id), _) => format!("deployment {id} is being stopped"),
+            (None, n) => format!("{n} waiting cancelled"),
+        };
+        ok(&Asked {
+            status: "cancelled".to_owned(),
+            jobs: Vec::new(),
+            message,
+        })
+    }
+
+    async fn pause(&self, target: &Target, paused: bool) -> Result<Answer> {
+        self.world.store.set_paused(&target.id, paused).await?;
+        let status = if paused { "paused" } else { "resumed" };
+        if !paused {
+            self.worker.wake();
+            self.poller.look_soon(&target.id.repo);
+        }
+        ok(&Asked {
+            status: status.to_owned(),
+            jobs: Vec::new(),
+            message: format!("{} is {status}", target.id),
+        })
+    }
+
+    async fn replay(&self, id: &str) -> Result<Answer> {
+        let stored = self.world.store.delivery(id.to_owned()).await?;
+        let (row, headers, body) = stored.ok_or_else(|| no_delivery(id))?;
+        let settings = self.settings();
+        let repo = row.repo.parse().ok().and_then(|name| settings.config.repos.get(&name));
+        let repo = repo.ok_or_else(|| Failure::not_found(format!("repo {} is not configured any more", row.repo)))?;
+        // It was verified when it was stored; its signature is not kept.
+        let parsed = forge::parse_unverified(
+            &header_map(&headers),
+            &body,
+            row.forge.parse().ok(),
+            Some(&repo.generic),
+        )
+        .map_err(|e| Failure::new(StatusCode::CONFLICT, e.to_string()))?;
+        let verdicts = rules::judge(repo, &parsed);
+        let reasons: Vec<String> = verdicts.iter().map(|v| format!("{}: {}", v.target, v.reason)).collect();
+        let jobs = hook::jobs(repo, verdicts, Source::Replay);
+        if jobs.is_empty() {
+            return ok(&Asked {
+                status: "ignored".to_owned(),
+                jobs: Vec::new(),
+                message: reasons.join("; "),
+            });
+        }
+        let jobs = self
+            .world
+            .store
+            .replay(row.number.unwrap_or_default(), jobs, clock::now())
+            .await?;
+        self.worker.wake();
+        Ok(answer::json(
+            StatusCode::ACCEPTED,
+            &json!({ "status": "accepted", "jobs": jobs, "message": "" }),
+        ))
+    }
+}
+
+fn no_delivery(id: &str) -> Failure {
+    Failure::not_found(format!("there is no stored delivery {id}")).hint("hookd deliveries lists them")
+}
+
+/// What a target follows, in words.
+fn follows(refs: &RefFilter) -> String {
+    let (kind, patterns) = match refs {
+        RefFilter::Branches(patterns) => ("branch", patterns),
+        RefFilter::Tags(patterns) => ("tag", patterns),
+    };
+    let texts: Vec<&str> = patterns.iter().map(|p| p.text.as_str()).collect();
+    format!("{kind} {}", texts.join(", "))
+}
+
+/// The headers that were stored with a delivery.
+fn header_map(stored: &str) -> http::HeaderMap {
+    let pairs: Vec<(String, String)> = serde_json::from_str(stored).unwrap_or_default();
+    let mut map = http::HeaderMap::new();
+    for (name, value) in pairs {
+        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
+            map.insert(name, value);
+        }
+    }
+    map
+}

@@ -1,0 +1,221 @@
+//! Accepts connections within their limits and hands requests to a face.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Answer;
+use super::{App, control, hook};
+
+/// Pause after `accept` failed, which it does when the process has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long connections may go on after the listener has stopped: their requests are small.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A socket that listens.
+pub enum Socket {
+    /// TCP
+    Tcp(TcpListener),
+    /// A unix socket
+    Unix(UnixListener),
+}
+
+impl Socket {
+    /// True if only this machine can connect.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+/// Who is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Face {
+    /// Forges, and anybody else.
+    Public,
+    /// People and their tools.
+    Control,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Connections of each address whose sender has not yet shown that it holds a secret.
+#[derive(Default)]
+struct Strangers(Mutex<HashMap<IpAddr, Arc<Semaphore>>>);
+
+impl Strangers {
+    /// A place for an address; waits while all its places are taken.
+    async fn place(&self, address: IpAddr, places: usize) -> Option<OwnedSemaphorePermit> {
+        let semaphore = {
+            let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            table.retain(|_, s| Arc::strong_count(s) > 1 || s.available_permits() < places);
+            Arc::clone(table.entry(address).or_insert_with(|| Arc::new(Semaphore::new(places))))
+        };
+        semaphore.acquire_owned().await.ok()
+    }
+}
+
+/// What all connections of a listener share.
+struct Shared {
+    app: Arc<App>,
+    face: Face,
+    strangers: Strangers,
+    stop: CancellationToken,
+}
+
+/// Serves until `stop`, then lets the connections finish what they have begun.
+pub async fn serve(socket: Socket, face: Face, app: Arc<App>, stop: CancellationToken) {
+    let all = app.limits().connections;
+    let places = Arc::new(Semaphore::new(all));
+    let shared = Arc::new(Shared {
+        app,
+        face,
+        strangers: Strangers::default(),
+        stop: stop.clone(),
+    });
+    loop {
+        // The place comes first: what can't be served waits in the kernel's queue and costs nothing here.
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = stop.cancelled() => break,
+        };
+        let Ok(place) = place else { break };
+        let accepted = tokio::select! {
+            accepted = accept(&socket) => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    shared.connection(stream, peer).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(socket);
+    let drained = Arc::clone(&places).acquire_many_owned(u32::try_from(all).unwrap_or(u32::MAX));
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::debug!("connections were still open");
+    }
+}
+
+async fn accept(socket: &Socket) -> std::io::Result<(Box<dyn Stream>, Option<IpAddr>)> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, peer) = listener.accept().await?;
+            // An answer is one small packet; waiting for more to send with it only delays it.
+            stream.set_nodelay(true)?;
+            Ok((Box::new(stream), Some(peer.ip().to_canonical())))
+        }
+        Socket::Unix(listener) => Ok((Box::new(listener.accept().await?.0), None)),
+    }
+}
+
+type Pending = Pin<Box<dyn Future<Output = Result<Answer, std::convert::Infallible>> + Send>>;
+
+impl Shared {
+    async fn connection(self: Arc<Self>, mut stream: Box<dyn Stream>, peer: Option<IpAddr>) {
+        let limits = self.app.limits();
+        let mut stranger = None;
+        if let (Face::Public, Some(address)) = (self.face, peer) {
+            let place = self.strangers.place(address, limits.connections_per_address);
+            match tokio::time::timeout(limits.header_time, place).await {
+                Ok(place) => stranger = place,
+                Err(_) => {
+                    return refuse(
+                        &mut stream,
+                        "429 Too Many Requests",
+                        "too many connections from this address",
+                    )
+                    .await;
+                }
+            }
+        }
+        let stranger = Arc::new(Mutex::new(stranger));
+        let shared = Arc::clone(&self);
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| -> Pending {
+            let (shared, stranger) = (Arc::clone(&shared), Arc::clone(&stranger));
+            Box::pin(async move { Ok(shared.answer(request, peer, &stranger).await) })
+        });
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_time)
+            .max_headers(limits.header_count)
+            .max_buf_size(usize::try_from(limits.headers).unwrap_or(usize::MAX).max(8192));
+        let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+        let result = tokio::select! {
+            result = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => result,
+            () = self.stop.cancelled() => {
+                Pin::new(&mut connection).graceful_shutdown();
+                std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+            }
+        };
+        let mut stream = connection.into_parts().io.into_inner();
+        match result {
+            Err(error) if error.is_timeout() => {
+                refuse(&mut stream, "408 Request Timeout", "the request did not come in time").await
+            }
+            // What else breaks a connection is its sender's business.
+            _ => drop(stream.shutdown().await),
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Option<IpAddr>,
+        stranger: &Mutex<Option<OwnedSemaphorePermit>>,
+    ) -> Answer {
+        if self.face == Face::Control {
+            return control::answer(&self.app, request).await;
+        }
+        let path = request.uri().path();
+        let repo = path
+            .strip_prefix("/hook/")
+            .filter(|name| !name.is_empty() && !name.contains('/'));
+        if path == "/healthz" {
+            return control::healthz(&self.app, request.method()).await;
+        }
+        if repo.is_none() && path != "/hook" {
+            return super::answer::error(http::StatusCode::NOT_FOUND, "not found");
+        }
+        let repo = repo.map(ToOwned::to_owned);
+        let authenticated = || drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+        hook::receive(&self.app, request, repo, peer, authenticated).await
+    }
+}
+
+/// Answers where hyper has no request to answer, and closes.
+async fn refuse(stream: &mut Box<dyn Stream>, status: &str, what: &str) {
+    let body = format!("{{\"status\":\"error\",\"error\":\"{what}\"}}");
+    let text = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // Whoever does not listen any more misses nothing.
+    if stream.write_all(text.as_bytes()).await.is_ok() {
+        drop(stream.shutdown().await);
+    }
+}

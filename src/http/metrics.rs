@@ -1,0 +1,179 @@
+//! Counters, and the text that Prometheus reads.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+
+use super::App;
+use crate::clock;
+use crate::model::Outcome;
+
+/// Upper bounds of the buckets of a phase's duration, seconds.
+const BUCKETS: &[f64] = &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
+
+#[derive(Default)]
+struct Inner {
+    deliveries: BTreeMap<(String, &'static str), u64>,
+    rejected: BTreeMap<&'static str, u64>,
+    outcomes: BTreeMap<(String, &'static str), u64>,
+    durations: BTreeMap<(String, String), Histogram>,
+    last_success: BTreeMap<String, i64>,
+}
+
+#[derive(Default)]
+struct Histogram {
+    buckets: [u64; BUCKETS.len()],
+    sum: f64,
+    count: u64,
+}
+
+/// The counters since the daemon started.
+#[derive(Default)]
+pub struct Metrics(Mutex<Inner>);
+
+impl Metrics {
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a verified delivery.
+    pub fn delivery(&self, repo: &str, result: &'static str) {
+        *self.inner().deliveries.entry((repo.to_owned(), result)).or_default() += 1;
+    }
+
+    /// Counts a refused one.
+    pub fn rejected(&self, reason: &'static str) {
+        *self.inner().rejected.entry(reason).or_default() += 1;
+    }
+
+    /// Counts a deployment that ended.
+    pub fn deployment(&self, target: &str, outcome: Outcome) {
+        let mut inner = self.inner();
+        *inner.outcomes.entry((target.to_owned(), outcome.as_str())).or_default() += 1;
+        if matches!(outcome, Outcome::Live | Outcome::Unchanged) {
+            inner.last_success.insert(target.to_owned(), clock::now().seconds());
+        }
+    }
+
+    /// Counts how long a phase took.
+    pub fn phase(&self, target: &str, phase: &str, seconds: f64) {
+        let mut inner = self.inner();
+        let histogram = inner
+            .durations
+            .entry((target.to_owned(), phase.to_owned()))
+            .or_default();
+        histogram.sum += seconds;
+        histogram.count += 1;
+        for (count, bound) in histogram.buckets.iter_mut().zip(BUCKETS) {
+            *count += u64::from(seconds <= *bound);
+        }
+    }
+}
+
+/// A label's value, as the text format wants it.
+fn label(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let labels: Vec<String> = labels.iter().map(|(n, v)| format!("{n}=\"{}\"", label(v))).collect();
+        let braces = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
+        let _ = writeln!(self.0, "{name}{braces} {value}");
+    }
+}
+
+/// All metrics, in Prometheus's text format.
+pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
+    let waiting = app.world.store.waiting().await?;
+    let now = clock::now();
+    let mut text = Text(String::new());
+    text.family("hookd_build_info", "gauge", "Version of hookd.");
+    text.sample("hookd_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.family("hookd_jobs_queued", "gauge", "Jobs that wait.");
+    text.sample("hookd_jobs_queued", &[], waiting.len());
+    text.family(
+        "hookd_oldest_queued_seconds",
+        "gauge",
+        "How long the oldest waiting job has waited.",
+    );
+    let oldest = waiting
+        .iter()
+        .map(|job| now.since(job.requested_at).as_secs())
+        .max()
+        .unwrap_or(0);
+    text.sample("hookd_oldest_queued_seconds", &[], oldest);
+    counters(&mut text, &app.metrics.inner());
+    durations(&mut text, &app.metrics.inner());
+    text.family(
+        "hookd_target_behind",
+        "gauge",
+        "1 if the remote has something newer than what is live.",
+    );
+    for repo in app.settings().config.repos.values() {
+        for (target, behind) in app.poller.last(&repo.name).behind {
+            text.sample("hookd_target_behind", &[("target", &target)], u8::from(behind));
+        }
+    }
+    Ok(text.0)
+}
+
+fn counters(text: &mut Text, inner: &Inner) {
+    text.family("hookd_deliveries_total", "counter", "Verified deliveries.");
+    for ((repo, result), count) in &inner.deliveries {
+        text.sample("hookd_deliveries_total", &[("repo", repo), ("result", result)], count);
+    }
+    text.family("hookd_rejected_total", "counter", "Refused deliveries.");
+    for (reason, count) in &inner.rejected {
+        text.sample("hookd_rejected_total", &[("reason", reason)], count);
+    }
+    text.family("hookd_deployments_total", "counter", "Deployments that ended.");
+    for ((target, outcome), count) in &inner.outcomes {
+        text.sample(
+            "hookd_deployments_total",
+            &[("target", target), ("outcome", outcome)],
+            count,
+        );
+    }
+    text.family(
+        "hookd_last_success_timestamp_seconds",
+        "gauge",
+        "When a deployment last succeeded.",
+    );
+    for (target, at) in &inner.last_success {
+        text.sample("hookd_last_success_timestamp_seconds", &[("target", target)], at);
+    }
+}
+
+fn durations(text: &mut Text, inner: &Inner) {
+    let name = "hookd_deployment_duration_seconds";
+    text.family(name, "histogram", "How long each phase of a deployment took.");
+    for ((target, phase), histogram) in &inner.durations {
+        let labels = [("target", target.as_str()), ("phase", phase.as_str())];
+        for (count, bound) in histogram.buckets.iter().zip(BUCKETS) {
+            let bound = bound.to_string();
+            text.sample(
+                &format!("{name}_bucket"),
+                &[labels[0], labels[1], ("le", &bound)],
+                count,
+            );
+        }
+        text.sample(
+            &format!("{name}_bucket"),
+            &[labels[0], labels[1], ("le", "+Inf")],
+            histogram.count,
+        );
+        text.sample(&format!("{name}_sum"), &labels, histogram.sum);
+        text.sample(&format!("{name}_count"), &labels, histogram.count);
+    }
+}

@@ -1,0 +1,114 @@
+//! The log of a deployment, whole or live, as server-sent events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use tokio::sync::mpsc;
+
+use super::App;
+use super::answer::{self, Answer};
+
+/// Chunks of a log that wait for a slow reader; the log itself is on disk.
+const AHEAD: usize = 4;
+
+/// How often a silent stream says that it is still there: proxies cut connections that say nothing for a minute.
+const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// A body that another task fills.
+struct Channel(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Channel {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|bytes| bytes.map(|b| Ok(Frame::data(b))))
+    }
+}
+
+/// The lines of a log: JSON lines as they are, or with `follow` as events until the deployment ends.
+pub fn log(app: &Arc<App>, deployment: i64, follow: bool) -> Answer {
+    match app.world.logs.read(deployment, 0) {
+        Ok(Some(_)) => {}
+        Ok(None) => return answer::error(StatusCode::NOT_FOUND, "there is no log of that deployment"),
+        Err(error) => return answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let app = Arc::clone(app);
+    tokio::spawn(async move { feed(&app, deployment, follow, &sender).await });
+    let mut answer = http::Response::new(Channel(receiver).boxed_unsync());
+    let kind = if follow {
+        "text/event-stream"
+    } else {
+        "application/jsonl"
+    };
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    answer
+        .headers_mut()
+        .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// Sends what there is, then what comes, until the log is complete or the reader is gone.
+async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<Bytes>) {
+    let mut offset = 0;
+    // Looked up before the first read, so that nothing that comes in between is missed.
+    let mut growth = if follow {
+        app.world.logs.follow(deployment)
+    } else {
+        None
+    };
+    loop {
+        match app.world.logs.read(deployment, offset) {
+            Ok(Some((text, next))) if !text.is_empty() => {
+                offset = next;
+                if sender
+                    .send(if follow { events(&text) } else { text.into() })
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+                continue;
+            }
+            Ok(_) => {}
+            Err(_) => return,
+        }
+        let Some(receiver) = &mut growth else { break };
+        match tokio::time::timeout(HEARTBEAT, receiver.changed()).await {
+            Ok(Ok(())) => {}
+            // The log is complete: read what came last, then stop.
+            Ok(Err(_)) => growth = None,
+            Err(_) => {
+                if sender.send(Bytes::from_static(b": still there\n\n")).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    if follow {
+        // A reader that is gone needs no end.
+        let _ = sender.send(Bytes::from_static(b"event: end\ndata: {}\n\n")).await;
+    }
+}
+
+/// Each line is one event; JSON has no line breaks of its own.
+fn events(lines: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(lines.len() * 2);
+    for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\n\n");
+    }
+    out.into()
+}

@@ -1,0 +1,155 @@
+//! The log of each deployment: a file of JSON lines that can be read while it grows.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// Most bytes that one read of a log gives: what a follower holds in memory.
+const CHUNK: usize = 64 * 1024;
+
+/// One line of a log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Phase that it belongs to.
+    pub phase: String,
+    /// `stdout`, `stderr`, or `hookd` for its own words.
+    pub stream: String,
+    /// The text, without the line's end.
+    pub text: String,
+}
+
+/// All logs, below one directory.
+#[derive(Clone)]
+pub struct LogBook {
+    directory: PathBuf,
+    limit: u64,
+    growing: Arc<Mutex<HashMap<i64, watch::Sender<u64>>>>,
+}
+
+/// The log of a deployment that runs.
+pub struct Log {
+    book: LogBook,
+    deployment: i64,
+    file: File,
+    length: u64,
+    full: bool,
+}
+
+impl LogBook {
+    /// Logs in `directory`, which is made; at most `limit` bytes are kept of each.
+    pub fn open(directory: PathBuf, limit: u64) -> io::Result<Self> {
+        std::fs::create_dir_all(&directory)?;
+        Ok(Self {
+            directory,
+            limit,
+            growing: Arc::default(),
+        })
+    }
+
+    fn path(&self, deployment: i64) -> PathBuf {
+        self.directory.join(format!("{deployment}.log"))
+    }
+
+    fn growing(&self) -> std::sync::MutexGuard<'_, HashMap<i64, watch::Sender<u64>>> {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins or goes on with the log of a deployment.
+    pub fn write(&self, deployment: i64) -> io::Result<Log> {
+        let file = File::options().create(true).append(true).open(self.path(deployment))?;
+        let length = file.metadata()?.len();
+        self.growing().insert(deployment, watch::Sender::new(length));
+        Ok(Log {
+            book: self.clone(),
+            deployment,
+            file,
+            length,
+            full: length >= self.limit,
+        })
+    }
+
+    /// Reads from a byte offset: whole lines, and where to go on. None if there is no such log.
+    pub fn read(&self, deployment: i64, offset: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
+        read_lines(&self.path(deployment), offset)
+    }
+
+    /// Tells when the log grows, as long as it does; none if it is complete.
+    pub fn follow(&self, deployment: i64) -> Option<watch::Receiver<u64>> {
+        self.growing().get(&deployment).map(watch::Sender::subscribe)
+    }
+
+    /// Removes the logs of deployments that are gone from the history.
+    pub fn remove(&self, deployments: &[i64]) {
+        for deployment in deployments {
+            if let Err(error) = std::fs::remove_file(self.path(*deployment)) {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::warn!(%error, "could not remove the log of deployment {deployment}");
+                }
+            }
+        }
+    }
+}
+
+fn read_lines(path: &Path, offset: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    file.seek(SeekFrom::Start(offset))?;
+    let mut text = vec![0; CHUNK];
+    let mut filled = 0;
+    while filled < text.len() {
+        match file.read(&mut text[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    // Half a line is left for the next read.
+    let whole = text[..filled].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    text.truncate(whole);
+    Ok(Some((text, offset + whole as u64)))
+}
+
+impl Log {
+    /// Adds a line. A disk that is full costs the line, not the deployment.
+    pub fn line(&mut self, line: &LogLine) {
+        if self.full {
+            return;
+        }
+        let mut text = serde_json::to_vec(line).unwrap_or_default();
+        if self.length + text.len() as u64 > self.book.limit {
+            self.full = true;
+            let last = LogLine {
+                text: format!(
+                    "(output beyond {} bytes is not kept; see `[limits] output`)",
+                    self.book.limit
+                ),
+                stream: "hookd".to_owned(),
+                ..line.clone()
+            };
+            text = serde_json::to_vec(&last).unwrap_or_default();
+        }
+        text.push(b'\n');
+        match self.file.write_all(&text) {
+            Ok(()) => self.length += text.len() as u64,
+            Err(error) => tracing::warn!(%error, "could not write the log of deployment {}", self.deployment),
+        }
+        if let Some(sender) = self.book.growing().get(&self.deployment) {
+            sender.send_replace(self.length);
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.book.growing().remove(&self.deployment);
+    }
+}

@@ -1,0 +1,198 @@
+//! Looks at the remotes: at start, on each repo's timer, and after each deployment. The hook is a hint, git is the truth.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::config::{QueueMode, Repo, Target};
+use crate::deploy::{World, access};
+use crate::git::RemoteRef;
+use crate::logging::About;
+use crate::model::{RepoName, Timestamp};
+use crate::schedule;
+use crate::store::{NewJob, Source, StoreError};
+use crate::worker::{Settings, Worker};
+
+/// Looks at once, over all repos: each is a child process.
+const LOOKS_AT_ONCE: usize = 2;
+
+/// Least time between two looks at one remote that something else than its timer asks for.
+const LEAST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The timer of a repo is longer or shorter by up to this part of itself, so that many repos don't ask at the same moment.
+const JITTER: f64 = 0.1;
+
+/// What the last look at a remote found.
+#[derive(Debug, Clone, Default)]
+pub struct LastLook {
+    /// When it was.
+    pub at: Option<Timestamp>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Targets whose remote has something newer than what is live.
+    pub behind: BTreeMap<String, bool>,
+}
+
+/// Looks at remotes and asks for jobs; clones share it.
+#[derive(Clone)]
+pub struct Poller {
+    world: World,
+    worker: Worker,
+    looks: Arc<Mutex<BTreeMap<RepoName, LastLook>>>,
+    asked: Arc<Mutex<BTreeMap<RepoName, Arc<Notify>>>>,
+    places: Arc<Semaphore>,
+}
+
+impl Poller {
+    /// A poller that does nothing until [`Poller::watch`].
+    pub fn new(world: World, worker: Worker) -> Self {
+        Self {
+            world,
+            worker,
+            looks: Arc::default(),
+            asked: Arc::default(),
+            places: Arc::new(Semaphore::new(LOOKS_AT_ONCE)),
+        }
+    }
+
+    /// Watches all repos of a configuration until `stop`.
+    pub fn watch(&self, settings: &Settings, stop: &CancellationToken) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.clear();
+        for repo in settings.config.repos.values() {
+            let notify = Arc::new(Notify::new());
+            asked.insert(repo.name.clone(), Arc::clone(&notify));
+            let (poller, settings, repo, stop) = (self.clone(), settings.clone(), Arc::clone(repo), stop.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = poller.watch_repo(&settings, &repo, &notify, &stop) => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+    }
+
+    /// Asks for a look at a remote soon.
+    pub fn look_soon(&self, repo: &RepoName) {
+        if let Some(notify) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(repo) {
+            notify.notify_one();
+        }
+    }
+
+    /// What the last look at a remote found.
+    pub fn last(&self, repo: &RepoName) -> LastLook {
+        self.looks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(repo)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    async fn watch_repo(&self, settings: &Settings, repo: &Repo, asked: &Notify, stop: &CancellationToken) {
+        if repo.poll.is_none() {
+            asked.notified().await;
+        }
+        loop {
+            self.look(settings, repo, stop).await;
+            tokio::time::sleep(LEAST_PAUSE).await;
+            let timer = async {
+                match repo.poll {
+                    Some(every) => tokio::time::sleep(every.mul_f64(1.0 + JITTER * random_part())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = timer => {}
+                () = asked.notified() => {}
+            }
+        }
+    }
+
+    async fn look(&self, settings: &Settings, repo: &Repo, stop: &CancellationToken) {
+        let Ok(_place) = self.places.acquire().await else {
+            return;
+        };
+        let access = access(&settings.config, &settings.secrets, repo);
+        let found = match self.world.git.ls_remote(&access, stop).await {
+            Ok(remote) => self.compare(repo, &remote).await.map_err(|e| e.to_string()),
+            Err(error) => Err(error.message),
+        };
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = looks.entry(repo.name.clone()).or_default();
+        last.at = Some(clock::now());
+        match found {
+            Ok(behind) => {
+                last.error = None;
+                last.behind = behind;
+            }
+            Err(reason) => {
+                // Said once, not every ten minutes.
+                if last.error.as_ref() != Some(&reason) && !stop.is_cancelled() {
+                    let about = About {
+                        repo: Some(repo.name.as_str()),
+                        reason: Some(&reason),
+                        ..About::default()
+                    };
+                    about.warn(format!("could not look at the remote: {reason}"));
+                }
+                last.error = Some(reason);
+            }
+        }
+    }
+
+    async fn compare(&self, repo: &Repo, remote: &[RemoteRef]) -> Result<BTreeMap<String, bool>, StoreError> {
+        let mut behind = BTreeMap::new();
+        for target in repo.targets.values() {
+            behind.insert(target.id.to_string(), self.compare_target(repo, target, remote).await?);
+        }
+        Ok(behind)
+    }
+
+    /// Asks for a job if the target is not where the remote is; says whether it is behind.
+    async fn compare_target(&self, repo: &Repo, target: &Target, remote: &[RemoteRef]) -> Result<bool, StoreError> {
+        let store = &self.world.store;
+        let (row, tips) = (store.target(&target.id).await?, store.tips(&target.id).await?);
+        let found = schedule::reconcile(target, &row, &tips, remote);
+        let busy = self.worker.running().iter().any(|running| running.target == target.id)
+            || store.waiting().await?.iter().any(|job| job.target == target.id);
+        // Whoever pauses a target does not want it to move; what comes meanwhile is found by the look after `resume`.
+        if busy || row.held() {
+            return Ok(found.wanted.is_some());
+        }
+        store.note_tips(&target.id, found.seen).await?;
+        let Some((git_ref, commit)) = found.wanted else {
+            return Ok(false);
+        };
+        let about = About {
+            repo: Some(repo.name.as_str()),
+            target: Some(&target.id.to_string()),
+            git_ref: Some(git_ref.as_str()),
+            commit: Some(commit.as_str()),
+            ..About::default()
+        };
+        about.info(format!("{git_ref} is at {} and no delivery said so", commit.short()));
+        let job = NewJob {
+            target: target.id.clone(),
+            git_ref,
+            wanted: Some(commit),
+            source: Source::Poll,
+            pusher: None,
+            release: None,
+            keep_all: target.queue == QueueMode::All,
+        };
+        store.request(vec![job], clock::now()).await?;
+        self.worker.wake();
+        Ok(true)
+    }
+}
+
+/// A number from -1 to 1.
+fn random_part() -> f64 {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    f64::from(random) / f64::from(u32::MAX) * 2.0 - 1.0
+}

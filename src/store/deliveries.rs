@@ -1,0 +1,260 @@
+//! What comes in: one transaction stores a delivery and the jobs that it asks for.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::jobs::{self, Source};
+use super::{DeliveryRow, Store, StoreError};
+use crate::model::{CommitId, DeliveryId, GitRef, Outcome, TargetId, Timestamp};
+
+/// A verified delivery, to be stored.
+#[derive(Debug)]
+pub struct NewDelivery {
+    /// Repo of the configuration.
+    pub repo: String,
+    /// The forge's id, or one made from the body.
+    pub delivery: DeliveryId,
+    /// Forge whose dialect it speaks.
+    pub forge: &'static str,
+    /// The event in the forge's words.
+    pub event: String,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Where it came from.
+    pub remote_addr: String,
+    /// What it is, if no job comes of it: `ignored` or `pong`.
+    pub result: &'static str,
+    /// Why, in words.
+    pub reason: String,
+    /// SHA-256 of the body, hexadecimal.
+    pub body_sha256: String,
+    /// Headers without secrets, as JSON.
+    pub headers: String,
+    /// The body as received.
+    pub body: Vec<u8>,
+    /// What it asks for.
+    pub jobs: Vec<NewJob>,
+    /// True if the delivery's id is not covered by the signature, so that the body's hash identifies it as well.
+    pub id_is_unsigned: bool,
+}
+
+/// A request to bring a target to its ref's tip.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Which target.
+    pub target: TargetId,
+    /// Which ref.
+    pub git_ref: GitRef,
+    /// The commit that the sender named.
+    pub wanted: Option<CommitId>,
+    /// What asked for it.
+    pub source: Source,
+    /// Who pushed.
+    pub pusher: Option<String>,
+    /// Where a rollback goes.
+    pub release: Option<String>,
+    /// Whether each requested commit runs (`queue = "all"`), or only the newest.
+    pub keep_all: bool,
+}
+
+/// A job as told to who asked for it.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct AcceptedJob {
+    /// Its number.
+    pub id: i64,
+    /// `repo/target`
+    pub target: String,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryResult {
+    /// Jobs wait.
+    Accepted,
+    /// Valid, and nothing to do.
+    Ignored,
+    /// Known, and done with.
+    Duplicate,
+}
+
+/// The answer of [`Store::accept`]: all of it is on disk.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// What became of it.
+    pub result: DeliveryResult,
+    /// Why, in words.
+    pub reason: String,
+    /// Number of the stored delivery.
+    pub number: i64,
+    /// The jobs, for `Accepted`.
+    pub jobs: Vec<AcceptedJob>,
+}
+
+/// How the jobs of a delivery that is already known ended.
+enum Known {
+    No,
+    /// Some job failed or was never finished: run those again.
+    Unfinished(i64),
+    Done(&'static str),
+}
+
+impl Store {
+    /// Stores a delivery with its jobs, or finds that it is known. On disk when it returns.
+    pub async fn accept(&self, new: NewDelivery) -> Result<Accepted, StoreError> {
+        self.write(move |c| match known(c, &new)? {
+            Known::Done(why) => duplicate(c, &new, why),
+            Known::Unfinished(number) if !new.jobs.is_empty() => {
+                let jobs = insert_jobs(c, &new, number)?;
+                Ok(Accepted {
+                    result: DeliveryResult::Accepted,
+                    reason: "runs again".to_owned(),
+                    number,
+                    jobs,
+                })
+            }
+            Known::No | Known::Unfinished(_) => first(c, &new),
+        })
+        .await
+    }
+
+    /// Stores jobs that no delivery asked for.
+    pub async fn request(&self, jobs: Vec<NewJob>, now: Timestamp) -> Result<Vec<AcceptedJob>, StoreError> {
+        self.write(move |c| jobs.iter().map(|job| jobs::insert(c, job, None, now)).collect())
+            .await
+    }
+
+    /// Stores jobs again for a stored delivery.
+    pub async fn replay(&self, number: i64, jobs: Vec<NewJob>, now: Timestamp) -> Result<Vec<AcceptedJob>, StoreError> {
+        self.write(move |c| {
+            let delivery: (String, String) =
+                c.query_row("SELECT delivery, event FROM deliveries WHERE id = ?1", [number], |r| {
+                    Ok((r.get(0)?, r.get(1)?))
+                })?;
+            let of = Some((number, delivery.0.as_str(), delivery.1.as_str()));
+            jobs.iter().map(|job| jobs::insert(c, job, of, now)).collect()
+        })
+        .await
+    }
+
+    /// The newest deliveries first, at most `limit`.
+    pub async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Vec<DeliveryRow>, StoreError> {
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {} FROM deliveries WHERE ?1 IS NULL OR repo = ?1 ORDER BY id DESC LIMIT ?2",
+                DeliveryRow::COLUMNS
+            );
+            let mut statement = c.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![repo, limit as i64], DeliveryRow::read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// A stored delivery by its number or by the forge's id (the first with a body), with headers and body.
+    pub async fn delivery(&self, id: String) -> Result<Option<(DeliveryRow, String, Vec<u8>)>, StoreError> {
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {}, headers, body FROM deliveries WHERE (delivery = ?1 OR id = ?2) AND body IS NOT NULL \
+                 ORDER BY delivery = ?1 DESC, id LIMIT 1",
+                DeliveryRow::COLUMNS
+            );
+            let number: Option<i64> = id.parse().ok();
+            let read = |row: &rusqlite::Row<'_>| Ok((DeliveryRow::read(row)?, row.get(10)?, row.get(11)?));
+            Ok(c.query_row(&sql, params![id, number], read).optional()?)
+        })
+        .await
+    }
+}
+
+fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
+    let by_id = "SELECT id FROM deliveries WHERE repo = ?1 AND delivery = ?2 AND body IS NOT NULL ORDER BY id LIMIT 1";
+    let mut found: Option<i64> = c
+        .prepare_cached(by_id)?
+        .query_row(params![new.repo, new.delivery.as_str()], |r| r.get(0))
+        .optional()?;
+    if found.is_none() && new.id_is_unsigned {
+        // A captured delivery that comes back under a fresh id. If what it announced is not live, it runs: the job means
+        // the ref's tip, so an old delivery does no harm, and the same push may rightly come again after one that undid it.
+        let by_body = "SELECT d.id FROM deliveries d JOIN jobs j ON j.delivery_row = d.id \
+             JOIN targets t ON t.repo = j.repo AND t.target = j.target AND t.live_commit = j.wanted \
+             WHERE d.repo = ?1 AND d.body_sha256 = ?2 AND d.body IS NOT NULL ORDER BY d.id LIMIT 1";
+        found = c
+            .prepare_cached(by_body)?
+            .query_row(params![new.repo, new.body_sha256], |r| r.get(0))
+            .optional()?;
+    }
+    let Some(number) = found else { return Ok(Known::No) };
+    let mut statement = c.prepare_cached("SELECT outcome FROM jobs WHERE delivery_row = ?1 ORDER BY id DESC")?;
+    let newest: Option<Option<String>> = statement.query_row([number], |r| r.get(0)).optional()?;
+    Ok(match newest {
+        None => Known::Done("known, and there was nothing to do"),
+        Some(None) => Known::Done("known, and it is still being worked on"),
+        Some(Some(word)) => match word.parse::<Outcome>() {
+            Ok(outcome) if outcome.may_run_again() => Known::Unfinished(number),
+            Ok(Outcome::RolledBack) => Known::Done("known, and rolled back; `hookd retry` tries that commit again"),
+            _ => Known::Done("known, and done"),
+        },
+    })
+}
+
+fn first(c: &Connection, new: &NewDelivery) -> Result<Accepted, StoreError> {
+    let result = if new.jobs.is_empty() { new.result } else { "accepted" };
+    insert(c, new, result, &new.reason, Some(&new.body))?;
+    let number = c.last_insert_rowid();
+    let jobs = insert_jobs(c, new, number)?;
+    let result = if jobs.is_empty() {
+        DeliveryResult::Ignored
+    } else {
+        DeliveryResult::Accepted
+    };
+    Ok(Accepted {
+        result,
+        reason: new.reason.clone(),
+        number,
+        jobs,
+    })
+}
+
+fn duplicate(c: &Connection, new: &NewDelivery, why: &str) -> Result<Accepted, StoreError> {
+    insert(c, new, "duplicate", why, None)?;
+    Ok(Accepted {
+        result: DeliveryResult::Duplicate,
+        reason: why.to_owned(),
+        number: c.last_insert_rowid(),
+        jobs: Vec::new(),
+    })
+}
+
+fn insert(
+    c: &Connection,
+    new: &NewDelivery,
+    result: &str,
+    reason: &str,
+    body: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "INSERT INTO deliveries (repo, delivery, forge, event, received_at, remote_addr, result, reason, body_sha256, headers, body) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?
+    .execute(params![
+        new.repo,
+        new.delivery.as_str(),
+        new.forge,
+        new.event,
+        new.received_at.0,
+        new.remote_addr,
+        result,
+        reason,
+        new.body_sha256,
+        new.headers,
+        body
+    ])?;
+    Ok(())
+}
+
+fn insert_jobs(c: &Connection, new: &NewDelivery, number: i64) -> Result<Vec<AcceptedJob>, StoreError> {
+    let of = Some((number, new.delivery.as_str(), new.event.as_str()));
+    new.jobs
+        .iter()
+        .map(|job| jobs::insert(c, job, of, new.received_at))
+        .collect()
+}

@@ -1,0 +1,72 @@
+//! What ran.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{DeploymentRow, PhaseRow, Store, StoreError};
+
+/// Which part of the history is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// Only this `repo/target`.
+    pub target: Option<String>,
+    /// Only deployments older than this one.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Store {
+    /// Deployments, newest first.
+    pub async fn history(&self, page: Page) -> Result<Vec<DeploymentRow>, StoreError> {
+        self.read(move |c| {
+            let sql = format!(
+                "{} WHERE (?1 IS NULL OR d.repo || '/' || d.target = ?1) AND (?2 IS NULL OR d.id < ?2) ORDER BY d.id DESC LIMIT ?3",
+                DeploymentRow::SELECT
+            );
+            let mut statement = c.prepare_cached(&sql)?;
+            let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![page.target, page.before, limit], DeploymentRow::read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// A deployment with its phases.
+    pub async fn deployment(&self, id: i64) -> Result<Option<(DeploymentRow, Vec<PhaseRow>)>, StoreError> {
+        self.read(move |c| {
+            let sql = format!("{} WHERE d.id = ?1", DeploymentRow::SELECT);
+            let Some(row) = c.query_row(&sql, [id], DeploymentRow::read).optional()? else {
+                return Ok(None);
+            };
+            let mut statement = c.prepare_cached(
+                "SELECT phase, started_at, finished_at FROM phases WHERE deployment = ?1 ORDER BY started_at",
+            )?;
+            let phases = statement
+                .query_map([id], |r| {
+                    Ok(PhaseRow {
+                        phase: r.get(0)?,
+                        started_at: r.get(1)?,
+                        finished_at: r.get(2)?,
+                    })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(Some((row, phases)))
+        })
+        .await
+    }
+
+    /// The newest deployment of a target that ended, and the one that runs.
+    pub async fn latest(&self, target: String) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
+        self.read(move |c| {
+            let newest = |condition: &str| {
+                let sql = format!(
+                    "{} WHERE d.repo || '/' || d.target = ?1 AND d.outcome {condition} ORDER BY d.id DESC LIMIT 1",
+                    DeploymentRow::SELECT
+                );
+                c.query_row(&sql, [&target], DeploymentRow::read).optional()
+            };
+            Ok((newest("IS NOT NULL")?, newest("IS NULL")?))
+        })
+        .await
+    }
+}

@@ -1,0 +1,192 @@
+//! Targets and their releases.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{ReleaseRow, ReleaseState, Store, StoreError, TargetRow, Tip};
+use crate::model::{TargetId, Timestamp};
+
+impl Store {
+    /// What is live at a target.
+    pub async fn target(&self, id: &TargetId) -> Result<TargetRow, StoreError> {
+        let id = id.clone();
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {} FROM targets WHERE repo = ?1 AND target = ?2",
+                TargetRow::COLUMNS
+            );
+            let row = c
+                .prepare_cached(&sql)?
+                .query_row(params![id.repo.as_str(), id.target.as_str()], TargetRow::read);
+            Ok(row.optional()?.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// What is live at all targets, by `repo/target`.
+    pub async fn targets(&self) -> Result<BTreeMap<String, TargetRow>, StoreError> {
+        self.read(|c| {
+            let sql = format!("SELECT {}, repo || '/' || target FROM targets", TargetRow::COLUMNS);
+            let mut statement = c.prepare_cached(&sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(6)?, TargetRow::read(row)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Pauses a target, or lets it go on; the latter removes a pin, too.
+    pub async fn set_paused(&self, id: &TargetId, paused: bool) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(move |c| {
+            c.execute(
+                "INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)",
+                params![id.repo.as_str(), id.target.as_str()],
+            )?;
+            c.execute(
+                "UPDATE targets SET paused = ?3, pinned = CASE WHEN ?3 THEN pinned END WHERE repo = ?1 AND target = ?2",
+                params![id.repo.as_str(), id.target.as_str(), paused],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Pins a target to a release: nothing deploys until it is resumed.
+    pub async fn pin(&self, id: &TargetId, release: String) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(move |c| {
+            c.execute(
+                "INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)",
+                params![id.repo.as_str(), id.target.as_str()],
+            )?;
+            c.execute(
+                "UPDATE targets SET pinned = ?3 WHERE repo = ?1 AND target = ?2",
+                params![id.repo.as_str(), id.target.as_str(), release],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The releases of a target, newest first.
+    pub async fn releases(&self, id: &TargetId) -> Result<Vec<ReleaseRow>, StoreError> {
+        let id = id.clone();
+        self.read(move |c| {
+            let sql = format!(
+                "SELECT {} FROM releases WHERE repo = ?1 AND target = ?2 ORDER BY created_at DESC, name DESC",
+                ReleaseRow::COLUMNS
+            );
+            let mut statement = c.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], ReleaseRow::read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Says what a release is worth.
+    pub async fn mark_release(&self, id: &TargetId, name: String, state: ReleaseState) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(move |c| {
+            c.execute(
+                "UPDATE releases SET state = ?4 WHERE repo = ?1 AND target = ?2 AND name = ?3",
+                params![id.repo.as_str(), id.target.as_str(), name, state.as_str()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Releases that were being made when their deployment was cut off.
+    pub async fn half_made(&self, id: &TargetId) -> Result<Vec<String>, StoreError> {
+        let id = id.clone();
+        self.read(move |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT r.name FROM releases r LEFT JOIN deployments d ON d.id = r.deployment \
+                 WHERE r.repo = ?1 AND r.target = ?2 AND r.state = 'building' AND (d.id IS NULL OR d.outcome IS NOT NULL)",
+            )?;
+            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Forgets releases whose directories are gone.
+    pub async fn forget_releases(&self, id: &TargetId, names: Vec<String>) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.write(move |c| {
+            for name in names {
+                c.execute(
+                    "DELETE FROM releases WHERE repo = ?1 AND target = ?2 AND name = ?3",
+                    params![id.repo.as_str(), id.target.as_str(), name],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The tips that were dealt with.
+    pub async fn tips(&self, id: &TargetId) -> Result<Vec<Tip>, StoreError> {
+        let id = id.clone();
+        self.read(move |c| {
+            let mut statement =
+                c.prepare_cached("SELECT git_ref, commit_id, outcome FROM tips WHERE repo = ?1 AND target = ?2")?;
+            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], |row| {
+                Ok(Tip {
+                    git_ref: row.get(0)?,
+                    commit: row.get(1)?,
+                    outcome: row.get(2)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Notes tips as dealt with though no deployment was made for them.
+    pub async fn note_tips(&self, id: &TargetId, tips: Vec<(String, String)>) -> Result<(), StoreError> {
+        if tips.is_empty() {
+            return Ok(());
+        }
+        let id = id.clone();
+        self.write(move |c| {
+            for (git_ref, commit) in tips {
+                c.prepare_cached(
+                    "INSERT OR REPLACE INTO tips (repo, target, git_ref, commit_id, outcome) VALUES (?1, ?2, ?3, ?4, 'seen')",
+                )?
+                .execute(params![id.repo.as_str(), id.target.as_str(), git_ref, commit])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes what is older than `before`, and all but the newest `count` deployments. What is live, waits or runs stays.
+    pub async fn prune_history(&self, before: Timestamp, count: u64) -> Result<Vec<i64>, StoreError> {
+        self.write(move |c| {
+            let keep = i64::try_from(count).unwrap_or(i64::MAX);
+            let old: Vec<i64> = c
+                .prepare_cached(
+                    "SELECT id FROM deployments WHERE outcome IS NOT NULL AND (finished_at < ?1 OR id NOT IN \
+                     (SELECT id FROM deployments ORDER BY id DESC LIMIT ?2)) \
+                     AND id NOT IN (SELECT deployment FROM releases)",
+                )?
+                .query_map(params![before.0, keep], |r| r.get(0))?
+                .collect::<Result<_, _>>()?;
+            for id in &old {
+                c.prepare_cached("DELETE FROM deployments WHERE id = ?1")?.execute([id])?;
+            }
+            c.execute(
+                "DELETE FROM jobs WHERE state = 'done' AND requested_at < ?1 AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.job = jobs.id)",
+                [before.0],
+            )?;
+            c.execute(
+                "DELETE FROM deliveries WHERE received_at < ?1 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.delivery_row = deliveries.id)",
+                [before.0],
+            )?;
+            Ok(old)
+        })
+        .await
+    }
+}

@@ -1,0 +1,90 @@
+//! What is said to systemd, and the sockets that it hands over.
+
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::http::listener::Socket;
+
+/// Tells systemd; a message that can't be delivered is worth a line, not a failure.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
+
+/// The daemon accepts.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// What goes on now.
+pub fn status(status: &str) {
+    tell(&[NotifyState::Status(status)]);
+}
+
+/// The configuration is being read again.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "systemd could not be told"),
+    }
+}
+
+/// The daemon stops, and needs up to `time` for it.
+pub fn stopping(time: Duration) {
+    let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
+}
+
+/// The daemon is alive.
+pub fn watchdog() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// How often systemd wants to hear that the daemon is alive; none if it doesn't.
+pub fn watchdog_interval() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// The sockets that systemd hands over: those for forges, and the control socket.
+#[derive(Default)]
+pub struct Handed {
+    /// For forges.
+    pub public: Vec<Socket>,
+    /// For people and their tools.
+    pub control: Option<Socket>,
+}
+
+/// Takes the sockets of socket activation. A unix socket whose `FileDescriptorName=` is `control`, or whose path is the
+/// control path, is the control socket; everything else is public.
+pub fn handed_over(control: &std::path::Path) -> std::io::Result<Handed> {
+    let names: Vec<String> = std::env::var("LISTEN_FDNAMES")
+        .unwrap_or_default()
+        .split(':')
+        .map(ToOwned::to_owned)
+        .collect();
+    let mut sockets = ListenFd::from_env();
+    let mut handed = Handed::default();
+    for index in 0..sockets.len() {
+        if let Ok(Some(listener)) = sockets.take_unix_listener(index) {
+            let named = names.get(index).is_some_and(|name| name == "control");
+            let there = listener
+                .local_addr()
+                .is_ok_and(|address| address.as_pathname() == Some(control));
+            listener.set_nonblocking(true)?;
+            let socket = Socket::Unix(UnixListener::from_std(listener)?);
+            if named || there {
+                handed.control = Some(socket);
+            } else {
+                handed.public.push(socket);
+            }
+        } else if let Some(listener) = sockets.take_tcp_listener(index)? {
+            listener.set_nonblocking(true)?;
+            handed.public.push(Socket::Tcp(TcpListener::from_std(listener)?));
+        }
+    }
+    Ok(handed)
+}

@@ -1,0 +1,268 @@
+//! Claims jobs and runs them: one at a time per repo, at most `max_jobs` in all, first come, first served.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::config::{Config, Secrets};
+use crate::deploy::{self, End, Halt, Site, Why, World};
+use crate::model::{Outcome, RepoName, TargetId};
+use crate::schedule::{self, Next};
+use crate::store::{Claim, Finish, StoreError};
+
+/// Pause before the store is asked again after it failed.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+
+/// The configuration in force, with the secrets that go with it.
+#[derive(Clone)]
+pub struct Settings {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Its secrets.
+    pub secrets: Arc<Secrets>,
+}
+
+/// A deployment that runs now.
+#[derive(Clone)]
+pub struct Running {
+    /// Which target.
+    pub target: TargetId,
+    /// Its number.
+    pub deployment: i64,
+    /// How to stop it.
+    pub halt: Halt,
+}
+
+/// A deployment that ended, as told to those who watch.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Which target.
+    pub target: TargetId,
+    /// Its number.
+    pub deployment: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// The worker; clones share it.
+#[derive(Clone)]
+pub struct Worker {
+    world: World,
+    settings: watch::Receiver<Settings>,
+    wake: Arc<Notify>,
+    running: Arc<Mutex<BTreeMap<RepoName, Running>>>,
+    idle: Arc<Notify>,
+    ended: Arc<dyn Fn(Ended) + Send + Sync>,
+}
+
+impl Worker {
+    /// A worker that does nothing until [`Worker::run`]. `ended` is told of each deployment that ended.
+    pub fn new(
+        world: World,
+        settings: watch::Receiver<Settings>,
+        ended: impl Fn(Ended) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            world,
+            settings,
+            wake: Arc::default(),
+            running: Arc::default(),
+            idle: Arc::default(),
+            ended: Arc::new(ended),
+        }
+    }
+
+    /// Says that there may be something to do. Only a hint: the store is the truth.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What runs now.
+    pub fn running(&self) -> Vec<Running> {
+        self.table().values().cloned().collect()
+    }
+
+    /// Stops what runs for a target; gives the deployment's number.
+    pub fn cancel(&self, target: &TargetId) -> Option<i64> {
+        let table = self.table();
+        let running = table.get(&target.repo).filter(|r| r.target == *target)?;
+        running.halt.ask(Why::Cancelled);
+        Some(running.deployment)
+    }
+
+    /// Takes up what a crash left open, then works until `stop`.
+    pub async fn run(&self, stop: CancellationToken) {
+        while let Err(error) = self.recover().await {
+            tracing::error!(%error, "could not take up what was left open");
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+        while !stop.is_cancelled() {
+            let wait = match self.start_what_may().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!(%error, "could not look for jobs");
+                    Some(STORE_PAUSE)
+                }
+            };
+            let timer = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = timer => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Waits until nothing runs any more; asks it to stop after `grace`, and waits at most as long again.
+    pub async fn finish(&self, grace: Duration) {
+        if tokio::time::timeout(grace, self.until_idle()).await.is_ok() {
+            return;
+        }
+        for running in self.running() {
+            running.halt.ask(Why::Shutdown);
+        }
+        if tokio::time::timeout(grace, self.until_idle()).await.is_err() {
+            tracing::warn!("deployments are still running; the next start takes them up");
+        }
+    }
+
+    async fn until_idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.table().is_empty() {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    async fn recover(&self) -> Result<(), StoreError> {
+        let open = self.world.store.recover(clock::now()).await?;
+        let config = Arc::clone(&self.settings.borrow().config);
+        deploy::clean_up(&self.world, &config).await;
+        for claim in open {
+            self.start(claim).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts all that may start; gives the time until a job's turn comes by itself.
+    async fn start_what_may(&self) -> Result<Option<Duration>, StoreError> {
+        loop {
+            let waiting = self.world.store.waiting().await?;
+            let busy = self.table().keys().cloned().collect();
+            let max_jobs = self.settings.borrow().config.max_jobs;
+            let now = clock::now();
+            match schedule::next(&waiting, &busy, max_jobs, now) {
+                Next::Start(job) => {
+                    if let Some(claim) = self.world.store.claim(job, now).await? {
+                        self.start(claim).await?;
+                    }
+                }
+                Next::WaitUntil(time) => return Ok(Some(time.since(now))),
+                Next::Idle => return Ok(None),
+            }
+        }
+    }
+
+    async fn start(&self, claim: Claim) -> Result<(), StoreError> {
+        let settings = self.settings.borrow().clone();
+        let Some((repo, target)) = settings.config.target(&claim.job.target) else {
+            let finish = Finish::plain(
+                Outcome::Cancelled,
+                "the configuration does not have this target any more",
+            );
+            return self.world.store.finish(claim, finish, clock::now()).await;
+        };
+        let site = Site {
+            repo: Arc::clone(repo),
+            target: Arc::clone(target),
+            config: Arc::clone(&settings.config),
+            secrets: Arc::clone(&settings.secrets),
+        };
+        let halt = Halt::default();
+        let running = Running {
+            target: target.id.clone(),
+            deployment: claim.deployment,
+            halt: halt.clone(),
+        };
+        self.table().insert(repo.name.clone(), running);
+        let worker = self.clone();
+        tokio::spawn(async move { worker.deploy(site, claim, halt).await });
+        Ok(())
+    }
+
+    async fn deploy(&self, site: Site, claim: Claim, halt: Halt) {
+        // A panic in a deployment must not leave the repo busy for ever.
+        let _free = Free {
+            worker: self.clone(),
+            repo: site.repo.name.clone(),
+        };
+        let (target, deployment) = (claim.job.target.clone(), claim.deployment);
+        match deploy::run(&self.world, &site, &claim, &halt).await {
+            End::Finished(finish) => {
+                let outcome = finish.outcome;
+                self.write_down(claim, *finish, &site).await;
+                (self.ended)(Ended {
+                    target,
+                    deployment,
+                    outcome,
+                });
+            }
+            End::GivenBack => {
+                let reason = "the daemon was stopped; it runs again".to_owned();
+                if let Err(error) = self.world.store.give_back(claim, reason, clock::now()).await {
+                    tracing::error!(%error, "the next start takes the job up");
+                }
+            }
+            End::LeftOpen => {}
+        }
+    }
+
+    /// Records the end, however long the store can't be written: the repo stays busy until it is.
+    async fn write_down(&self, claim: Claim, mut finish: Finish, site: &Site) {
+        finish.messages = crate::notify::messages(&site.config, &site.target, &claim, &finish);
+        let (mut claim, mut attempts) = (Some(claim), 0_u32);
+        while let Some(this) = claim.take() {
+            let again = this.copy();
+            match self.world.store.finish(this, finish.clone(), clock::now()).await {
+                Ok(()) | Err(StoreError::Closed) => {}
+                Err(error) => {
+                    attempts += 1;
+                    if attempts == 1 {
+                        tracing::error!(%error, "could not record the end of deployment {}", again.deployment);
+                    }
+                    claim = Some(again);
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Frees the repo's place when a deployment is over, however it is over.
+struct Free {
+    worker: Worker,
+    repo: RepoName,
+}
+
+impl Drop for Free {
+    fn drop(&mut self) {
+        self.worker.table().remove(&self.repo);
+        self.worker.idle.notify_waiters();
+        self.worker.wake();
+    }
+}
