@@ -17,6 +17,9 @@ use crate::store::{Claim, Finish, StoreError};
 /// Pause before the store is asked again after it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
+/// Pause of a repo after a deployment that found nothing to do: under a flood of deliveries, that is all that it does.
+const UNCHANGED_PAUSE: Duration = Duration::from_secs(1);
+
 /// The configuration in force, with the secrets that go with it.
 #[derive(Clone)]
 pub struct Settings {
@@ -221,6 +224,10 @@ impl Worker {
                     deployment,
                     outcome,
                 });
+                if outcome == Outcome::Unchanged {
+                    // Deliveries that change nothing share one look at the remote.
+                    tokio::time::sleep(UNCHANGED_PAUSE).await;
+                }
             }
             End::GivenBack => {
                 let reason = "the daemon was stopped; it runs again".to_owned();
