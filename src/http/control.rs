@@ -487,7 +487,7 @@ impl App {
     }
 
     async fn cancel(&self, target: &Target) -> Result<Answer> {
-        let waiting = self.world.store.cancel_waiting(target.id.clone()).await?;
+        let waiting = self.world.store.cancel_waiting(target.id.clone(), clock::now()).await?;
         let running = self.worker.cancel(&target.id);
         let message = match (running, waiting) {
             (None, 0) => return Err(Failure::not_found(format!("nothing runs or waits for {}", target.id))),
