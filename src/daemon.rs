@@ -23,7 +23,7 @@ use crate::worker::{Settings, Worker};
 use crate::{clock, relay, systemd};
 
 /// How often what is too old is removed from the history.
-const TIDY_EVERY: Duration = Duration::from_secs(3600);
+const TIDY_EVERY: Duration = Duration::from_hours(1);
 
 /// How often systemd's `status` is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -491,9 +491,11 @@ async fn keep_watchdog(app: Arc<App>) {
         return;
     };
     loop {
-        match tokio::time::timeout(STORE_ANSWERS, app.world.store.waiting()).await {
-            Ok(_) => systemd::watchdog(),
-            Err(_) => tracing::error!("the store does not answer; systemd is not told that all is well"),
+        let answered = tokio::time::timeout(STORE_ANSWERS, app.world.store.waiting()).await;
+        if answered.is_ok() {
+            systemd::watchdog()
+        } else {
+            tracing::error!("the store does not answer; systemd is not told that all is well")
         }
         tokio::time::sleep(interval / 3).await;
     }
