@@ -493,9 +493,9 @@ async fn keep_watchdog(app: Arc<App>) {
     loop {
         let answered = tokio::time::timeout(STORE_ANSWERS, app.world.store.waiting()).await;
         if answered.is_ok() {
-            systemd::watchdog()
+            systemd::watchdog();
         } else {
-            tracing::error!("the store does not answer; systemd is not told that all is well")
+            tracing::error!("the store does not answer; systemd is not told that all is well");
         }
         tokio::time::sleep(interval / 3).await;
     }
