@@ -110,6 +110,9 @@ impl Run<'_> {
             return Ok(());
         };
         let path = self.payload_path();
+        if path.exists() {
+            return Ok(());
+        }
         let owner = self.site.target.run_as.clone();
         let written = tokio::task::spawn_blocking(move || private_file(&path, &body, owner.as_deref())).await;
         match written {

@@ -32,6 +32,8 @@ impl Run<'_> {
     }
 
     async fn switch_and_check(&mut self, change: &Change) -> Result<(), Stop> {
+        // After a restart the file is not there any more.
+        self.lay_out_payload().await?;
         let from = self
             .claim
             .resumed
@@ -199,7 +201,7 @@ impl Run<'_> {
                     return Err(format!("the release before it, {previous}, is gone, so it stays live"));
                 }
                 self.activate(Some(previous))
-                    .map_err(|stop| format!("going back failed: {stop:?}"))?;
+                    .map_err(|stop| format!("going back failed: {stop}"))?;
             }
             (Strategy::Release, None, _) => {
                 self.layout
@@ -215,12 +217,12 @@ impl Run<'_> {
                 self.bring_back(&from, &to).await;
                 self.build(&back)
                     .await
-                    .map_err(|stop| format!("building the commit before it failed: {stop:?}"))?;
+                    .map_err(|stop| format!("building the commit before it failed: {stop}"))?;
             }
             (Strategy::InPlace, _, None) => return Err("there is nothing before it to go back to".to_owned()),
         }
         if let Err(stop) = self.reload(&back, &never).await {
-            let text = format!("the release before it is live again, but its reload failed: {stop:?}");
+            let text = format!("the release before it is live again, but its reload failed: {stop}");
             self.record.warn(Phase::Reload, &text);
         }
         Ok(())
