@@ -129,10 +129,10 @@ impl Run<'_> {
     /// Removes the payload file; it is of no use to anybody after the deployment.
     pub(super) fn forget_payload(&self) {
         let path = self.payload_path();
-        if path.exists() {
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::warn!(%error, "could not remove {}", path.display());
-            }
+        if path.exists()
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::warn!(%error, "could not remove {}", path.display());
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{Check, Command, Strategy};
 use crate::exec::Ended;
 use crate::model::{CommitId, Outcome, Phase};
 use crate::release::ReleaseName;
-use crate::store::{Finish, Progress, ReleaseState, Source};
+use crate::store::{Finish, Progress, ReleaseRow, ReleaseState, Source};
 
 use super::{Change, End, Run, Stop, Why};
 
@@ -259,6 +259,7 @@ impl Run<'_> {
             .problems
             .iter()
             .for_each(|problem| self.record.warn(Phase::Finish, problem));
+        self.keep_commits(&releases, &removal.removed).await;
         let gone: Vec<String> = removal.removed.iter().map(ToString::to_string).collect();
         if gone.is_empty() {
             return;
@@ -267,6 +268,21 @@ impl Run<'_> {
         self.record.say(Phase::Finish, &text);
         if let Err(error) = self.world.store.forget_releases(&self.site.target.id, gone).await {
             tracing::warn!(%error, "pruned releases are still in the store");
+        }
+    }
+
+    /// Keeps the commits of the releases that are kept in the mirror, so that what they share with the next one need not
+    /// be fetched again; packs the mirror now and then.
+    async fn keep_commits(&mut self, releases: &[ReleaseRow], removed: &[ReleaseName]) {
+        let is_kept = |row: &&ReleaseRow| removed.iter().all(|name| name.as_str() != row.name);
+        let commits: Vec<CommitId> = releases
+            .iter()
+            .filter(is_kept)
+            .filter_map(|row| row.commit.parse().ok())
+            .collect();
+        if let Err(error) = self.world.git.keep(&self.mirror(), &commits, &self.halt.token).await {
+            let text = format!("the mirror could not be tidied: {}", error.message);
+            self.record.warn(Phase::Finish, &text);
         }
     }
 }

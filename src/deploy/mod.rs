@@ -11,7 +11,6 @@ mod record;
 pub use clean_up::clean_up;
 pub use fetch::{access, mirror};
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -113,11 +112,11 @@ impl Stop {
     }
 }
 
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unchanged(reason) | Self::Failed { reason, .. } => f.write_str(reason),
-            Self::Halted => f.write_str("cancelled"),
+            Self::Halted => f.write_str("stopped"),
         }
     }
 }

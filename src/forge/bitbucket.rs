@@ -76,9 +76,6 @@ fn change(change: &Value) -> Result<Event, ParseError> {
     let name = name.ok_or(ParseError::MissingField("/push/changes/*/new/name".into()))?;
     let is_tag = first_text(change, &["/new/type", "/old/type"]).is_some_and(|kind| kind.contains("tag"));
     let (before, after) = (commit(change, "/old/target/hash"), commit(change, "/new/target/hash"));
-    if before.is_none() && after.is_none() {
-        return Err(ParseError::MissingField("/push/changes/*/new/target/hash".into()));
-    }
     let before = if has(change, "/old") {
         before
     } else {

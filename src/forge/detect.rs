@@ -158,15 +158,19 @@ fn hub_like(body: &Value) -> Option<ForgeKind> {
         return Some(ForgeKind::Forgejo);
     }
     let marks = [
-        "/repository",
-        "/sender",
-        "/hook",
-        "/installation",
-        "/zen",
-        "/ref",
-        "/organization",
+        "repository",
+        "sender",
+        "hook",
+        "installation",
+        "zen",
+        "ref",
+        "organization",
+        "security_advisory",
     ];
-    if !marks.iter().any(|mark| has(body, mark)) {
+    if !marks
+        .iter()
+        .any(|mark| body.get(mark).is_some_and(|found| !found.is_null()))
+    {
         return None;
     }
     if is_github(body) {
@@ -208,18 +212,16 @@ fn hub_like(body: &Value) -> Option<ForgeKind> {
     if named("gitea") || of_gitea.iter().any(|pointer| has(body, pointer)) && first_text(body, GITEA_USER).is_some() {
         return Some(ForgeKind::Gitea);
     }
-    // Gogs writes bare repositories in its older events; what has its users' fields is Gitea's or Gogs', by their age.
-    match (
-        first_text(body, GITEA_USER),
-        has(body, "/compare_url") || has(body, "/repository/stars_count"),
-    ) {
-        (Some(_), _) | (None, true) => Some(ForgeKind::Gitea),
-        (None, false) => Some(if is_bare(body) {
-            ForgeKind::Gogs
-        } else {
-            ForgeKind::GitHub
-        }),
-    }
+    // What is left is too old to tell for sure. Gogs has few fields in `repository`, or none but the name and addresses.
+    let of_kin =
+        first_text(body, GITEA_USER).is_some() || has(body, "/compare_url") || has(body, "/repository/stars_count");
+    let sparse = !has(body, "/repository/empty");
+    Some(match (of_kin, sparse) {
+        (true, true) if has(body, "/repository/stars_count") => ForgeKind::Gogs,
+        (true, _) => ForgeKind::Gitea,
+        (false, _) if is_bare(body) => ForgeKind::Gogs,
+        (false, _) => ForgeKind::GitHub,
+    })
 }
 
 /// Gitea and its kin name users twice, as `login` and as `username`; GitHub never has the second.

@@ -257,7 +257,7 @@ pub(super) fn status(body: &Value) -> Result<Vec<Event>, ParseError> {
 pub(super) fn deployment(name: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     object(body, "/deployment")?;
     let asked = name == "deployment";
-    if asked == has(body, "/deployment_status") {
+    if asked == has(body, "/deployment_status") || has(body, "/workflow_job") {
         return Err(ParseError::ShapeMismatch);
     }
     let said = if asked {
@@ -326,16 +326,18 @@ pub(super) fn is_push(body: &Value) -> bool {
 /// What a body looks like when no header says it: marks of an event, the most telling first.
 const MARKS: &[(&str, &str)] = &[
     ("/deployment_status", "deployment_status"),
-    ("/workflow_run", "workflow_run"),
     ("/workflow_job", "workflow_job"),
+    ("/deployment", "deployment"),
+    ("/reviewers", "deployment_review"),
+    ("/workflow_run", "workflow_run"),
     ("/check_run", "check_run"),
     ("/check_suite", "check_suite"),
-    ("/deployment", "deployment"),
     ("/release", "release"),
     ("/merge_group", "merge_group"),
     ("/client_payload", "repository_dispatch"),
     ("/workflow", "workflow_dispatch"),
     ("/review", "pull_request_review"),
+    ("/thread", "pull_request_review_thread"),
     ("/pull_request", "pull_request"),
     ("/comment", "issue_comment"),
     ("/issue", "issues"),
@@ -349,6 +351,7 @@ const MARKS: &[(&str, &str)] = &[
     ("/package", "package"),
     ("/label", "label"),
     ("/pages", "gollum"),
+    ("/security_advisory", "security_advisory"),
 ];
 
 /// The event that a body looks like, in GitHub's words.
@@ -364,6 +367,8 @@ pub(super) fn infer(body: &Value) -> String {
         "meta"
     } else if has(body, "/state") && has(body, "/sha") {
         "status"
+    } else if has(body, "/pull_request") && has(body, "/comment") {
+        "pull_request_review_comment"
     } else if has(body, "/action") {
         marked.unwrap_or("repository")
     } else {

@@ -53,7 +53,8 @@ pub fn sign(
         add(name, &(dialect.infer)(&body));
     }
     let id = with.id.as_str();
-    if let Some(name) = dialect.delivery_header() {
+    // `webhook-id` is part of what is signed, and is added there.
+    if let Some(name) = dialect.delivery_header().filter(|_| kind != ForgeKind::Standard) {
         add(name, id);
     }
     if kind == ForgeKind::Generic

@@ -63,9 +63,6 @@ fn update(update: &Value) -> Result<Event, ParseError> {
     let name = first_text(update, &["/ref/name", "/name"]).ok_or(ParseError::MissingField("/refs/*/name".into()))?;
     let end = |side: &str| commit(update, &format!("/{side}/id")).or_else(|| commit(update, &format!("/{side}")));
     let (before, after) = (end("old"), end("new"));
-    if before.is_none() && after.is_none() {
-        return Err(ParseError::MissingField("/refs/*/new/id".into()));
-    }
     let before = if has(update, "/old") {
         before
     } else {

@@ -34,11 +34,20 @@ pub(super) fn insert(
     let (repo, target) = (job.target.repo.as_str(), job.target.target.as_str());
     let mut place = None;
     if !job.keep_all && job.source != Source::Rollback {
-        place = supersede(c, &job.target, now)?;
+        place = end_waiting(
+            c,
+            &job.target,
+            Waiting::Deployments,
+            Outcome::Superseded,
+            "a newer request took its place",
+            now,
+        )?
+        .position;
     }
     c.prepare_cached(
-        "INSERT INTO jobs (position, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
-         state, requested_at) VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11)",
+        "INSERT INTO jobs (repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
+         state, requested_at, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, \
+         coalesce(?12, (SELECT coalesce(max(id), 0) + 1 FROM jobs)))",
     )?
     .execute(params![
         repo,
@@ -51,28 +60,60 @@ pub(super) fn insert(
         delivery.map(|d| d.2),
         job.pusher,
         job.release,
-        now.0
+        now.0,
+        place
     ])?;
-    let id = c.last_insert_rowid();
-    c.prepare_cached("UPDATE jobs SET position = ?1 WHERE id = ?2")?
-        .execute(params![place.unwrap_or(id), id])?;
     Ok(AcceptedJob {
-        id,
+        id: c.last_insert_rowid(),
         target: job.target.to_string(),
     })
 }
 
-/// Records the jobs that wait for this target as superseded; gives their place in the queue.
-fn supersede(c: &Connection, target: &TargetId, now: Timestamp) -> Result<Option<i64>, StoreError> {
-    let place = c
+/// Which of the jobs that wait for a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// All.
+    All,
+    /// All but rollbacks.
+    Deployments,
+}
+
+/// What [`end_waiting`] found.
+struct Unrun {
+    /// The first place in the queue that they had.
+    position: Option<i64>,
+    /// How many they were.
+    count: usize,
+}
+
+/// Ends the jobs that wait for a target without having run them; each is in the history with its outcome.
+fn end_waiting(
+    c: &Connection,
+    target: &TargetId,
+    which: Waiting,
+    outcome: Outcome,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Unrun, StoreError> {
+    let (repo, target) = (target.repo.as_str(), target.target.as_str());
+    let ended: Vec<(i64, i64)> = c
         .prepare_cached(
-            "SELECT min(position) FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback'",
+            "UPDATE jobs SET state = 'done', outcome = ?3, reason = ?4 \
+             WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND (?5 OR source <> 'rollback') RETURNING id, position",
         )?
-        .query_row(params![target.repo.as_str(), target.target.as_str()], |r| r.get(0))?;
-    let replaced = "repo || '/' || target = ?1 AND source <> 'rollback'";
-    let reason = "a newer request took its place";
-    end_waiting(c, replaced, &target.to_string(), (Outcome::Superseded, reason), now)?;
-    Ok(place)
+        .query_map(params![repo, target, outcome.as_str(), reason, which == Waiting::All], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (job, _) in &ended {
+        c.prepare_cached(
+            "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
+             SELECT id, repo, target, git_ref, wanted, 'fetch', outcome, reason, requested_at, ?2 FROM jobs WHERE id = ?1",
+        )?
+        .execute(params![job, now.0])?;
+    }
+    Ok(Unrun {
+        position: ended.iter().map(|(_, position)| *position).min(),
+        count: ended.len(),
+    })
 }
 
 /// Pins a target for a rollback, which remembers what was pinned before.
@@ -108,25 +149,6 @@ pub(super) fn pin_after_rollback(c: &Connection, job: &JobRow, outcome: Outcome)
         params![job.target.repo.as_str(), job.target.target.as_str(), job.id],
     )?;
     Ok(())
-}
-
-/// Ends waiting jobs that will never run; `which` is a condition on `?1`. They are in the history like those that ran.
-fn end_waiting(
-    c: &Connection,
-    which: &str,
-    value: &str,
-    (outcome, reason): (Outcome, &str),
-    now: Timestamp,
-) -> Result<usize, StoreError> {
-    c.prepare_cached(&format!(
-        "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
-         SELECT id, repo, target, git_ref, wanted, 'fetch', ?2, ?3, ?4, ?4 FROM jobs WHERE state = 'waiting' AND {which}"
-    ))?
-    .execute(params![value, outcome.as_str(), reason, now.0])?;
-    Ok(c.prepare_cached(&format!(
-        "UPDATE jobs SET state = 'done', outcome = ?2, reason = ?3 WHERE state = 'waiting' AND {which}"
-    ))?
-    .execute(params![value, outcome.as_str(), reason])?)
 }
 
 impl Store {
@@ -169,19 +191,24 @@ impl Store {
             for job in &rollbacks {
                 pin_after_rollback(c, job, Outcome::Cancelled)?;
             }
-            end_waiting(c, of_target, &target.to_string(), (Outcome::Cancelled, "cancelled"), now)
+            Ok(end_waiting(c, &target, Waiting::All, Outcome::Cancelled, "cancelled", now)?.count)
         })
         .await
     }
 
-    /// Ends the jobs of targets that the configuration does not have any more.
+    /// Ends the jobs of targets that the configuration does not have any more; says how many.
     pub async fn drop_unknown(&self, known: Vec<TargetId>, now: Timestamp) -> Result<usize, StoreError> {
-        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
         self.write(move |c| {
-            let known = serde_json::to_string(&known).map_err(|e| StoreError::Other(e.to_string()))?;
-            let unknown = "repo || '/' || target NOT IN (SELECT value FROM json_each(?1))";
+            let targets: Vec<TargetId> = c
+                .prepare_cached("SELECT DISTINCT repo, target FROM jobs WHERE state = 'waiting'")?
+                .query_map([], |row| target_of(row, 0))?
+                .collect::<Result<_, _>>()?;
             let reason = "the configuration does not have this target any more";
-            end_waiting(c, unknown, &known, (Outcome::Cancelled, reason), now)
+            let mut count = 0;
+            for target in targets.iter().filter(|target| !known.contains(target)) {
+                count += end_waiting(c, target, Waiting::All, Outcome::Cancelled, reason, now)?.count;
+            }
+            Ok(count)
         })
         .await
     }

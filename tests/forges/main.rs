@@ -1,5 +1,7 @@
 //! The forges' dialects from outside: recorded payloads, published signature vectors, rules, and hostile input.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod dialects;
 mod explain;
 mod hostile;

@@ -160,3 +160,28 @@ fn the_bodies_of_one_event_do_not_pass_for_another() {
         }
     }
 }
+
+#[test]
+fn github_bodies_that_carry_other_events_objects() {
+    // Deployments of Actions bring their run along, reviews their pull request.
+    let named = |body: serde_json::Value| {
+        let parsed = forge::parse_unverified(&HeaderMap::new(), body.to_string().as_bytes(), None, None).unwrap();
+        parsed.event
+    };
+    let repository = serde_json::json!({"full_name": "a/b", "url": "https://api.github.com/repos/a/b"});
+    for (key, other, expected) in [
+        ("deployment", "workflow_run", "deployment"),
+        ("reviewers", "workflow_run", "deployment_review"),
+        ("thread", "pull_request", "pull_request_review_thread"),
+        ("comment", "pull_request", "pull_request_review_comment"),
+        ("review", "pull_request", "pull_request_review"),
+    ] {
+        let body = serde_json::json!({"action": "completed", "repository": repository, key: {}, other: {"conclusion": "success"}});
+        assert_eq!(named(body.clone()), expected);
+        let headers = crate::support::headers(&[("X-GitHub-Event", other)]);
+        let replayed = forge::parse_unverified(&headers, body.to_string().as_bytes(), None, None);
+        if key != "thread" {
+            assert_eq!(replayed, Err(forge::ParseError::ShapeMismatch), "{key}");
+        }
+    }
+}
