@@ -19,5 +19,6 @@ mod stories {
     mod push;
     mod queue;
     mod redelivery;
+    mod requests;
     mod restart;
 }
