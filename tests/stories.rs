@@ -14,7 +14,9 @@ mod stories {
     mod commands;
     mod content;
     mod crash;
+    mod disk;
     mod failure;
+    mod flood;
     mod person;
     mod push;
     mod queue;

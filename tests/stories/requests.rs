@@ -22,7 +22,12 @@ fn ask(world: &World, method: &str, path: &str) -> Answer {
 
 /// The answer without what differs from one second to the next.
 fn comparable(answer: &Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
-    let headers = answer.headers.iter().filter(|(name, _)| name != "date").cloned().collect();
+    let headers = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| name != "date")
+        .cloned()
+        .collect();
     (answer.status, headers, answer.body.clone())
 }
 
@@ -32,7 +37,10 @@ fn whoever_can_not_sign_gets_one_and_the_same_answer() {
     let right = world.pushed();
     let unsigned = right.clone().without("X-Hub-Signature-256");
     let sha256 = |hex: &str| right.clone().header("X-Hub-Signature-256", &format!("sha256={hex}"));
-    let other_body = Delivery { body: b"{}".to_vec(), ..right.clone() };
+    let other_body = Delivery {
+        body: b"{}".to_vec(),
+        ..right.clone()
+    };
     let deliveries = [
         ("a wrong signature", sha256(&"ab".repeat(32))),
         ("no signature", unsigned.clone()),
@@ -43,29 +51,69 @@ fn whoever_can_not_sign_gets_one_and_the_same_answer() {
         ("another body", other_body),
         ("another secret", right.clone().signed("another secret")),
         ("no secret at all", right.clone().signed("")),
-        ("a signature that is only SHA-1", unsigned.clone().header("X-Hub-Signature", "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59")),
+        (
+            "a signature that is only SHA-1",
+            unsigned
+                .clone()
+                .header("X-Hub-Signature", "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59"),
+        ),
         ("a path in the name", right.clone().to("/hook/..%2Fsite")),
         ("an unknown repo", right.clone().to("/hook/nobody")),
         ("an unknown repo, unsigned", unsigned.clone().to("/hook/nobody")),
         ("no name and a wrong signature", sha256(&"ab".repeat(32)).to("/hook")),
-        ("no name and an unknown full name", Delivery::push("mallory/site", "refs/heads/main", &world.site.head()).signed(SECRET).to("/hook")),
-        ("no name and no full name", Delivery::github("push", "{}").signed(SECRET).to("/hook")),
-        ("a repo that is no repo", Delivery { body: b"[1]".to_vec(), ..right.clone() }.to("/hook")),
-        ("another forge", unsigned.clone().header("X-Gitlab-Event", "Push Hook").without("X-GitHub-Event").header("X-Gitlab-Token", "guess")),
+        (
+            "no name and an unknown full name",
+            Delivery::push("mallory/site", "refs/heads/main", &world.site.head())
+                .signed(SECRET)
+                .to("/hook"),
+        ),
+        (
+            "no name and no full name",
+            Delivery::github("push", "{}").signed(SECRET).to("/hook"),
+        ),
+        (
+            "a repo that is no repo",
+            Delivery {
+                body: b"[1]".to_vec(),
+                ..right.clone()
+            }
+            .to("/hook"),
+        ),
+        (
+            "another forge",
+            unsigned
+                .clone()
+                .header("X-Gitlab-Event", "Push Hook")
+                .without("X-GitHub-Event")
+                .header("X-Gitlab-Token", "guess"),
+        ),
     ];
     let expected = world.send(&deliveries[0].1).expect(401);
     assert_eq!(expected.json()["status"], "error");
     for (what, delivery) in &deliveries {
         let answer = world.send(delivery);
         assert_eq!(comparable(&answer), comparable(&expected), "{what}");
-        assert!(!answer.text().contains(&hmac_sha256(SECRET, &delivery.body)), "{what}: the right signature is told");
+        assert!(
+            !answer.text().contains(&hmac_sha256(SECRET, &delivery.body)),
+            "{what}: the right signature is told"
+        );
     }
     world.settled();
     assert_eq!(world.served(), "one");
     // They can be seen afterwards, with the true reason.
     let told = world.hookd(&["deliveries", "--json", "-n", "100"]).expect(0).json();
-    let reasons: Vec<_> = told.as_array().unwrap().iter().filter_map(|row| row["reason"].as_str()).collect();
-    for reason in ["signature-wrong", "signature-missing", "signature-empty", "unknown repo"] {
+    let reasons: Vec<_> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|row| row["reason"].as_str())
+        .collect();
+    for reason in [
+        "signature-wrong",
+        "signature-missing",
+        "signature-empty",
+        "unknown repo",
+    ] {
         assert!(reasons.contains(&reason), "{reason} is not among {reasons:?}");
     }
     world.send(&right).expect(202);
@@ -77,17 +125,46 @@ fn whoever_can_not_sign_gets_one_and_the_same_answer() {
 fn what_is_wrong_with_a_request_is_said() {
     let world = world();
     let right = world.pushed();
-    let body = |bytes: &[u8]| Delivery { body: bytes.to_vec(), ..right.clone() }.signed(SECRET);
+    let body = |bytes: &[u8]| {
+        Delivery {
+            body: bytes.to_vec(),
+            ..right.clone()
+        }
+        .signed(SECRET)
+    };
     let half = &right.body[..right.body.len() / 2];
     for (what, delivery, status, words) in [
         ("an empty body", body(b""), 400, "empty body"),
         ("half of the JSON", body(half), 400, "JSON"),
         ("no JSON", body(b"hello"), 400, "JSON"),
         ("bytes that are no text", body(b"\xff\xfe{"), 400, "JSON"),
-        ("no event header", right.clone().without("X-GitHub-Event"), 400, "X-GitHub-Event"),
-        ("a strange type", right.clone().header("Content-Type", "text/plain"), 415, "application/json"),
-        ("a type that is none", right.clone().header("Content-Type", "multipart/form-data; boundary=x"), 415, "application/json"),
-        ("MD5", right.clone().without("X-Hub-Signature-256").header("X-Hub-Signature", "md5=d41d8cd98f00b204e9800998ecf8427e"), 501, "not supported"),
+        (
+            "no event header",
+            right.clone().without("X-GitHub-Event"),
+            400,
+            "X-GitHub-Event",
+        ),
+        (
+            "a strange type",
+            right.clone().header("Content-Type", "text/plain"),
+            415,
+            "application/json",
+        ),
+        (
+            "a type that is none",
+            right.clone().header("Content-Type", "multipart/form-data; boundary=x"),
+            415,
+            "application/json",
+        ),
+        (
+            "MD5",
+            right
+                .clone()
+                .without("X-Hub-Signature-256")
+                .header("X-Hub-Signature", "md5=d41d8cd98f00b204e9800998ecf8427e"),
+            501,
+            "not supported",
+        ),
     ] {
         let answer = world.send(&delivery);
         assert_eq!(answer.status, status, "{what}: {}", answer.text());
@@ -107,7 +184,11 @@ fn what_is_wrong_with_a_request_is_said() {
         ("GET", "/.git/config", 404, None),
     ] {
         let answer = ask(&world, method, path);
-        assert_eq!((answer.status, answer.header("allow")), (status, allow), "{method} {path}");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (status, allow),
+            "{method} {path}"
+        );
     }
     assert_eq!(ask(&world, "GET", "/healthz").expect(200).text().trim(), "ok");
     world.settled();
@@ -129,23 +210,60 @@ fn what_is_signed_is_never_an_error_however_strange() {
         ("a list", signed("push", "[]")),
         ("a number", signed("push", "5")),
         ("an unknown event", signed("no_such_event", "{}")),
-        ("an event of no consequence", signed("star", r#"{"action":"created","repository":{"full_name":"alice/site"}}"#)),
+        (
+            "an event of no consequence",
+            signed(
+                "star",
+                r#"{"action":"created","repository":{"full_name":"alice/site"}}"#,
+            ),
+        ),
         ("no ref", with(&|p| drop(p.as_object_mut().unwrap().remove("ref")))),
-        ("no repository", with(&|p| drop(p.as_object_mut().unwrap().remove("repository")))),
-        ("another repository", with(&|p| p["repository"]["full_name"] = "alice/other".into())),
+        (
+            "no repository",
+            with(&|p| drop(p.as_object_mut().unwrap().remove("repository"))),
+        ),
+        (
+            "another repository",
+            with(&|p| p["repository"]["full_name"] = "alice/other".into()),
+        ),
         ("a ref that is an option", with(&|p| p["ref"] = "refs/heads/-rf".into())),
-        ("a ref that is no ref", with(&|p| p["ref"] = "refs/heads/../../etc/passwd".into())),
-        ("a ref with a line end", with(&|p| p["ref"] = "refs/heads/main\nx".into())),
+        (
+            "a ref that is no ref",
+            with(&|p| p["ref"] = "refs/heads/../../etc/passwd".into()),
+        ),
+        (
+            "a ref with a line end",
+            with(&|p| p["ref"] = "refs/heads/main\nx".into()),
+        ),
         ("a ref that is a number", with(&|p| p["ref"] = 5.into())),
-        ("a ref of a pull request", with(&|p| p["ref"] = "refs/pull/1/head".into())),
-        ("a ref as long as a book", with(&|p| p["ref"] = format!("refs/heads/{}", "x".repeat(100_000)).into())),
+        (
+            "a ref of a pull request",
+            with(&|p| p["ref"] = "refs/pull/1/head".into()),
+        ),
+        (
+            "a ref as long as a book",
+            with(&|p| p["ref"] = format!("refs/heads/{}", "x".repeat(100_000)).into()),
+        ),
         ("a commit that is none", with(&|p| p["after"] = "; rm -rf /".into())),
     ] {
         let answer = world.send(&delivery);
         // The commit is a hint: the ref's tip is what is deployed.
-        let expected = if what.starts_with("a commit") { &[200, 202][..] } else { &[200] };
-        assert!(expected.contains(&answer.status), "{what}: {} {}", answer.status, answer.text());
-        assert!(answer.status == 202 || !answer.word("reason").is_empty(), "{what}: {}", answer.text());
+        let expected = if what.starts_with("a commit") {
+            &[200, 202][..]
+        } else {
+            &[200]
+        };
+        assert!(
+            expected.contains(&answer.status),
+            "{what}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        assert!(
+            answer.status == 202 || !answer.word("reason").is_empty(),
+            "{what}: {}",
+            answer.text()
+        );
     }
     // Deep, but JSON all the same.
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -162,15 +280,24 @@ fn what_is_signed_is_never_an_error_however_strange() {
 fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
     let world = world();
     let large = vec![b' '; 26 * 1024 * 1024];
-    let delivery = Delivery { body: large, ..world.pushed() };
+    let delivery = Delivery {
+        body: large,
+        ..world.pushed()
+    };
     let answer = world.address().send(&delivery.bytes()).unwrap();
     assert_eq!((answer.status, answer.word("error").as_str()), (413, "body too large"));
 
     // In chunks, so that only counting tells.
     let mut stream = world.address().connect().unwrap();
-    let chunked = delivery.headers.iter().cloned().chain([("Transfer-Encoding".to_owned(), "chunked".to_owned())]);
+    let chunked = delivery
+        .headers
+        .iter()
+        .cloned()
+        .chain([("Transfer-Encoding".to_owned(), "chunked".to_owned())]);
     let headers: Vec<(String, String)> = chunked.collect();
-    stream.write_all(format!("{}\r\n", head("POST", "/hook/site", &headers)).as_bytes()).unwrap();
+    stream
+        .write_all(format!("{}\r\n", head("POST", "/hook/site", &headers)).as_bytes())
+        .unwrap();
     let chunk = vec![b' '; 1024 * 1024];
     for _ in 0..26 {
         let mut bytes = b"100000\r\n".to_vec();
@@ -184,7 +311,10 @@ fn a_body_above_the_limit_is_refused_whether_announced_or_not() {
     assert_eq!(read_answer(&mut stream).unwrap().status, 413);
 
     // Right at the limit it is read, and fails for what it is.
-    let limit = Delivery { body: vec![b' '; 25 * 1024 * 1024], ..world.pushed() };
+    let limit = Delivery {
+        body: vec![b' '; 25 * 1024 * 1024],
+        ..world.pushed()
+    };
     assert_eq!(world.address().send(&limit.signed(SECRET).bytes()).unwrap().status, 400);
     world.send(&world.pushed()).expect(202);
     world.settled();
@@ -203,7 +333,10 @@ fn a_head_above_the_limit_is_refused() {
         let answer = world.address().send(&with(count, length)).unwrap();
         assert_eq!(answer.status, 431, "{count} headers of {length} bytes");
     }
-    let garbage = world.address().send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is TLS\r\n\r\n").unwrap();
+    let garbage = world
+        .address()
+        .send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is TLS\r\n\r\n")
+        .unwrap();
     assert_eq!(garbage.status, 400);
     world.send(&world.pushed()).expect(202);
     world.settled();
@@ -237,7 +370,8 @@ fn whoever_is_slow_is_told_so() {
     let start = Instant::now();
     // The head never ends.
     let mut slow = world.address().connect().unwrap();
-    slow.write_all(b"POST /hook/site HTTP/1.1\r\nHost: x\r\nX-Half").unwrap();
+    slow.write_all(b"POST /hook/site HTTP/1.1\r\nHost: x\r\nX-Half")
+        .unwrap();
     let answer = read_answer(&mut slow).unwrap();
     assert_eq!(answer.status, 408);
     // Not a byte comes.
@@ -315,6 +449,9 @@ fn a_form_is_taken_as_json_is() {
     world.send(&form.signed(SECRET)).expect(202);
     world.settled();
     assert_eq!(world.served(), "two");
-    let empty = Delivery { body: b"no_payload=1".to_vec(), ..Delivery::push("alice/site", "x", "y").form() };
+    let empty = Delivery {
+        body: b"no_payload=1".to_vec(),
+        ..Delivery::push("alice/site", "x", "y").form()
+    };
     world.send(&empty.signed(SECRET)).expect(400);
 }
