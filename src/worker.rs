@@ -17,6 +17,9 @@ use crate::store::{Claim, Finish, StoreError};
 /// Pause before the store is asked again after it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
+/// Pause of a repo after a deployment that found nothing to do: under a flood of deliveries, that is all that it does.
+const UNCHANGED_PAUSE: Duration = Duration::from_secs(1);
+
 /// The configuration in force, with the secrets that go with it.
 #[derive(Clone)]
 pub struct Settings {
@@ -56,6 +59,7 @@ pub struct Worker {
     wake: Arc<Notify>,
     running: Arc<Mutex<BTreeMap<RepoName, Running>>>,
     idle: Arc<Notify>,
+    turn: Arc<Notify>,
     ended: Arc<dyn Fn(Ended) + Send + Sync>,
 }
 
@@ -72,6 +76,7 @@ impl Worker {
             wake: Arc::default(),
             running: Arc::default(),
             idle: Arc::default(),
+            turn: Arc::default(),
             ended: Arc::new(ended),
         }
     }
@@ -90,6 +95,13 @@ impl Worker {
         self.table().values().cloned().collect()
     }
 
+    /// Returns after the loop has gone round once: it lives.
+    pub async fn answers(&self) {
+        let turn = self.turn.notified();
+        self.wake();
+        turn.await;
+    }
+
     /// Stops what runs for a target; gives the deployment's number.
     pub fn cancel(&self, target: &TargetId) -> Option<i64> {
         let table = self.table();
@@ -105,6 +117,7 @@ impl Worker {
             tokio::time::sleep(STORE_PAUSE).await;
         }
         while !stop.is_cancelled() {
+            self.turn.notify_waiters();
             let wait = match self.start_what_may().await {
                 Ok(wait) => wait,
                 Err(error) => {
@@ -221,6 +234,10 @@ impl Worker {
                     deployment,
                     outcome,
                 });
+                if outcome == Outcome::Unchanged {
+                    // Deliveries that change nothing share one look at the remote.
+                    tokio::time::sleep(UNCHANGED_PAUSE).await;
+                }
             }
             End::GivenBack => {
                 let reason = "the daemon was stopped; it runs again".to_owned();

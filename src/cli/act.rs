@@ -121,7 +121,9 @@ async fn wait(client: &Client, job: i64, json: bool) -> Result<JobStatus, Failur
         let mut status: JobStatus = client.get(&format!("/api/v1/jobs/{job}")).await?;
         if let Some(deployment) = status.deployment.filter(|id| shown != Some(*id)) {
             shown = Some(deployment);
-            if !json {
+            // What was superseded before it ran has no log.
+            let ran = status.outcome.as_deref() != Some(Outcome::Superseded.as_str());
+            if !json && ran {
                 logs::show(client, deployment, true, false).await?;
             }
             status = client.get(&format!("/api/v1/jobs/{job}")).await?;

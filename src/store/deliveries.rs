@@ -143,7 +143,10 @@ impl Store {
                 DeliveryRow::COLUMNS
             );
             let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![repo, limit as i64], DeliveryRow::read)?;
+            let rows = statement.query_map(
+                params![repo, i64::try_from(limit).unwrap_or(i64::MAX)],
+                DeliveryRow::read,
+            )?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

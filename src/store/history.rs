@@ -55,7 +55,7 @@ impl Store {
         .await
     }
 
-    /// The newest deployment of a target that ended, and the one that runs.
+    /// The newest deployment of a target that ran to an end, and the one that runs.
     pub async fn latest(&self, target: String) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
         self.read(move |c| {
             let newest = |condition: &str| {
@@ -65,7 +65,7 @@ impl Store {
                 );
                 c.query_row(&sql, [&target], DeploymentRow::read).optional()
             };
-            Ok((newest("IS NOT NULL")?, newest("IS NULL")?))
+            Ok((newest("NOT IN ('superseded')")?, newest("IS NULL")?))
         })
         .await
     }

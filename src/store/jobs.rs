@@ -214,11 +214,20 @@ pub(super) fn insert(
     let (repo, target) = (job.target.repo.as_str(), job.target.target.as_str());
     let mut place = None;
     if !job.keep_all && job.source != Source::Rollback {
-        place = supersede(c, repo, target)?;
+        place = end_waiting(
+            c,
+            &job.target,
+            Waiting::Deployments,
+            Outcome::Superseded,
+            "a newer request took its place",
+            now,
+        )?
+        .position;
     }
     c.prepare_cached(
-        "INSERT INTO jobs (position, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
-         state, requested_at) VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11)",
+        "INSERT INTO jobs (repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
+         state, requested_at, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, \
+         coalesce(?12, (SELECT coalesce(max(id), 0) + 1 FROM jobs)))",
     )?
     .execute(params![
         repo,
@@ -231,30 +240,60 @@ pub(super) fn insert(
         delivery.map(|d| d.2),
         job.pusher,
         job.release,
-        now.0
+        now.0,
+        place
     ])?;
-    let id = c.last_insert_rowid();
-    c.prepare_cached("UPDATE jobs SET position = ?1 WHERE id = ?2")?
-        .execute(params![place.unwrap_or(id), id])?;
     Ok(AcceptedJob {
-        id,
+        id: c.last_insert_rowid(),
         target: job.target.to_string(),
     })
 }
 
-/// Records the jobs that wait for this target as superseded; gives their place in the queue.
-fn supersede(c: &Connection, repo: &str, target: &str) -> Result<Option<i64>, StoreError> {
-    let place = c
+/// Which of the jobs that wait for a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// All.
+    All,
+    /// All but rollbacks.
+    Deployments,
+}
+
+/// What [`end_waiting`] found.
+struct Unrun {
+    /// The first place in the queue that they had.
+    position: Option<i64>,
+    /// How many they were.
+    count: usize,
+}
+
+/// Ends the jobs that wait for a target without having run them; each is in the history with its outcome.
+fn end_waiting(
+    c: &Connection,
+    target: &TargetId,
+    which: Waiting,
+    outcome: Outcome,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Unrun, StoreError> {
+    let (repo, target) = (target.repo.as_str(), target.target.as_str());
+    let ended: Vec<(i64, i64)> = c
         .prepare_cached(
-            "SELECT min(position) FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback'",
+            "UPDATE jobs SET state = 'done', outcome = ?3, reason = ?4 \
+             WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND (?5 OR source <> 'rollback') RETURNING id, position",
         )?
-        .query_row(params![repo, target], |r| r.get(0))?;
-    c.prepare_cached(
-        "UPDATE jobs SET state = 'done', outcome = 'superseded', reason = 'a newer request took its place' \
-         WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback'",
-    )?
-    .execute(params![repo, target])?;
-    Ok(place)
+        .query_map(params![repo, target, outcome.as_str(), reason, which == Waiting::All], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (job, _) in &ended {
+        c.prepare_cached(
+            "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
+             SELECT id, repo, target, git_ref, wanted, 'fetch', outcome, reason, requested_at, ?2 FROM jobs WHERE id = ?1",
+        )?
+        .execute(params![job, now.0])?;
+    }
+    Ok(Unrun {
+        position: ended.iter().map(|(_, position)| *position).min(),
+        count: ended.len(),
+    })
 }
 
 impl Store {
@@ -421,15 +460,9 @@ impl Store {
     }
 
     /// Ends the waiting jobs of a target as cancelled; says how many.
-    pub async fn cancel_waiting(&self, target: TargetId) -> Result<usize, StoreError> {
-        self.write(move |c| {
-            Ok(c.execute(
-                "UPDATE jobs SET state = 'done', outcome = 'cancelled', reason = 'cancelled' \
-                 WHERE repo = ?1 AND target = ?2 AND state = 'waiting'",
-                params![target.repo.as_str(), target.target.as_str()],
-            )?)
-        })
-        .await
+    pub async fn cancel_waiting(&self, target: TargetId, now: Timestamp) -> Result<usize, StoreError> {
+        self.write(move |c| Ok(end_waiting(c, &target, Waiting::All, Outcome::Cancelled, "cancelled", now)?.count))
+            .await
     }
 
     /// Ends the jobs of targets that the configuration does not have any more.

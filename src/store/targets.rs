@@ -169,7 +169,8 @@ impl Store {
             let old: Vec<i64> = c
                 .prepare_cached(
                     "SELECT id FROM deployments WHERE outcome IS NOT NULL AND (finished_at < ?1 OR id NOT IN \
-                     (SELECT id FROM deployments ORDER BY id DESC LIMIT ?2)) \
+                     (SELECT id FROM deployments WHERE outcome <> 'superseded' ORDER BY id DESC LIMIT ?2) \
+                     AND id NOT IN (SELECT id FROM deployments WHERE outcome = 'superseded' ORDER BY id DESC LIMIT ?2)) \
                      AND id NOT IN (SELECT deployment FROM releases)",
                 )?
                 .query_map(params![before.0, keep], |r| r.get(0))?
