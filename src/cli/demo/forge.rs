@@ -107,8 +107,8 @@ impl Forge {
     /// Answers a request of a git client.
     pub async fn respond(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Answer {
         let (head, body) = request.into_parts();
-        if let Err(refused) = self.may(&head, peer) {
-            return refused;
+        if let Some(refusal) = self.refusal(&head, peer) {
+            return refusal;
         }
         let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
             return words(StatusCode::PAYLOAD_TOO_LARGE, "too much for a demo");
@@ -122,23 +122,23 @@ impl Forge {
         answer.unwrap_or_else(|failure| words(StatusCode::INTERNAL_SERVER_ERROR, &failure))
     }
 
-    fn may(&self, head: &Parts, peer: SocketAddr) -> Result<(), Answer> {
+    /// What keeps a request from being served.
+    fn refusal(&self, head: &Parts, peer: SocketAddr) -> Option<Answer> {
         let here = self.here.to_string();
         // A web page that has its own name point to this machine comes under that name.
         if head.headers.get(header::HOST).is_none_or(|host| *host != here) {
-            return Err(words(StatusCode::FORBIDDEN, &format!("this is {here}")));
+            return Some(words(StatusCode::FORBIDDEN, &format!("this is {here}")));
         }
-        let inside = head.uri.path().strip_prefix(&format!("/{FULL_NAME}.git/"));
-        if inside.is_none() {
+        if !head.uri.path().starts_with(&format!("/{FULL_NAME}.git/")) {
             let text = format!("git clone {}", self.clone_url());
-            return Err(words(StatusCode::NOT_FOUND, &text));
+            return Some(words(StatusCode::NOT_FOUND, &text));
         }
         let pushes = head.uri.to_string().contains("git-receive-pack");
         if pushes && !peer::is_own_user(peer, self.here) {
             let text = "only the user who runs the demo may push";
-            return Err(words(StatusCode::FORBIDDEN, text));
+            return Some(words(StatusCode::FORBIDDEN, text));
         }
-        Ok(())
+        None
     }
 
     /// Takes a push, and sends the webhooks for what it changed.

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::model::{Outcome, Secret};
 
 /// Longest time for a push and all that comes of it: many times what it takes on a slow machine.
-const STEP_TIME: Duration = Duration::from_secs(60);
+const STEP_TIME: Duration = Duration::from_mins(1);
 
 /// The site's files, and the headlines that the page has in turn.
 const FILES: [(&str, &str); 3] = [
@@ -123,7 +123,7 @@ impl Story<'_> {
 
     async fn begin(&self) -> Result<(), Failure> {
         let url = self.forge.clone_url();
-        std::fs::create_dir(&self.work).map_err(|e| self.file_failed(&self.work, &e))?;
+        std::fs::create_dir(&self.work).map_err(|e| file_failed(&self.work, &e))?;
         for arguments in [
             ["init", "--quiet", "--initial-branch=main"].as_slice(),
             &["remote", "add", "origin", &url],
@@ -133,18 +133,14 @@ impl Story<'_> {
         FILES.iter().try_for_each(|(name, text)| self.write(name, text))
     }
 
-    fn file_failed(&self, path: &Path, error: &std::io::Error) -> Failure {
-        Failure::failed(format!("{}: {error}", path.display()))
-    }
-
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
         let path = self.work.join(name);
-        std::fs::write(&path, text).map_err(|e| self.file_failed(&path, &e))
+        std::fs::write(&path, text).map_err(|e| file_failed(&path, &e))
     }
 
     fn edit(&self, name: &str, from: &str, to: &str) -> Result<(), Failure> {
         let path = self.work.join(name);
-        let text = std::fs::read_to_string(&path).map_err(|e| self.file_failed(&path, &e))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| file_failed(&path, &e))?;
         self.write(name, &text.replace(from, to))
     }
 
@@ -267,6 +263,10 @@ impl Story<'_> {
             }
         }
     }
+}
+
+fn file_failed(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("{}: {error}", path.display()))
 }
 
 /// How this program was called.
