@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -17,6 +17,9 @@ use crate::probe;
 
 /// Longest wait until it accepts: it has a store to make, on whatever disk the temporary directory is.
 const START_TIME: Duration = Duration::from_secs(30);
+
+/// How long a daemon that does not accept is waited for to end by itself.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long it may take to stop before it is killed: longer than its own grace for what runs.
 const STOP_TIME: Duration = Duration::from_secs(15);
@@ -63,17 +66,20 @@ impl Daemon {
             answer = probe::get(url, START_TIME) => answer.map_err(|e| e.to_string()),
             status = daemon.ended() => Err(status),
         };
-        match answer {
-            Ok(200) => Ok(daemon),
-            Ok(status) => Err(Failure::failed(format!("{url} answered {status}"))),
-            Err(reason) => Err(Failure::failed(format!("the daemon does not accept: {reason}"))),
-        }
+        let reason = match answer {
+            Ok(200) => return Ok(daemon),
+            Ok(status) => format!("{url} answered {status}"),
+            Err(reason) => reason,
+        };
+        // If it is about to end, it has something to say.
+        drop(tokio::time::timeout(LAST_WORDS, daemon.child.wait()).await);
+        Err(Failure::failed(format!("the daemon does not accept: {reason}")))
     }
 
     /// Waits until it ends by itself, which it should not; says how.
     pub async fn ended(&mut self) -> String {
         match self.child.wait().await {
-            Ok(status) => format!("the daemon ended ({})", how(status)),
+            Ok(status) => format!("the daemon ended ({status})"),
             Err(error) => format!("the daemon is lost: {error}"),
         }
     }
@@ -90,18 +96,14 @@ impl Daemon {
     }
 }
 
-fn how(status: ExitStatus) -> String {
-    status.to_string()
-}
-
 /// Where it writes what it has to say.
 pub fn log(config: &Path) -> PathBuf {
     config.with_file_name("hookd.log")
 }
 
-/// The last lines of its log.
-pub fn log_tail(config: &Path) -> String {
-    let text = std::fs::read_to_string(log(config)).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL)..].join("\n    ")
+/// The last lines of its log, indented; none if there is no log.
+pub fn log_tail(config: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log(config)).ok()?;
+    let lines: Vec<String> = text.lines().map(|line| format!("    {line}")).collect();
+    Some(lines[lines.len().saturating_sub(TAIL)..].join("\n"))
 }

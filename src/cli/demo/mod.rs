@@ -52,28 +52,29 @@ pub fn run(options: &Demo) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Takes everything away again; only what went wrong is left to be looked at.
+/// Takes everything away again; only a daemon's log that may say what went wrong is left.
 async fn end(mut stage: Stage, show: &Show, ending: Ending) -> Result<ExitCode, Failure> {
     stage.close().await;
-    if let Ending::Wrong(failure) = ending {
-        let log = stage.log_tail();
-        let place = stage.keep();
-        let failure = failure.within(&format!("the demo went wrong at “{}”", show.current()));
-        let failure = if log.is_empty() {
-            failure
-        } else {
-            failure.cause(format!("the daemon's log ends with\n{log}"))
-        };
-        let at = place.display();
-        return Err(failure.hint(format!(
-            "all of it is left in {at} (the log: {at}/hookd.log); remove it with rm -r"
-        )));
-    }
     let told = stage.told;
-    stage.remove().await?;
+    let log = stage.log_tail();
     match ending {
-        Ending::Stopped if !told && !show.is_closed() => Err(Failure::failed("the demo was interrupted")),
-        _ => Ok(ExitCode::SUCCESS),
+        Ending::Wrong(failure) => {
+            let failure = failure.within(&format!("the demo went wrong at “{}”", show.current()));
+            let Some(log) = log else {
+                stage.remove().await?;
+                return Err(failure);
+            };
+            let at = stage.keep().display().to_string();
+            let hint = format!("all of it is left in {at} (the log: {at}/hookd.log); remove it with rm -r");
+            Err(failure.cause(format!("the daemon's log ends with\n{log}")).hint(hint))
+        }
+        Ending::Told | Ending::Stopped => {
+            stage.remove().await?;
+            if matches!(ending, Ending::Stopped) && !told && !show.is_closed() {
+                return Err(Failure::failed("the demo was interrupted"));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

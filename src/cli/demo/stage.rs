@@ -154,8 +154,8 @@ impl Stage {
         self.servers.shutdown().await;
     }
 
-    /// The last lines of the daemon's log.
-    pub fn log_tail(&self) -> String {
+    /// The last lines of the daemon's log; none if there is none.
+    pub fn log_tail(&self) -> Option<String> {
         daemon::log_tail(&self.place().join("hookd.toml"))
     }
 
