@@ -46,10 +46,16 @@ impl Narrator<'_> {
         let at = push.at.after(delivery.took);
         let took = delivery.took.as_millis();
         let word = body["status"].as_str().unwrap_or("answered");
-        let reason = body["reason"].as_str().or(body["error"].as_str()).unwrap_or_default();
-        let text = format!("the signed webhook, with {status} in {took} ms {reason}");
-        let mark = if *status == 202 { Mark::Good } else { Mark::Bad };
-        self.show.step(at, mark, word, text.trim_end());
+        let reason = body["reason"].as_str().or(body["error"].as_str());
+        let reason = reason.map(|reason| format!("; {reason}")).unwrap_or_default();
+        let text = format!("the signed webhook, with {status} in {took} ms{reason}");
+        let mark = match status {
+            202 => Mark::Good,
+            // Understood, and nothing is to be done.
+            200 => Mark::Step,
+            _ => Mark::Bad,
+        };
+        self.show.step(at, mark, word, &text);
         let mut last = None;
         for job in body["jobs"].as_array().into_iter().flatten() {
             last = self.job(&job["id"], &push.after).await?;
