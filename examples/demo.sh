@@ -7,8 +7,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# Command that shows whether it is there, and Debian's package of it.
 lacking=
+# A command that must be there, and Debian's package of it.
 need() {
     command -v "$1" >/dev/null 2>&1 || lacking="$lacking $2"
 }
@@ -19,6 +19,10 @@ need pkg-config pkg-config
 need git git
 [ -e /usr/include/stdio.h ] || lacking="$lacking libc6-dev"
 pkg-config --exists openssl 2>/dev/null || lacking="$lacking libssl-dev"
+# Without recommended packages nothing else brings these, and cargo downloads over https.
+if command -v apt-get >/dev/null 2>&1 && ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+    lacking="$lacking ca-certificates"
+fi
 
 if [ -n "$lacking" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then
@@ -38,7 +42,7 @@ if [ -n "$lacking" ]; then
     $sudo apt-get update -qq
     # One word for each package.
     # shellcheck disable=SC2086
-    $sudo apt-get install -y -qq --no-install-recommends $lacking
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then
