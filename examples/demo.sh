@@ -17,11 +17,12 @@ need make make
 need cmake cmake
 need pkg-config pkg-config
 need git git
-[ -e /usr/include/stdio.h ] || lacking="$lacking libc6-dev"
 pkg-config --exists openssl 2>/dev/null || lacking="$lacking libssl-dev"
-# Without recommended packages nothing else brings these, and cargo downloads over https.
-if command -v apt-get >/dev/null 2>&1 && ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then
-    lacking="$lacking ca-certificates"
+# What Debian's packages only recommend: the C library's headers for gcc, and the certificates that cargo checks its
+# downloads with.
+if command -v apt-get >/dev/null 2>&1; then
+    [ -e /usr/include/stdio.h ] || lacking="$lacking libc6-dev"
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || lacking="$lacking ca-certificates"
 fi
 
 if [ -n "$lacking" ]; then
