@@ -1,5 +1,6 @@
 //! How hookd speaks on a terminal: errors with causes and a hint, tables, times; nothing that a terminal would obey.
 
+use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -60,6 +61,12 @@ impl Failure {
         self
     }
 
+    /// Says in which larger undertaking it happened.
+    pub fn within(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Says it on stderr; gives the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("hookd: error: {}", printable(&self.message));
@@ -70,6 +77,14 @@ impl Failure {
             eprintln!("hint: {}", printable(hint));
         }
         ExitCode::from(self.code as u8)
+    }
+}
+
+/// In one line, for where another one tells it.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
