@@ -214,6 +214,16 @@ impl Arrival<'_> {
             match forge::verify(&delivery, &Trust::of(repo, secrets, now)) {
                 Ok(verified) => {
                     authenticated();
+                    // `POST /hook` does not name the repo, so this could not be asked before.
+                    if !may_send(repo, self.from) {
+                        self.app.refuse(
+                            self.from,
+                            Some(repo.name.as_str()),
+                            self.headers,
+                            "source address not allowed",
+                        );
+                        return Ok(answer::error(StatusCode::FORBIDDEN, "source address not allowed"));
+                    }
                     return Ok(self.understand(repo, &verified).await);
                 }
                 Err(rejection) => reason = rejection.reason(),
