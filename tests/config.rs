@@ -293,8 +293,6 @@ fn the_example_holds_with_everything_off_and_with_everything_on() {
     let loaded = Etc::new(&text).load().unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(loaded.warnings, []);
     assert_eq!(loaded.config.repos.len(), 1);
-    // Refused until something enforces it.
-    let all = all.replace("require_signed = \"", "#require_signed = \"");
     let Loaded { config, warnings } = Etc::new(&all).load().unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(warnings, []);
     assert_eq!(config.repos.len(), 3);

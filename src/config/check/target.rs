@@ -59,10 +59,7 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         run_as: run_as(s),
         memory_max: s.size("memory_max", MEMORY_MIN..=MEMORY_MAX),
         notify: apis::notify_names(s, notify_names),
-        require_signed: s.path("require_signed").map(|at| {
-            not_supported_yet(s, "require_signed", at.place);
-            at.value
-        }),
+        require_signed: s.path("require_signed").map(|at| at.value),
         require_checks: s.each("require_checks", |name| {
             not_supported_yet(s, "require_checks", name.place);
             Some(name.value.to_owned())

@@ -357,11 +357,6 @@ fn other_keys_of_targets() {
             "without `/`",
         ),
         (
-            with_target("require_signed = \"/etc/signers\""),
-            "7:18: `require_signed` is not supported yet",
-            "leave it out",
-        ),
-        (
             with_target("require_checks = \"build\""),
             "7:18: `require_checks` is not supported yet",
             "leave it out",
