@@ -23,13 +23,13 @@ use crate::worker::{Settings, Worker};
 use crate::{clock, relay, systemd};
 
 /// How often what is too old is removed from the history.
-const TIDY_EVERY: Duration = Duration::from_secs(3600);
+const TIDY_EVERY: Duration = Duration::from_hours(1);
 
 /// How often systemd's `status` is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 
-/// How long the watchdog waits for the store; it is pinged only if the store answers.
-const STORE_ANSWERS: Duration = Duration::from_secs(5);
+/// How long store and worker may take to answer before systemd is not told any more that all is well.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -335,7 +335,7 @@ impl Daemon {
             async move { worker.run(work).await }
         });
         let chores = tokio::spawn(chores(Arc::clone(&self.app)));
-        let relaying = tokio::spawn(relay::run(self.app.world.store.clone(), self.app.settings.clone()));
+        let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
         systemd::ready(&status_line(&self.app).await);
         tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
@@ -485,15 +485,20 @@ async fn chores(app: Arc<App>) {
     }
 }
 
-/// Tells systemd that the daemon lives, as long as the store answers.
+/// Tells systemd that the daemon lives, as long as the store's thread and the worker answer.
 async fn keep_watchdog(app: Arc<App>) {
     let Some(interval) = systemd::watchdog_interval() else {
         return;
     };
     loop {
-        match tokio::time::timeout(STORE_ANSWERS, app.world.store.waiting()).await {
-            Ok(_) => systemd::watchdog(),
-            Err(_) => tracing::error!("the store does not answer; systemd is not told that all is well"),
+        let alive = async {
+            app.worker.answers().await;
+            app.world.store.answers().await
+        };
+        match tokio::time::timeout(ANSWER_TIME, alive).await {
+            Ok(Ok(())) => systemd::watchdog(),
+            Ok(Err(error)) => tracing::error!(%error, "the store is not well; systemd is not told that all is well"),
+            Err(_) => tracing::error!("store or worker do not answer; systemd is not told that all is well"),
         }
         tokio::time::sleep(interval / 3).await;
     }

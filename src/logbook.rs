@@ -88,10 +88,10 @@ impl LogBook {
     /// Removes the logs of deployments that are gone from the history.
     pub fn remove(&self, deployments: &[i64]) {
         for deployment in deployments {
-            if let Err(error) = std::fs::remove_file(self.path(*deployment)) {
-                if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(%error, "could not remove the log of deployment {deployment}");
-                }
+            if let Err(error) = std::fs::remove_file(self.path(*deployment))
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, "could not remove the log of deployment {deployment}");
             }
         }
     }

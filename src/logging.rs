@@ -56,17 +56,17 @@ macro_rules! emit {
         tracing::event!(
             target: "hookd",
             $level,
-            hookd.repo = $about.repo,
-            hookd.target = $about.target,
-            hookd.r#ref = $about.git_ref,
-            hookd.commit = $about.commit,
-            hookd.delivery = $about.delivery,
-            hookd.deployment = $about.deployment,
-            hookd.phase = $about.phase,
-            hookd.stream = $about.stream,
-            hookd.outcome = $about.outcome,
-            hookd.remote_addr = $about.remote_addr,
-            hookd.reason = $about.reason,
+            "HOOKD_REPO" = $about.repo,
+            "HOOKD_TARGET" = $about.target,
+            "HOOKD_REF" = $about.git_ref,
+            "HOOKD_COMMIT" = $about.commit,
+            "HOOKD_DELIVERY" = $about.delivery,
+            "HOOKD_DEPLOYMENT" = $about.deployment,
+            "HOOKD_PHASE" = $about.phase,
+            "HOOKD_STREAM" = $about.stream,
+            "HOOKD_OUTCOME" = $about.outcome,
+            "HOOKD_REMOTE_ADDR" = $about.remote_addr,
+            "HOOKD_REASON" = $about.reason,
             "{}",
             $message
         )
@@ -139,12 +139,12 @@ impl Parts {
     fn text(&mut self, field: &Field, value: String) {
         match field.name() {
             "message" => self.message = value,
-            "hookd.target" => self.subject = value,
-            "hookd.repo" if self.subject.is_empty() => self.subject = value,
-            "hookd.phase" => self.phase = Some(value),
-            "hookd.remote_addr" => self.rest.push(format!("from {value}")),
-            "hookd.delivery" => self.rest.push(format!("delivery {value}")),
-            name if name.starts_with("hookd.") => {}
+            "HOOKD_TARGET" => self.subject = value,
+            "HOOKD_REPO" if self.subject.is_empty() => self.subject = value,
+            "HOOKD_PHASE" => self.phase = Some(value),
+            "HOOKD_REMOTE_ADDR" => self.rest.push(format!("from {value}")),
+            "HOOKD_DELIVERY" => self.rest.push(format!("delivery {value}")),
+            name if name.starts_with("HOOKD_") => {}
             name => self.rest.push(format!("{name}: {value}")),
         }
     }
@@ -156,7 +156,7 @@ impl Visit for Parts {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        if field.name() == "hookd.deployment" {
+        if field.name() == "HOOKD_DEPLOYMENT" {
             self.deployment = Some(value);
         } else {
             self.text(field, value.to_string());

@@ -1,8 +1,11 @@
 //! What is told of a deployment's end, and to whom.
 
+use std::path::Path;
+
 use serde_json::json;
 
-use crate::config::{Config, Notify, Target};
+use crate::config::{Command, Config, Notify, Target};
+use crate::exec::{self, CommandSpec};
 use crate::model::Outcome;
 use crate::store::{Claim, Finish};
 
@@ -33,8 +36,11 @@ pub fn messages(config: &Config, target: &Target, claim: &Claim, finish: &Finish
 /// Longest time for one message.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// Sends one message: a POST of the JSON to a URL, or the JSON on a command's standard input.
-pub async fn send(channel: &Notify, body: &str) -> Result<(), String> {
+/// Time from TERM to KILL for a command that does not end in time.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Sends one message: a POST of the JSON to a URL, or a command that is given it.
+pub async fn send(program: &Path, channel: &Notify, body: &str) -> Result<(), String> {
     if let Some(url) = &channel.url {
         let headers = [("content-type".to_owned(), "application/json".to_owned())];
         let (status, _) = crate::probe::post(url, &headers, body.as_bytes().to_vec(), TIMEOUT)
@@ -44,5 +50,28 @@ pub async fn send(channel: &Notify, body: &str) -> Result<(), String> {
             return Err(format!("answered {status}"));
         }
     }
-    Ok(())
+    match &channel.command {
+        Some(command) => run(program, command, body).await,
+        None => Ok(()),
+    }
+}
+
+/// Runs a command that is given the message as `HOOKD_MESSAGE`.
+async fn run(program: &Path, command: &Command, body: &str) -> Result<(), String> {
+    let spec = CommandSpec {
+        command: command.clone(),
+        directory: "/".into(),
+        environment: vec![("HOOKD_MESSAGE".to_owned(), body.to_owned())],
+        run_as: None,
+        memory_max: None,
+        timeout: TIMEOUT,
+        grace: GRACE,
+    };
+    let never = tokio_util::sync::CancellationToken::new();
+    let said = |line: exec::OutputLine| tracing::info!("notify: {}", line.text);
+    match exec::run(program, &spec, said, &never).await {
+        Ok(ended) if ended.success() => Ok(()),
+        Ok(ended) => Err(format!("the command {ended}")),
+        Err(error) => Err(error.to_string()),
+    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::deploy::World;
 use crate::notify;
-use crate::store::Store;
 use crate::worker::Settings;
 
 /// Pause between two looks at the outbox.
@@ -19,23 +19,24 @@ const TRIES: u32 = 15;
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 
 /// Sends what waits, for ever.
-pub async fn run(store: Store, settings: watch::Receiver<Settings>) {
+pub async fn run(world: World, settings: watch::Receiver<Settings>) {
     loop {
-        if let Err(error) = drain(&store, &settings).await {
+        if let Err(error) = drain(&world, &settings).await {
             tracing::warn!(%error, "the outbox could not be read");
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn drain(store: &Store, settings: &watch::Receiver<Settings>) -> Result<(), crate::store::StoreError> {
+async fn drain(world: &World, settings: &watch::Receiver<Settings>) -> Result<(), crate::store::StoreError> {
+    let store = &world.store;
     for message in store.outbox(clock::now()).await? {
         let channel = settings.borrow().config.notify.get(&message.channel).cloned();
         let Some(channel) = channel else {
             store.sent(message.id).await?;
             continue;
         };
-        match notify::send(&channel, &message.body).await {
+        match notify::send(&world.program, &channel, &message.body).await {
             Ok(()) => store.sent(message.id).await?,
             Err(reason) if message.attempt + 1 >= TRIES => {
                 tracing::warn!("notify {}: given up after {TRIES} tries: {reason}", message.channel);

@@ -11,10 +11,10 @@ use crate::store::{TargetRow, Tip, WaitingJob};
 /// Waits before a job is tried again whose fetch failed for a reason that may pass. After the last one the job ends.
 const RETRY_WAITS: [Duration; 5] = [
     Duration::from_secs(15),
-    Duration::from_secs(60),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(15 * 60),
-    Duration::from_secs(60 * 60),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
 ];
 
 /// What the worker does next.
@@ -146,15 +146,15 @@ fn first_choice(filter: &RefFilter, candidates: &[(GitRef, CommitId)]) -> Option
 
 /// Compares as people count: digits as numbers, so that v10 comes after v9.
 fn natural(a: &str, b: &str) -> std::cmp::Ordering {
-    let (mut a, mut b) = (a, b);
+    let (mut left, mut right) = (a, b);
+    let number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
     loop {
-        let (x, y) = (chunk(&mut a), chunk(&mut b));
-        let order = match (x.bytes().next(), y.bytes().next()) {
-            (Some(p), Some(q)) if p.is_ascii_digit() && q.is_ascii_digit() => {
-                let (x, y) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
-                x.len().cmp(&y.len()).then_with(|| x.cmp(y))
-            }
-            _ => x.cmp(y),
+        let (x, y) = (chunk(&mut left), chunk(&mut right));
+        let order = if number(x) && number(y) {
+            let (x, y) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
+            x.len().cmp(&y.len()).then_with(|| x.cmp(y))
+        } else {
+            x.cmp(y)
         };
         if order.is_ne() || (x.is_empty() && y.is_empty()) {
             return order;

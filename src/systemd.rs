@@ -67,24 +67,24 @@ pub fn handed_over(control: &std::path::Path) -> std::io::Result<Handed> {
         .map(ToOwned::to_owned)
         .collect();
     let mut sockets = ListenFd::from_env();
-    let mut handed = Handed::default();
+    let mut found = Handed::default();
     for index in 0..sockets.len() {
         if let Ok(Some(listener)) = sockets.take_unix_listener(index) {
-            let named = names.get(index).is_some_and(|name| name == "control");
+            let is_control = names.get(index).is_some_and(|name| name == "control");
             let there = listener
                 .local_addr()
                 .is_ok_and(|address| address.as_pathname() == Some(control));
             listener.set_nonblocking(true)?;
             let socket = Socket::Unix(UnixListener::from_std(listener)?);
-            if named || there {
-                handed.control = Some(socket);
+            if is_control || there {
+                found.control = Some(socket);
             } else {
-                handed.public.push(socket);
+                found.public.push(socket);
             }
         } else if let Some(listener) = sockets.take_tcp_listener(index)? {
             listener.set_nonblocking(true)?;
-            handed.public.push(Socket::Tcp(TcpListener::from_std(listener)?));
+            found.public.push(Socket::Tcp(TcpListener::from_std(listener)?));
         }
     }
-    Ok(handed)
+    Ok(found)
 }

@@ -59,6 +59,7 @@ pub struct Worker {
     wake: Arc<Notify>,
     running: Arc<Mutex<BTreeMap<RepoName, Running>>>,
     idle: Arc<Notify>,
+    turn: Arc<Notify>,
     ended: Arc<dyn Fn(Ended) + Send + Sync>,
 }
 
@@ -75,6 +76,7 @@ impl Worker {
             wake: Arc::default(),
             running: Arc::default(),
             idle: Arc::default(),
+            turn: Arc::default(),
             ended: Arc::new(ended),
         }
     }
@@ -93,6 +95,13 @@ impl Worker {
         self.table().values().cloned().collect()
     }
 
+    /// Returns after the loop has gone round once: it lives.
+    pub async fn answers(&self) {
+        let turn = self.turn.notified();
+        self.wake();
+        turn.await;
+    }
+
     /// Stops what runs for a target; gives the deployment's number.
     pub fn cancel(&self, target: &TargetId) -> Option<i64> {
         let table = self.table();
@@ -108,6 +117,7 @@ impl Worker {
             tokio::time::sleep(STORE_PAUSE).await;
         }
         while !stop.is_cancelled() {
+            self.turn.notify_waiters();
             let wait = match self.start_what_may().await {
                 Ok(wait) => wait,
                 Err(error) => {

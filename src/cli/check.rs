@@ -117,11 +117,7 @@ fn show(report: &Report, json: bool) -> Result<(), Failure> {
 
 async fn look_around(config: &Config, secrets: &Secrets, report: &mut Report) {
     // A person waits: an answer within seconds is worth more than patience with a slow server.
-    let git = Git::new(
-        "/proc/self/exe".into(),
-        Duration::from_secs(20),
-        Duration::from_secs(60),
-    );
+    let git = Git::new("/proc/self/exe".into(), Duration::from_secs(20), Duration::from_mins(1));
     for repo in config.repos.values() {
         match git
             .ls_remote(&access(config, secrets, repo), &CancellationToken::new())

@@ -17,7 +17,7 @@ use crate::daemon::read_settings;
 use crate::deploy::access;
 use crate::forge::{self, Signing};
 use crate::git::Git;
-use crate::model::{CommitId, DeliveryId, GitRef};
+use crate::model::{CommitId, DeliveryId, GitRef, RepoName};
 use crate::worker::Settings;
 
 /// Longest wait for the daemon's answer: the shortest that a forge has.
@@ -41,7 +41,7 @@ pub fn run(file: &Path, json: bool, options: &Send) -> Result<ExitCode, Failure>
     })?;
     let name = options.repo.parse().ok();
     let repo = name.and_then(|name| settings.config.repos.get(&name)).ok_or_else(|| {
-        let known: Vec<&str> = settings.config.repos.keys().map(|name| name.as_str()).collect();
+        let known: Vec<&str> = settings.config.repos.keys().map(RepoName::as_str).collect();
         Failure::new(Code::NotFound, format!("there is no repo {}", options.repo))
             .hint(format!("there are: {}", known.join(", ")))
     })?;
@@ -57,18 +57,17 @@ pub fn run(file: &Path, json: bool, options: &Send) -> Result<ExitCode, Failure>
 
 async fn make(settings: &Settings, repo: &Repo, options: &Send) -> Result<Delivery, Failure> {
     let kind = repo.forge.unwrap_or(ForgeKind::GitHub);
-    let body = match &options.payload {
-        Some(path) => std::fs::read(path).map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?,
-        None => {
-            let git_ref = chosen_ref(repo, options.git_ref.as_deref())?;
-            let commit = match &options.commit {
-                Some(commit) => commit
-                    .parse()
-                    .map_err(|e| Failure::new(Code::Usage, format!("{commit}: {e}")))?,
-                None => tip(settings, repo, &git_ref).await?,
-            };
-            forge::sample_push(kind, &repo.full_name, &git_ref, &CommitId::zero(), &commit)
-        }
+    let body = if let Some(path) = &options.payload {
+        std::fs::read(path).map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?
+    } else {
+        let git_ref = chosen_ref(repo, options.git_ref.as_deref())?;
+        let commit = match &options.commit {
+            Some(commit) => commit
+                .parse()
+                .map_err(|e| Failure::new(Code::Usage, format!("{commit}: {e}")))?,
+            None => tip(settings, repo, &git_ref).await?,
+        };
+        forge::sample_push(kind, &repo.full_name, &git_ref, &CommitId::zero(), &commit)
     };
     let secret = settings.secrets.webhook.get(&repo.name).and_then(|all| all.first());
     let id = delivery_id()?;
@@ -125,11 +124,7 @@ fn chosen_ref(repo: &Repo, named: Option<&str>) -> Result<GitRef, Failure> {
 
 /// What the remote has: the push that is announced should be a true one.
 async fn tip(settings: &Settings, repo: &Repo, git_ref: &GitRef) -> Result<CommitId, Failure> {
-    let git = Git::new(
-        "/proc/self/exe".into(),
-        Duration::from_secs(20),
-        Duration::from_secs(60),
-    );
+    let git = Git::new("/proc/self/exe".into(), Duration::from_secs(20), Duration::from_mins(1));
     let access = access(&settings.config, &settings.secrets, repo);
     let refs = git.ls_remote(&access, &CancellationToken::new()).await.map_err(|e| {
         Failure::failed(format!("{}: {}", repo.remote.url, e.message)).hint("name the commit with --commit".to_owned())

@@ -21,7 +21,9 @@ pub fn run(config: &Path, json: bool) -> Result<ExitCode, Failure> {
     let rows: Vec<Vec<String>> = status.targets.iter().map(row).collect();
     output::table(&["TARGET", "FOLLOWS", "LIVE", "SINCE", "STATE", "LAST"], &rows);
     for target in &status.targets {
-        notes(target).iter().for_each(|note| output::line(note));
+        for note in notes(target) {
+            output::line(&note);
+        }
     }
     output::line(&format!(
         "hookd {}: {} running, {} waiting",

@@ -83,7 +83,7 @@ pub const KEYS: &[Key] = &[
     key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key."),
 
     key("notify.NAME.url", "URL", "(none)", "Gets each outcome as a JSON POST."),
-    key("notify.NAME.command", "command", "(none)", "Gets each outcome as JSON on its standard input."),
+    key("notify.NAME.command", "command", "(none)", "Is run for each outcome, with the JSON in HOOKD_MESSAGE."),
     key("notify.NAME.on", "outcome or list of outcomes", "[\"live\", \"failed\", \"rolled-back\", \"cancelled\", \"interrupted\"]", "Which outcomes are told."),
 
     key("forge.NAME.kind", "name of a forge", "(NAME, if it is the name of a forge)", "Which forge the API belongs to."),

@@ -358,7 +358,7 @@ pub struct Target {
 pub struct Notify {
     /// `url`: gets a JSON POST.
     pub url: Option<url::Url>,
-    /// `command`: gets the JSON on standard input.
+    /// `command`: gets the JSON in `HOOKD_MESSAGE`.
     pub command: Option<Command>,
     /// `on`: outcomes told; empty: all but `unchanged` and `superseded`.
     pub on: Vec<Outcome>,

@@ -110,6 +110,9 @@ impl Run<'_> {
             return Ok(());
         };
         let path = self.payload_path();
+        if path.exists() {
+            return Ok(());
+        }
         let owner = self.site.target.run_as.clone();
         let written = tokio::task::spawn_blocking(move || private_file(&path, &body, owner.as_deref())).await;
         match written {
@@ -125,10 +128,10 @@ impl Run<'_> {
     /// Removes the payload file; it is of no use to anybody after the deployment.
     pub(super) fn forget_payload(&self) {
         let path = self.payload_path();
-        if path.exists() {
-            if let Err(error) = std::fs::remove_file(&path) {
-                tracing::warn!(%error, "could not remove {}", path.display());
-            }
+        if path.exists()
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::warn!(%error, "could not remove {}", path.display());
         }
     }
 }

@@ -96,11 +96,12 @@ impl Run<'_> {
         let mut fetched = git
             .fetch(&access, &mirror, &job.git_ref, depth, &self.halt.token, show)
             .await?;
-        if let (QueueMode::All, Some(wanted)) = (self.site.target.queue, &job.wanted) {
-            if *wanted != fetched.commit && job.source != Source::Poll {
-                self.is_reachable(wanted, &fetched.commit).await?;
-                fetched.commit = wanted.clone();
-            }
+        if let (QueueMode::All, Some(wanted)) = (self.site.target.queue, &job.wanted)
+            && *wanted != fetched.commit
+            && job.source != Source::Poll
+        {
+            self.is_reachable(wanted, &fetched.commit).await?;
+            fetched.commit = wanted.clone();
         }
         self.record.learn(&Progress {
             commit: Some(fetched.commit.to_string()),

@@ -8,7 +8,7 @@ use crate::config::{Check, Command, Strategy};
 use crate::exec::Ended;
 use crate::model::{CommitId, Outcome, Phase};
 use crate::release::ReleaseName;
-use crate::store::{Finish, Progress, ReleaseState, Source};
+use crate::store::{Finish, Progress, ReleaseRow, ReleaseState, Source};
 
 use super::{Change, End, Run, Stop, Why};
 
@@ -32,6 +32,8 @@ impl Run<'_> {
     }
 
     async fn switch_and_check(&mut self, change: &Change) -> Result<(), Stop> {
+        // After a restart the file is not there any more.
+        self.lay_out_payload().await?;
         let from = self
             .claim
             .resumed
@@ -199,7 +201,7 @@ impl Run<'_> {
                     return Err(format!("the release before it, {previous}, is gone, so it stays live"));
                 }
                 self.activate(Some(previous))
-                    .map_err(|stop| format!("going back failed: {stop:?}"))?;
+                    .map_err(|stop| format!("going back failed: {stop}"))?;
             }
             (Strategy::Release, None, _) => {
                 self.layout
@@ -215,12 +217,12 @@ impl Run<'_> {
                 self.bring_back(&from, &to).await;
                 self.build(&back)
                     .await
-                    .map_err(|stop| format!("building the commit before it failed: {stop:?}"))?;
+                    .map_err(|stop| format!("building the commit before it failed: {stop}"))?;
             }
             (Strategy::InPlace, _, None) => return Err("there is nothing before it to go back to".to_owned()),
         }
         if let Err(stop) = self.reload(&back, &never).await {
-            let text = format!("the release before it is live again, but its reload failed: {stop:?}");
+            let text = format!("the release before it is live again, but its reload failed: {stop}");
             self.record.warn(Phase::Reload, &text);
         }
         Ok(())
@@ -259,6 +261,7 @@ impl Run<'_> {
             .problems
             .iter()
             .for_each(|problem| self.record.warn(Phase::Finish, problem));
+        self.keep_commits(&releases, &removal.removed).await;
         let gone: Vec<String> = removal.removed.iter().map(ToString::to_string).collect();
         if gone.is_empty() {
             return;
@@ -267,6 +270,21 @@ impl Run<'_> {
         self.record.say(Phase::Finish, &text);
         if let Err(error) = self.world.store.forget_releases(&self.site.target.id, gone).await {
             tracing::warn!(%error, "pruned releases are still in the store");
+        }
+    }
+
+    /// Keeps the commits of the releases that are kept in the mirror, so that what they share with the next one need not
+    /// be fetched again; packs the mirror now and then.
+    async fn keep_commits(&mut self, releases: &[ReleaseRow], removed: &[ReleaseName]) {
+        let is_kept = |row: &&ReleaseRow| removed.iter().all(|name| name.as_str() != row.name);
+        let commits: Vec<CommitId> = releases
+            .iter()
+            .filter(is_kept)
+            .filter_map(|row| row.commit.parse().ok())
+            .collect();
+        if let Err(error) = self.world.git.keep(&self.mirror(), &commits, &self.halt.token).await {
+            let text = format!("the mirror could not be tidied: {}", error.message);
+            self.record.warn(Phase::Finish, &text);
         }
     }
 }

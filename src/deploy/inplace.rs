@@ -52,7 +52,7 @@ impl Run<'_> {
         // This must be done even though the deployment itself was asked to stop.
         let never = tokio_util::sync::CancellationToken::new();
         if let Err(stop) = self.bring_to(Some(from), to, &never).await {
-            let text = format!("the directory could not be brought back to {}: {stop:?}", to.short());
+            let text = format!("the directory could not be brought back to {}: {stop}", to.short());
             self.record.warn(Phase::Build, &text);
         }
     }

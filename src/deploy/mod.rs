@@ -113,6 +113,15 @@ impl Stop {
     }
 }
 
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unchanged(reason) | Self::Failed { reason, .. } => f.write_str(reason),
+            Self::Halted => f.write_str("stopped"),
+        }
+    }
+}
+
 impl From<ReleaseError> for Stop {
     fn from(error: ReleaseError) -> Self {
         Self::failed(error.to_string())

@@ -79,9 +79,9 @@ impl Record {
             };
             let end = text.floor_char_boundary(JOURNAL_LINE_MAX);
             if stream == "stderr" {
-                about.warn(&text[..end])
+                about.warn(&text[..end]);
             } else {
-                about.info(&text[..end])
+                about.info(&text[..end]);
             }
         }
         self.keep(phase, stream, text);

@@ -62,7 +62,8 @@ impl Address {
         self.transport == other.transport && self.host == other.host && self.port == other.port
     }
 
-    /// `example.org`, `example.org:8443` or `this machine`, for messages. Never the user part, which may hold a password.
+    /// `example.org`, `example.org:8443` or `this machine`, for messages. Never the user part, which may hold a
+    /// password.
     pub(super) fn display(&self) -> String {
         match (self.transport, self.port) {
             (Transport::Local, _) => "this machine".to_owned(),

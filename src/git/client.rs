@@ -64,8 +64,8 @@ impl Git {
         }
     }
 
-    /// Brings `git_ref` into the bare mirror, which is made if it is missing, and anew if it is damaged. `depth` 0 is all
-    /// history; a mirror that has all stays so.
+    /// Brings `git_ref` into the bare mirror, which is made if it is missing, and anew if it is damaged. `depth` 0 is
+    /// all history; a mirror that has all stays so.
     pub async fn fetch(
         &self,
         access: &Access,
@@ -121,9 +121,9 @@ impl Git {
         }
     }
 
-    /// Brings `directory`, which holds commit `from` (none: unknown or new), to commit `to`: what is missing or differs is
-    /// written, what `from` had and `to` lacks is removed, untracked files stay. Nothing is touched before all files have
-    /// been written beside their places.
+    /// Brings `directory`, which holds commit `from` (none: unknown or new), to commit `to`: what is missing or
+    /// differs is written, what `from` had and `to` lacks is removed, untracked files stay. Nothing is touched before
+    /// all files have been written beside their places.
     #[allow(clippy::too_many_arguments)] // as for `checkout`
     pub async fn update_in_place(
         &self,
@@ -159,8 +159,8 @@ impl Git {
         }
     }
 
-    /// Paths that differ between two commits, sorted; what is not UTF-8 in them is replaced. `RefMissing` if the mirror lacks one
-    /// of the commits.
+    /// Paths that differ between two commits, sorted; what is not UTF-8 in them is replaced. `RefMissing` if the
+    /// mirror lacks one of the commits.
     pub async fn changed_paths(
         &self,
         mirror: &Path,

@@ -132,7 +132,7 @@ fn check_key(text: &str) -> Result<(), (&'static str, &'static str)> {
     const MAGIC: &[u8] = b"openssh-key-v1\0";
     const PASSPHRASE: (&str, &str) = (
         "has a passphrase",
-        "use a key of its own without one: ssh-keygen -t ed25519 -N '' -f KEY (or remove it: ssh-keygen -p -N '' -f KEY)",
+        "use a key of its own without one (ssh-keygen -t ed25519 -N '' -f NEW), or remove it (ssh-keygen -p -N '' -f KEY)",
     );
     const STRANGE: (&str, &str) = (
         "is not an OpenSSH or PEM private key",

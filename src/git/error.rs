@@ -94,19 +94,19 @@ fn classify(error: &git2::Error) -> (GitErrorKind, Option<&'static str>) {
     let text = error.message().to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|w| text.contains(w));
     let missing = "check `url`; forges also answer \"not found\" for a private repository without credentials";
+    let authority = "for a private certificate authority set `ca_file` of the repo to its PEM file";
     match (error.class(), error.code()) {
+        _ if says(&["no space left", "read-only file system", "disk quota"]) => (GitErrorKind::Disk, None),
         (_, Code::Timeout) => (GitErrorKind::Timeout, None),
         _ if says(&["timed out", "timeout"]) => (GitErrorKind::Timeout, None),
         (_, Code::Auth) => (GitErrorKind::Authentication, None),
-        (_, Code::Certificate) | (Class::Ssl, _) => (
-            GitErrorKind::HostKey,
-            Some("for a private certificate authority set `ca_file` of the repo to its PEM file"),
-        ),
+        (_, Code::Certificate) => (GitErrorKind::HostKey, Some(authority)),
+        (Class::Ssl, _) if says(&["certificate"]) => (GitErrorKind::HostKey, Some(authority)),
         (Class::Http, _) if says(&["code: 404", "code: 410"]) => (GitErrorKind::NotFound, Some(missing)),
         (Class::Http, _) if says(&["code: 401", "code: 403", "authentication"]) => (GitErrorKind::Authentication, None),
         (Class::Http, _) if says(&["code: 429", "code: 5"]) => (GitErrorKind::Connect, None),
         _ if says(&["cannot redirect"]) => (
-            GitErrorKind::Connect,
+            GitErrorKind::Unsupported,
             Some("the remote redirects to another host, which is never followed: write the final address into `url`"),
         ),
         _ if says(&["object format", "objectformat", "refstorage", "unsupported extension"]) => {
@@ -116,6 +116,8 @@ fn classify(error: &git2::Error) -> (GitErrorKind, Option<&'static str>) {
             "does not appear to be a git repository",
             "repository not found",
             "could not find repository",
+            // What libgit2 says of a path where nothing is; the kinds of URLs have been checked before.
+            "unsupported url protocol",
         ]) =>
         {
             (GitErrorKind::NotFound, Some(missing))
@@ -125,20 +127,19 @@ fn classify(error: &git2::Error) -> (GitErrorKind, Option<&'static str>) {
         }
         // A thin pack leans on objects that the mirror should have.
         (Class::Indexer, _) if says(&["delta"]) => (GitErrorKind::Corrupt, None),
-        (_, Code::Eof) | (Class::Net | Class::Indexer | Class::Http | Class::Ssh, _) => (GitErrorKind::Cut, None),
-        _ if says(&[
-            "no space left",
-            "read-only file system",
-            "permission denied",
-            "disk quota",
-        ]) =>
-        {
-            (GitErrorKind::Disk, None)
+        (_, Code::Eof) | (Class::Net | Class::Indexer | Class::Http | Class::Ssl | Class::Ssh, _) => {
+            (GitErrorKind::Cut, None)
         }
-        (Class::Odb | Class::Zlib | Class::Reference | Class::Object | Class::Repository | Class::Tree, _) => {
-            (GitErrorKind::Corrupt, None)
-        }
-        (Class::Config, _) => (GitErrorKind::Corrupt, None),
+        (
+            Class::Odb
+            | Class::Zlib
+            | Class::Config
+            | Class::Reference
+            | Class::Object
+            | Class::Repository
+            | Class::Tree,
+            _,
+        ) => (GitErrorKind::Corrupt, None),
         (Class::Os, _) => (GitErrorKind::Disk, None),
         _ => (GitErrorKind::Other, None),
     }

@@ -72,8 +72,8 @@ impl Folder {
         Ok((self.enter(below.parent().unwrap_or(Path::new("")))?, name))
     }
 
-    /// Makes a directory, 0777 less the umask. With `O_NOFOLLOW` on what is above it only as far as `self` is: so in fresh
-    /// directories, or one name at a time.
+    /// Makes a directory, 0777 less the umask. This and the next two follow links within `name`, so it is a single name
+    /// unless the directory is new and has no links yet.
     pub(super) fn make(&self, name: &Path) -> Result<(), Errno> {
         mkdirat(&self.fd, name, Mode::from_bits_truncate(0o777))
     }

@@ -16,7 +16,8 @@ const NOWHERE: &str = "/nonexistent";
 
 /// Sets everything. `silence` is how long a server may say nothing.
 pub(super) fn set(silence: Duration) -> Result<(), Error> {
-    // SHA-1 of every blob read costs a third of a checkout; packs are hashed when they come in, and zlib has a checksum.
+    // SHA-1 of every blob read costs a third of a checkout; packs are hashed when they come in, and zlib has a
+    // checksum.
     opts::strict_hash_verification(false);
     let connect = milliseconds(CONNECT.min(silence));
     let server = milliseconds(silence);
@@ -37,8 +38,8 @@ pub(super) fn set(silence: Duration) -> Result<(), Error> {
     // SAFETY: a plain global, as above. The ownership check protects against programs named in a foreign repository's
     // configuration; libgit2 runs none, and local remotes often belong to somebody else.
     unsafe { opts::set_verify_owner_validation(false)? };
-    // SAFETY: the option takes one int, which is what is passed; a plain global, as above; libgit2 was initialised by the
-    // calls before. Makes the mirror survive a power cut.
+    // SAFETY: the option takes one int, which is what is passed; a plain global, as above; libgit2 was initialised by
+    // the calls before. Makes the mirror survive a power cut.
     let code = unsafe { raw::git_libgit2_opts(raw::GIT_OPT_ENABLE_FSYNC_GITDIR.cast_signed(), 1 as std::ffi::c_int) };
     if code < 0 {
         return Err(Error::last_error(code));

@@ -1,4 +1,5 @@
-//! Which ssh host keys are trusted: `known_hosts` files as sshd(8) describes them. libgit2's own check reads one fixed file, ignores `@revoked` and takes port-less entries for any port; so this one decides.
+//! Which ssh host keys are trusted: `known_hosts` files as sshd(8) describes them. libgit2's own check reads one fixed
+//! file, ignores `@revoked` and takes port-less entries for any port; so this one decides.
 
 use std::path::{Path, PathBuf};
 
@@ -103,7 +104,8 @@ impl KnownHosts {
         if let Some(entry) = plain.iter().find(|e| e.key_type == key_type) {
             let (known, place) = (fingerprint(&entry.key), place(entry));
             return refuse(format!(
-                "the {key_type} host key of {name} is {print}, but {place} says {known}: it was changed, or somebody is in between"
+                "the {key_type} host key of {name} is {print}, but {place} says {known}: it was changed, \
+                 or somebody is in between"
             ))
             .map_err(|e| e.hint("ask the host's owner for the new fingerprint, then replace the line"));
         }

@@ -29,7 +29,8 @@ const LFS_MAX: usize = 1024;
 /// First line of every pointer file (git-lfs, docs/spec.md).
 const LFS_MARK: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 
-/// Writes the plan. The destination must not exist or be empty; a failure leaves it half-written. Returns files and bytes.
+/// Writes the plan. The destination must not exist or be empty; a failure leaves it half-written. Returns files and
+/// bytes.
 pub(super) fn checkout(
     plan: &Plan,
     destination: &Path,
@@ -115,8 +116,10 @@ impl Pointers {
                 count - 1
             ),
         };
-        Err(GitError::new(GitErrorKind::Lfs, message)
-            .hint("hookd does not fetch LFS objects: commit the files themselves, or set `lfs = \"keep\"` and fetch them in `build`"))
+        Err(GitError::new(GitErrorKind::Lfs, message).hint(
+            "hookd does not fetch LFS objects: commit the files themselves, \
+                or set `lfs = \"keep\"` and fetch them in `build`",
+        ))
     }
 }
 
@@ -142,7 +145,8 @@ impl<'p> Blobs<'p> {
         })
     }
 
-    /// Hands every item's content, with its index, to `work`, on a few threads; adds up what `work` returns. The first error ends it.
+    /// Hands every item's content, with its index, to `work`, on a few threads; adds up what `work` returns. The first
+    /// error ends it.
     pub(super) fn each(
         &self,
         work: impl Fn(usize, &Item, &[u8]) -> Result<u64, GitError> + Sync,

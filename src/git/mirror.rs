@@ -1,5 +1,5 @@
-//! The bare mirror of a remote: made, locked, swept, packed, thrown away. It is a cache that hookd alone writes, and its
-//! refs are private, flat names, so that no ref of the remote can be in another one's way.
+//! The bare mirror of a remote: made, locked, swept, packed, thrown away. It is a cache that hookd alone writes, and
+//! its refs are private, flat names, so that no ref of the remote can be in another one's way.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -144,8 +144,8 @@ impl Mirror {
     }
 }
 
-/// The private ref of a ref of the remote. Flat and of fixed length: a branch `feat` that becomes `feat/x` is in nobody's
-/// way, and no name is too long for a file.
+/// The private ref of a ref of the remote. Flat and of fixed length: a branch `feat` that becomes `feat/x` is in
+/// nobody's way, and no name is too long for a file.
 pub(super) fn tip_ref(name: &str) -> String {
     format!("{TIPS}{}", hex::encode(Sha256::digest(name.as_bytes())))
 }
@@ -174,9 +174,22 @@ pub(super) fn open(path: &Path) -> Result<Repository, GitError> {
     })
 }
 
+/// Mirrors whose objects can't be read look complete to a fetch, so they are removed: the next fetch makes them anew.
+/// To be called without holding their locks.
+pub(super) fn discard(error: GitError, mirrors: &[PathBuf]) -> GitError {
+    if error.kind != GitErrorKind::Corrupt {
+        return error;
+    }
+    let destroy = |path: &PathBuf| Mirror::lock(path, Hold::Write).and_then(|mirror| mirror.destroy());
+    match mirrors.iter().try_for_each(destroy) {
+        Ok(()) => error.hint("the damaged mirror was removed; the next attempt fetches everything again"),
+        Err(_) => error,
+    }
+}
+
 /// Removes what a killed worker left in a mirror: `*.lock` files, over which every later fetch would fail, and
-/// `pack_git2_*`, as large as a pack each, which not even `git gc` removes. To be called at start; does nothing if there is no
-/// mirror or if a worker is at it.
+/// `pack_git2_*`, as large as a pack each, which not even `git gc` removes. To be called at start; does nothing if
+/// there is no mirror or if a worker is at it.
 pub fn sweep(mirror: &Path) -> io::Result<()> {
     if !mirror.exists() {
         return Ok(());

@@ -128,7 +128,8 @@ pub struct Updated {
     pub removed: u64,
     /// Bytes written.
     pub bytes: u64,
-    /// False if the old commit is no longer in the mirror, so that files that it had and the new one lacks are still there.
+    /// False if the old commit is no longer in the mirror, so that files that it had and the new one lacks are still
+    /// there.
     pub old_known: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The `git` program, where it is installed: for local remotes, where libgit2 is ten times slower and knows neither newer
-//! formats nor shallow fetches, and for packing mirrors, which libgit2 can't do at all.
+//! The `git` program, where it is installed: for local remotes, where libgit2 is ten times slower and knows neither
+//! newer formats nor shallow fetches, and for packing mirrors, which libgit2 can't do at all.
 
 use std::ffi::OsStr;
 use std::io::{BufReader, Read, Write};
@@ -76,8 +76,11 @@ impl Program {
         if !output.status.success() {
             return Err(failure(url, &String::from_utf8_lossy(&output.stderr)));
         }
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let lines = text.lines().filter_map(|line| line.split_once('\t'));
+        // Names that are not UTF-8 are passed over, as for other remotes.
+        let lines = output
+            .stdout
+            .split(|b| *b == b'\n')
+            .filter_map(|line| str::from_utf8(line).ok()?.split_once('\t'));
         Ok(lines
             .map(|(id, name)| Advertised {
                 name: name.to_owned(),
@@ -96,7 +99,8 @@ impl Program {
         reporter: &Reporter,
     ) -> Result<(), GitError> {
         let mut command = self.command();
-        // A pack each time: loose objects that a power cut truncated make libgit2 1.9.7 spin for ever (libgit2 issue 7346).
+        // A pack each time: loose objects that a power cut truncated make libgit2 1.9.7 spin for ever (libgit2 issue
+        // 7346).
         command.args([
             "-c",
             "fetch.unpackLimit=1",

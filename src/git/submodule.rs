@@ -1,5 +1,5 @@
-//! A commit with its submodules as one flat plan. Each submodule has a mirror of its own; its URL comes from `.gitmodules` at
-//! that commit, so it is the pusher's choice and treated as such.
+//! A commit with its submodules as one flat plan. Each submodule has a mirror of its own; its URL comes from
+//! `.gitmodules` at that commit, so it is the pusher's choice and treated as such.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::address::{Address, resolve};
 use super::fetch::parse_id;
 use super::history::find_commit;
-use super::mirror::{Hold, Mirror, open, tip_ref};
+use super::mirror::{Hold, Mirror, discard, open, tip_ref};
 use super::remote::{Remote, Spec, redacted};
 use super::tree::{Item, Kind, list};
 use super::wire::RemoteSpec;
@@ -148,7 +148,7 @@ fn add_submodule(
         prefix: path,
         depth: level.depth + 1,
     };
-    add(&below, top, options, missing, plan)
+    add(&below, top, options, missing, plan).map_err(|error| discard(error, std::slice::from_ref(&mirror)))
 }
 
 /// How to reach a submodule: by https, http or ssh, from local remotes also locally; with the credentials of the repo

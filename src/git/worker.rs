@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{getpgrp, getpid};
 
-use super::mirror::{Hold, Mirror};
+use super::mirror::{Hold, Mirror, discard};
 use super::remote::Remote;
 use super::submodule::{Missing, Plan, plan};
 use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireRef};
@@ -52,7 +52,8 @@ pub fn worker_main() -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// The parent never closes its end, so the end of the input is the end of the parent; a `git` that was started goes, too.
+/// The parent never closes its end, so the end of the input is the end of the parent; a `git` that was started goes,
+/// too.
 fn end_with_parent() {
     let mut byte = [0];
     while let Ok(1..) = std::io::stdin().read(&mut byte) {}
@@ -80,11 +81,10 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             destination,
             options,
         } => {
-            let remote = connect(remote)?;
-            let plan = plan(&remote, &mirror, &commit.0, &options, Missing::Fetch);
-            let written =
-                plan.and_then(|plan| materialise::checkout(&plan, &destination, options.refuse_lfs, reporter));
-            let (files, bytes) = written.map_err(|e| discard(e, &mirror))?;
+            let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, Missing::Fetch)
+                .map_err(|e| discard(e, std::slice::from_ref(&mirror)))?;
+            let written = materialise::checkout(&plan, &destination, options.refuse_lfs, reporter);
+            let (files, bytes) = written.map_err(|e| discard(e, &plan.sources))?;
             Ok(Reply::CheckedOut { files, bytes })
         }
         Job::Update {
@@ -96,7 +96,7 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
         } => {
             let remote = connect(remote)?;
             let from = from.map(|id| id.0);
-            update(&remote, &mirror, from.as_ref(), &to.0, &directory, &options).map_err(|e| discard(e, &mirror))
+            update(&remote, &mirror, from.as_ref(), &to.0, &directory, &options)
         }
         Job::ChangedPaths { mirror, from, to } => history::changed_paths(&mirror, &from.0, &to.0).map(Reply::Paths),
         Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor.0, &tip.0).map(Reply::Contains),
@@ -155,31 +155,22 @@ fn update(
     directory: &Path,
     options: &CheckoutOptions,
 ) -> Result<Reply, GitError> {
-    let new = plan(remote, mirror, to, options, Missing::Fetch)?;
+    let damaged = |error| discard(error, std::slice::from_ref(&mirror.to_owned()));
+    let new = plan(remote, mirror, to, options, Missing::Fetch).map_err(damaged)?;
     let (old, old_known) = match from.map(|from| plan(remote, mirror, from, options, Missing::LeaveOut)) {
         None => (Plan::default(), true),
         Some(Ok(old)) => (old, true),
-        Some(Err(error)) if error.kind == GitErrorKind::Corrupt => return Err(error),
+        Some(Err(error)) if error.kind == GitErrorKind::Corrupt => return Err(damaged(error)),
         Some(Err(_)) => (Plan::default(), false),
     };
-    let done = in_place::update(&old, &new, directory, options.refuse_lfs, remote.reporter)?;
+    let done = in_place::update(&old, &new, directory, options.refuse_lfs, remote.reporter);
+    let done = done.map_err(|error| discard(error, &new.sources))?;
     Ok(Reply::Updated {
         written: done.written,
         removed: done.removed,
         bytes: done.bytes,
         old_known,
     })
-}
-
-/// A mirror whose objects can't be read looks complete to a fetch, so it is removed: the next fetch makes it anew.
-fn discard(error: GitError, mirror: &Path) -> GitError {
-    if error.kind != GitErrorKind::Corrupt {
-        return error;
-    }
-    match Mirror::lock(mirror, Hold::Write).and_then(|mirror| mirror.destroy()) {
-        Ok(()) => error.hint("the damaged mirror was removed; the next attempt fetches everything again"),
-        Err(_) => error,
-    }
 }
 
 /// Tells the parent how it goes. Its silence is what the parent's idle time-out measures.

@@ -13,8 +13,8 @@ use crate::config::Limits;
 /// together stay below 128 MiB.
 const SMALL: u64 = 256 * 1024;
 
-/// Memory that all larger bodies may take together, bytes: four of the largest.
-const LARGE_TOTAL: usize = 100 * 1024 * 1024;
+/// Memory that all larger bodies may take together, in units: 100 MiB, four of the largest.
+const LARGE_UNITS: u32 = 1600;
 
 /// Unit in which the budget is counted, bytes.
 const UNIT: u64 = 64 * 1024;
@@ -27,7 +27,7 @@ pub struct Budget(Arc<Semaphore>);
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_TOTAL / UNIT as usize)))
+        Self(Arc::new(Semaphore::new(LARGE_UNITS as usize)))
     }
 }
 
@@ -86,9 +86,7 @@ async fn read_all(mut body: Incoming, limits: &Limits, budget: &Budget) -> Resul
 }
 
 async fn reserve(budget: &Budget, size: u64) -> Result<OwnedSemaphorePermit, BodyError> {
-    let units = u32::try_from(size.div_ceil(UNIT))
-        .unwrap_or(u32::MAX)
-        .min((LARGE_TOTAL as u64 / UNIT) as u32);
+    let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX).min(LARGE_UNITS);
     Arc::clone(&budget.0)
         .acquire_many_owned(units)
         .await

@@ -107,6 +107,7 @@ pub async fn healthz(app: &App, method: &Method) -> Answer {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every arm of the routes is a Result")]
 fn ok(body: &impl serde::Serialize) -> Result<Answer> {
     Ok(answer::json(StatusCode::OK, body))
 }
@@ -361,10 +362,10 @@ impl App {
                 format!("{} follows {}, not {git_ref}", target.id, follows(&target.refs)),
             ));
         }
-        if let [only] = patterns.as_slice() {
-            if only.is_exact() {
-                return make(&only.text).map_err(wrong);
-            }
+        if let [only] = patterns.as_slice()
+            && only.is_exact()
+        {
+            return make(&only.text).map_err(wrong);
         }
         let row = self.world.store.target(&target.id).await?;
         let (last, _) = self.world.store.latest(target.id.to_string()).await?;
@@ -444,15 +445,14 @@ impl App {
             .filter(|r| r.state == ReleaseState::Good)
             .map(|r| r.name.as_str())
             .collect();
-        let release = match &request.release {
-            Some(wanted) => good.iter().find(|name| *name == wanted).copied(),
-            None => {
-                let live = row
-                    .live_release
-                    .as_deref()
-                    .and_then(|live| good.iter().position(|name| *name == live));
-                good.get(live.map_or(0, |at| at + 1)).copied()
-            }
+        let release = if let Some(wanted) = &request.release {
+            good.iter().find(|name| *name == wanted).copied()
+        } else {
+            let live = row
+                .live_release
+                .as_deref()
+                .and_then(|live| good.iter().position(|name| *name == live));
+            good.get(live.map_or(0, |at| at + 1)).copied()
         };
         let Some(release) = release.map(ToOwned::to_owned) else {
             let what = request

@@ -60,15 +60,15 @@ pub async fn receive(
         .as_deref()
         .and_then(|n| n.parse::<RepoName>().ok())
         .and_then(|n| settings.config.repos.get(&n).cloned());
-    if let Some(repo) = &repo {
-        if !may_send(repo, from) {
-            refused("source address not allowed");
-            return answer::error(StatusCode::FORBIDDEN, "source address not allowed");
-        }
+    if let Some(repo) = &repo
+        && !may_send(repo, from)
+    {
+        refused("source address not allowed");
+        return answer::error(StatusCode::FORBIDDEN, "source address not allowed");
     }
     let read = match body::read(incoming, &settings.config.limits, &app.bodies).await {
         Ok(read) => read,
-        Err(error) => return app.body_error(error, &refused),
+        Err(error) => return body_error(error, &refused),
     };
     if read.bytes.is_empty() {
         refused("empty body");
@@ -120,6 +120,24 @@ fn may_send(repo: &Repo, from: IpAddr) -> bool {
         })
 }
 
+fn body_error(error: BodyError, refused: &impl Fn(&'static str)) -> Answer {
+    match error {
+        BodyError::TooLarge => {
+            refused("body too large");
+            answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body too large")
+        }
+        BodyError::NoMemory => answer::later(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many large bodies at once",
+            RETRY_STORE,
+        ),
+        BodyError::TooSlow | BodyError::Broken => {
+            refused("body too slow");
+            answer::later(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", 1)
+        }
+    }
+}
+
 impl App {
     fn refuse(&self, from: IpAddr, repo: Option<&str>, headers: &HeaderMap, reason: &'static str) {
         self.metrics.rejected(reason);
@@ -153,24 +171,6 @@ impl App {
             reason,
         };
         self.rejections.note(from, &refused);
-    }
-
-    fn body_error(&self, error: BodyError, refused: &impl Fn(&'static str)) -> Answer {
-        match error {
-            BodyError::TooLarge => {
-                refused("body too large");
-                answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body too large")
-            }
-            BodyError::NoMemory => answer::later(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many large bodies at once",
-                RETRY_STORE,
-            ),
-            BodyError::TooSlow | BodyError::Broken => {
-                refused("body too slow");
-                answer::later(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", 1)
-            }
-        }
     }
 
     /// One answer for every delivery that is not believed, whatever the reason. An address that fails too often is told

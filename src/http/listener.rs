@@ -175,7 +175,7 @@ impl Shared {
         let mut stream = connection.into_parts().io.into_inner();
         match result {
             Err(error) if error.is_timeout() => {
-                refuse(&mut stream, "408 Request Timeout", "the request did not come in time").await
+                refuse(&mut stream, "408 Request Timeout", "the request did not come in time").await;
             }
             // What else breaks a connection is its sender's business.
             _ => drop(stream.shutdown().await),

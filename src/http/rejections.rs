@@ -16,7 +16,7 @@ const SHOWN: usize = 200;
 const ADDRESSES: usize = 4096;
 
 /// Length of the window in which failures are counted.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// Longest text of a stranger that is kept, bytes.
 const TEXT_MAX: usize = 100;

@@ -67,7 +67,7 @@ impl GitRef {
 /// The rules of git-check-ref-format(1) for what follows `refs/heads/`.
 fn allowed_by_git(short: &str) -> bool {
     let part = |p: &str| {
-        !p.is_empty() && !p.starts_with('.') && !std::path::Path::new(p).extension().is_some_and(|e| e == "lock")
+        !p.is_empty() && !p.starts_with('.') && std::path::Path::new(p).extension().is_none_or(|e| e != "lock")
     };
     let character = |c: char| !c.is_control() && !matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
     short.chars().all(character)

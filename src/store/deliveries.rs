@@ -143,7 +143,10 @@ impl Store {
                 DeliveryRow::COLUMNS
             );
             let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![repo, limit as i64], DeliveryRow::read)?;
+            let rows = statement.query_map(
+                params![repo, i64::try_from(limit).unwrap_or(i64::MAX)],
+                DeliveryRow::read,
+            )?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -174,9 +177,11 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
     if found.is_none() && new.id_is_unsigned {
         // A captured delivery that comes back under a fresh id. If what it announced is not live, it runs: the job means
         // the ref's tip, so an old delivery does no harm, and the same push may rightly come again after one that undid it.
-        let by_body = "SELECT d.id FROM deliveries d JOIN jobs j ON j.delivery_row = d.id \
-             JOIN targets t ON t.repo = j.repo AND t.target = j.target AND t.live_commit = j.wanted \
-             WHERE d.repo = ?1 AND d.body_sha256 = ?2 AND d.body IS NOT NULL ORDER BY d.id LIMIT 1";
+        // Only the newest of the same body is looked at, however often it came.
+        let by_body = "SELECT d.id FROM \
+             (SELECT id FROM deliveries WHERE repo = ?1 AND body_sha256 = ?2 AND body IS NOT NULL ORDER BY id DESC LIMIT 1) d \
+             JOIN jobs j ON j.delivery_row = d.id \
+             JOIN targets t ON t.repo = j.repo AND t.target = j.target AND t.live_commit = j.wanted LIMIT 1";
         found = c
             .prepare_cached(by_body)?
             .query_row(params![new.repo, new.body_sha256], |r| r.get(0))

@@ -37,7 +37,9 @@ CREATE TABLE jobs (
     not_before   INTEGER NOT NULL DEFAULT 0,
     requested_at INTEGER NOT NULL
 );
-CREATE INDEX jobs_open ON jobs (state, repo, target) WHERE state <> 'done';
+-- SQLite uses a partial index only for queries that have its very condition.
+CREATE INDEX jobs_waiting ON jobs (repo, target) WHERE state = 'waiting';
+CREATE INDEX jobs_running ON jobs (id) WHERE state = 'running';
 CREATE INDEX jobs_by_delivery ON jobs (delivery_row);
 
 CREATE TABLE deployments (

@@ -1,0 +1,314 @@
+//! The mirror on disk: damage, leftovers, depth, growth, and questions about history.
+
+use std::fs;
+
+use hookd::git::{GitErrorKind, sweep};
+use hookd::model::GitRef;
+
+use super::support::git_server::{Change, GitServer, Origin};
+use super::{World, access, id, read};
+
+#[tokio::test]
+async fn stale_locks_and_half_packs_are_swept() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    origin.commit("main", "1", &[Change::File("a", b"1")]);
+    let server = GitServer::http(&world.root());
+    let access = access(&server.url("blog.git"));
+    world.fetch(&access, "main").await.unwrap();
+    let mirror = world.mirror();
+    let tips = mirror.join("refs/hookd/tip");
+    let tip = fs::read_dir(&tips).unwrap().next().unwrap().unwrap().path();
+    let leftovers = [
+        tip.with_extension("lock"),
+        mirror.join("packed-refs.lock"),
+        mirror.join("config.lock"),
+        mirror.join("objects/pack/pack_git2_0123456789abcdef"),
+        mirror.join("objects/pack/tmp_pack_abc"),
+    ];
+    let litter = || leftovers.iter().for_each(|path| fs::write(path, b"").unwrap());
+
+    litter();
+    sweep(&mirror).unwrap();
+    assert!(leftovers.iter().all(|path| !path.exists()));
+    assert!(tip.exists());
+
+    litter();
+    let second = origin.commit("main", "2", &[Change::File("a", b"2")]);
+    assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&second));
+    assert!(leftovers.iter().all(|path| !path.exists()));
+    sweep(&world.path("no-such-mirror")).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_mirror_is_made_anew() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    origin.commit("main", "1", &[Change::File("a", b"1")]);
+    let server = GitServer::http(&world.root());
+    let access = access(&server.url("blog.git"));
+    let mirror = world.mirror();
+    let pack_files = || {
+        fs::read_dir(mirror.join("objects/pack"))
+            .unwrap()
+            .flatten()
+            .map(|e| e.path())
+    };
+    let tip = || {
+        fs::read_dir(mirror.join("refs/hookd/tip"))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    };
+    let damages: [(&str, &dyn Fn()); 5] = [
+        ("empty ref", &|| fs::write(tip(), b"").unwrap()),
+        ("no packs", &|| pack_files().for_each(|p| fs::remove_file(p).unwrap())),
+        ("empty packs", &|| pack_files().for_each(|p| fs::write(p, b"").unwrap())),
+        ("no HEAD", &|| fs::remove_file(mirror.join("HEAD")).unwrap()),
+        ("garbage for HEAD and config", &|| {
+            fs::write(mirror.join("HEAD"), b"\0\0").unwrap();
+            fs::write(mirror.join("config"), b"[[[").unwrap();
+        }),
+    ];
+    for (number, (what, damage)) in damages.iter().enumerate() {
+        world.fetch(&access, "main").await.unwrap();
+        damage();
+        let head = origin.commit("main", what, &[Change::File("a", what.as_bytes())]);
+        let fetched = world
+            .fetch(&access, "main")
+            .await
+            .unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(fetched.commit, id(&head), "{what}");
+        let name = format!("release{number}");
+        world
+            .checkout(&access, &fetched.commit, &name)
+            .await
+            .unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(read(&world.path(&name).join("a")), *what);
+    }
+}
+
+#[tokio::test]
+async fn bit_rot_found_by_a_checkout_is_cured_by_the_next_fetch() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let head = origin.commit("main", "1", &[Change::File("a", &super::noise(100_000))]);
+    let server = GitServer::http(&world.root());
+    let access = access(&server.url("blog.git"));
+    world.fetch(&access, "main").await.unwrap();
+    let packs = fs::read_dir(world.mirror().join("objects/pack"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.path());
+    let pack = packs
+        .into_iter()
+        .find(|p| p.extension().is_some_and(|e| e == "pack"))
+        .unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64].fill(0);
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+
+    let error = world.checkout(&access, &id(&head), "bad").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::Corrupt, "{error}");
+    assert!(error.is_transient());
+    world.fetch(&access, "main").await.unwrap();
+    world.checkout(&access, &id(&head), "good").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_that_is_no_mirror_is_left_alone() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    origin.commit("main", "1", &[Change::File("a", b"1")]);
+    fs::create_dir_all(world.mirror()).unwrap();
+    fs::write(world.mirror().join("thesis.txt"), b"ten years of work").unwrap();
+    let error = world.fetch(&access(&origin.file_url()), "main").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::Disk, "{error}");
+    assert_eq!(read(&world.mirror().join("thesis.txt")), "ten years of work");
+}
+
+#[tokio::test]
+async fn shallow_mirrors_stay_so_until_all_is_wanted() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let first = origin.commit("main", "1", &[Change::File("a", b"1")]);
+    origin.commit("main", "2", &[Change::File("a", b"2")]);
+    let main = GitRef::branch("main").unwrap();
+    let server = GitServer::http(&world.root());
+    for url in [server.url("blog.git"), origin.file_url()] {
+        let remote = access(&url);
+        let third = origin.commit("main", "3", &[Change::File("a", b"3")]);
+        assert_eq!(world.fetch_deep(&remote, &main, 1).await.unwrap().commit, id(&third));
+        let next = origin.commit("main", "4", &[Change::File("a", b"4")]);
+        assert_eq!(world.fetch_deep(&remote, &main, 1).await.unwrap().commit, id(&next));
+        assert!(world.mirror().join("shallow").exists());
+        let error = world
+            .git
+            .contains(&world.mirror(), &id(&first), &id(&next), &world.cancel)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, GitErrorKind::Unsupported, "{error}");
+        let error = world
+            .git
+            .changed_paths(&world.mirror(), &id(&first), &id(&next), &world.cancel)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
+
+        world.fetch_deep(&remote, &main, 0).await.unwrap();
+        assert!(
+            world
+                .git
+                .contains(&world.mirror(), &id(&first), &id(&next), &world.cancel)
+                .await
+                .unwrap()
+        );
+        // A full mirror is not cut down again.
+        world.fetch_deep(&remote, &main, 1).await.unwrap();
+        assert!(
+            world
+                .git
+                .contains(&world.mirror(), &id(&first), &id(&next), &world.cancel)
+                .await
+                .unwrap()
+        );
+        fs::remove_dir_all(world.mirror()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn changed_paths_come_from_the_trees() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let old = origin.commit(
+        "main",
+        "1",
+        &[
+            Change::File("same", b"1"),
+            Change::File("docs/a", b"1"),
+            Change::File("gone", b"1"),
+            Change::File("x", b"x"),
+        ],
+    );
+    origin.commit("main", "2", &[Change::File("docs/a", b"2"), Change::Delete("gone")]);
+    let new = origin.commit(
+        "main",
+        "3",
+        &[Change::File("new/deep/file", b"3"), Change::Program("x", b"x")],
+    );
+    let remote = access(&origin.file_url());
+    world.fetch(&remote, "main").await.unwrap();
+    let changed = world
+        .git
+        .changed_paths(&world.mirror(), &id(&old), &id(&new), &world.cancel)
+        .await
+        .unwrap();
+    assert_eq!(changed, ["docs/a", "gone", "new/deep/file", "x"]);
+    let none = world
+        .git
+        .changed_paths(&world.mirror(), &id(&new), &id(&new), &world.cancel)
+        .await
+        .unwrap();
+    assert!(none.is_empty());
+
+    let missing = id(&"1".repeat(40));
+    let error = world
+        .git
+        .changed_paths(&world.mirror(), &missing, &id(&new), &world.cancel)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
+    assert!(
+        world
+            .git
+            .contains(&world.mirror(), &id(&old), &id(&new), &world.cancel)
+            .await
+            .unwrap()
+    );
+    assert!(
+        world
+            .git
+            .contains(&world.mirror(), &id(&new), &id(&new), &world.cancel)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !world
+            .git
+            .contains(&world.mirror(), &id(&new), &id(&old), &world.cancel)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !world
+            .git
+            .contains(&world.mirror(), &missing, &id(&new), &world.cancel)
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn kept_commits_outlive_force_pushes_and_packing() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let remote = access(&origin.file_url());
+    let old = origin.commit("main", "old", &[Change::File("a", b"old")]);
+    world.fetch(&remote, "main").await.unwrap();
+    world
+        .git
+        .keep(&world.mirror(), &[id(&old)], &world.cancel)
+        .await
+        .unwrap();
+    let dropped = origin.rewrite("main", "dropped", &[Change::File("a", b"dropped")]);
+    world.fetch(&remote, "main").await.unwrap();
+    // More packs than a mirror may have, each of a history that the next push throws away.
+    let packs = || {
+        let files = fs::read_dir(world.mirror().join("objects/pack")).unwrap().flatten();
+        files
+            .filter(|e| e.path().extension().is_some_and(|e| e == "pack"))
+            .count()
+    };
+    let mut tip = String::new();
+    for round in 0..50 {
+        tip = origin.rewrite("main", "push", &[Change::File("a", format!("{round}").as_bytes())]);
+        world.fetch(&remote, "main").await.unwrap();
+    }
+    assert!(packs() > 50, "{}", packs());
+    world
+        .git
+        .keep(&world.mirror(), &[id(&tip), id(&old)], &world.cancel)
+        .await
+        .unwrap();
+    assert!(packs() < 5, "{}", packs());
+    world.checkout(&remote, &id(&old), "rollback").await.unwrap();
+    assert_eq!(read(&world.path("rollback/a")), "old");
+    let error = world.checkout(&remote, &id(&dropped), "dropped").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
+
+    let mirror = Origin { path: world.mirror() };
+    let kept = || mirror.git(&["for-each-ref", "refs/hookd/keep"]).lines().count();
+    assert_eq!(kept(), 2);
+    world
+        .git
+        .keep(&world.mirror(), &[id(&tip)], &world.cancel)
+        .await
+        .unwrap();
+    assert_eq!(kept(), 1);
+}
+
+#[tokio::test]
+async fn nothing_fetched_is_said_plainly() {
+    let world = World::new();
+    let some = id(&"1".repeat(40));
+    let error = world
+        .git
+        .contains(&world.mirror(), &some, &some, &world.cancel)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
+}

@@ -1,0 +1,230 @@
+//! Submodules: where they may come from, and what is shown to whom.
+
+use hookd::git::{CheckoutOptions, GitErrorKind};
+
+use super::support::faults::Canned;
+use super::support::git_server::{Change, GitServer};
+use super::{World, access, id, read, secret};
+
+fn modules(path: &str, url: &str) -> String {
+    format!("# ours\n[submodule \"x.y \\\"z\\\"\"]\n\tpath = {path}\n\turl = \"{url}\" ; comment\n\tbranch = main\n")
+}
+
+#[tokio::test]
+async fn relative_urls_nested_and_pinned_to_their_commits() {
+    let world = World::new();
+    let (origin, theme, font) = (
+        world.origin("blog.git"),
+        world.origin("theme.git"),
+        world.origin("font.git"),
+    );
+    let font_head = font.commit("main", "f", &[Change::File("woff", b"font")]);
+    let pinned = theme.commit(
+        "side",
+        "pinned",
+        &[
+            Change::File("css", b"pinned"),
+            Change::File(".gitmodules", modules("font", "../font.git").as_bytes()),
+            Change::Submodule("font", &font_head),
+        ],
+    );
+    theme.commit("side", "newer", &[Change::File("css", b"newer")]);
+    let head = origin.commit(
+        "main",
+        "x",
+        &[
+            Change::File(".gitmodules", modules("sub/theme", "../theme.git").as_bytes()),
+            Change::Submodule("sub/theme", &pinned),
+        ],
+    );
+    let server = GitServer::http_with_password(&world.root(), "u", "p");
+    let mut remote = access(&server.url("blog.git"));
+    remote.token = Some(secret("u:p"));
+    world.fetch(&remote, "main").await.unwrap();
+    let written = world.checkout(&remote, &id(&head), "release").await.unwrap();
+    assert_eq!(written.files, 4);
+    assert_eq!(read(&world.path("release/sub/theme/css")), "pinned");
+    assert_eq!(read(&world.path("release/sub/theme/font/woff")), "font");
+
+    // The second time nothing is fetched: the mirrors have the commits.
+    drop(server);
+    world.checkout(&remote, &id(&head), "again").await.unwrap();
+
+    let off = CheckoutOptions {
+        submodules: false,
+        ..world.options()
+    };
+    world.checkout_with(&remote, &id(&head), "without", &off).await.unwrap();
+    assert!(
+        std::fs::read_dir(world.path("without/sub/theme"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn a_commit_that_no_branch_has() {
+    let world = World::new();
+    let (origin, theme) = (world.origin("blog.git"), world.origin("theme.git"));
+    let lost = theme.commit("main", "lost", &[Change::File("css", b"lost")]);
+    theme.rewrite("main", "other", &[Change::File("css", b"other")]);
+    let head = origin.commit(
+        "main",
+        "x",
+        &[
+            Change::File(".gitmodules", modules("theme", "../theme.git").as_bytes()),
+            Change::Submodule("theme", &lost),
+        ],
+    );
+    let server = GitServer::http(&world.root());
+    let remote = access(&server.url("blog.git"));
+    world.fetch(&remote, "main").await.unwrap();
+    let error = world.checkout(&remote, &id(&head), "refused").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::Submodule, "{error}");
+    assert!(
+        error.message.contains("submodule `theme`") && error.message.contains(&lost),
+        "{error}"
+    );
+
+    theme.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    world.checkout(&remote, &id(&head), "by-name").await.unwrap();
+    assert_eq!(read(&world.path("by-name/theme/css")), "lost");
+}
+
+#[tokio::test]
+async fn a_damaged_submodule_mirror_is_cured_by_the_next_attempt() {
+    let world = World::new();
+    let (origin, theme) = (world.origin("blog.git"), world.origin("theme.git"));
+    let commit = theme.commit("main", "x", &[Change::File("css", &super::noise(100_000))]);
+    let gitmodules = modules("theme", "../theme.git");
+    let changes = [
+        Change::File(".gitmodules", gitmodules.as_bytes()),
+        Change::Submodule("theme", &commit),
+    ];
+    let head = origin.commit("main", "x", &changes);
+    let remote = access(&origin.file_url());
+    world.fetch(&remote, "main").await.unwrap();
+    world.checkout(&remote, &id(&head), "first").await.unwrap();
+
+    let mirrors = std::fs::read_dir(world.options().submodule_mirrors)
+        .unwrap()
+        .flatten()
+        .map(|e| e.path());
+    let mirror = mirrors
+        .into_iter()
+        .find(|p| p.extension().is_some_and(|e| e == "git"))
+        .unwrap();
+    let packs = std::fs::read_dir(mirror.join("objects/pack"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.path());
+    let pack = packs
+        .into_iter()
+        .find(|p| p.extension().is_some_and(|e| e == "pack"))
+        .unwrap();
+    let mut bytes = std::fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64].fill(0);
+    std::fs::remove_file(&pack).unwrap();
+    std::fs::write(&pack, bytes).unwrap();
+
+    let error = world.checkout(&remote, &id(&head), "second").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::Corrupt, "{error}");
+    world.fetch(&remote, "main").await.unwrap();
+    world.checkout(&remote, &id(&head), "third").await.unwrap();
+}
+
+#[tokio::test]
+async fn urls_that_are_refused() {
+    let world = World::new();
+    let (origin, theme) = (world.origin("blog.git"), world.origin("theme.git"));
+    let commit = theme.commit("main", "x", &[Change::File("css", b"1")]);
+    let server = GitServer::http(&world.root());
+    let remote = access(&server.url("blog.git"));
+    let local = theme.path.to_str().unwrap();
+    for (number, (text, says)) in [
+        (modules("theme", local), "local path"),
+        (modules("theme", &theme.file_url()), "local path"),
+        (modules("theme", "ext::sh -c 'touch /tmp/x'"), "of no kind"),
+        (modules("theme", "git://127.0.0.1/x"), "of no kind"),
+        (modules("theme", "-u./payload"), "of no kind"),
+        (modules("theme", "../../../../x"), "leads out"),
+        (modules("elsewhere", "../theme.git"), "no URL"),
+        (
+            format!("[include]\n\tpath = /etc/passwd\n{}", modules("theme", "../theme.git")),
+            "includes other files",
+        ),
+        ("[submodule".to_owned(), "can't be read"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let head = origin.commit(
+            "main",
+            "x",
+            &[
+                Change::File(".gitmodules", text.as_bytes()),
+                Change::Submodule("theme", &commit),
+            ],
+        );
+        world.fetch(&remote, "main").await.unwrap();
+        let error = world
+            .checkout(&remote, &id(&head), &format!("release{number}"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, GitErrorKind::Submodule, "{error}");
+        assert!(error.message.contains(says), "{says}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_token_is_for_the_configured_place_alone() {
+    let world = World::new();
+    let (origin, theme) = (world.origin("blog.git"), world.origin("theme.git"));
+    let commit = theme.commit("main", "x", &[Change::File("css", b"1")]);
+    let stranger = Canned::new(
+        "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"give me\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    );
+    let head = origin.commit(
+        "main",
+        "x",
+        &[
+            Change::File(".gitmodules", modules("theme", &stranger.url("theme.git")).as_bytes()),
+            Change::Submodule("theme", &commit),
+        ],
+    );
+    let server = GitServer::http_with_password(&world.root(), "u", "p");
+    let mut remote = access(&server.url("blog.git"));
+    remote.token = Some(secret("u:p"));
+    world.fetch(&remote, "main").await.unwrap();
+    let error = world.checkout(&remote, &id(&head), "release").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::Authentication, "{error}");
+    let requests = stranger.requests();
+    assert!(!requests.is_empty());
+    assert!(
+        requests
+            .iter()
+            .all(|r| !r.to_ascii_lowercase().contains("authorization")),
+        "{requests:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_submodule_of_itself_comes_to_an_end() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let mut head = origin.commit(
+        "main",
+        "0",
+        &[Change::File(".gitmodules", modules("me", "../blog.git").as_bytes())],
+    );
+    for number in 0..10 {
+        head = origin.commit("main", &format!("{number}"), &[Change::Submodule("me", &head)]);
+    }
+    let remote = access(&origin.file_url());
+    world.fetch(&remote, "main").await.unwrap();
+    let error = world.checkout(&remote, &id(&head), "release").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::Submodule, "{error}");
+    assert!(error.message.contains("nested too deeply"), "{error}");
+}
