@@ -62,6 +62,7 @@ pub mod relay;
 pub mod release;
 pub mod rules;
 pub mod schedule;
+pub mod signature;
 pub mod store;
 pub mod systemd;
 pub mod worker;

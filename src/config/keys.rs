@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
     key("repo.NAME.deploy.TARGET.check", "http(s) URL or command", "(none)", "Must answer 2xx, or exit with 0; else the release before it is made live again."),
     key("repo.NAME.deploy.TARGET.paths", "pattern or list of patterns", "[]", "Deploys only if one of these files changed; empty is any."),
     key("repo.NAME.deploy.TARGET.pusher", "pattern or list of patterns", "[]", "Deploys only what these people pushed, as the forge names them; empty is anybody."),
-    key("repo.NAME.deploy.TARGET.on", "event or list of events", "[]", "Events that deploy besides pushes: `release`, `workflow_run` and others."),
+    key("repo.NAME.deploy.TARGET.on", "event or list of events", "[]", "The events that deploy: `push`, `release`, `workflow_run` and others; empty is pushes alone."),
     inherited("repo.NAME.deploy.TARGET.strategy", "\"release\" or \"in-place\"", "\"release\"", "A new directory for each commit and a link that is switched, or one directory whose files are changed."),
     inherited("repo.NAME.deploy.TARGET.keep", "number", "5", "How many good releases stay."),
     inherited("repo.NAME.deploy.TARGET.shared", "path or list of paths", "[]", "Paths that all releases share."),
