@@ -106,10 +106,11 @@ fn warn_of(settings: &Settings, warnings: &[String]) {
     }
 }
 
-fn private_dir(path: &Path) -> Result<(), StartError> {
+/// Makes a directory, unless it is there.
+fn make_dir(path: &Path, mode: u32) -> Result<(), StartError> {
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(path)
         .map_err(|e| {
             StartError::new(
@@ -122,9 +123,10 @@ fn private_dir(path: &Path) -> Result<(), StartError> {
 
 /// One daemon owns a state directory: what it finds there half done was left by a crash and can be taken up or removed.
 fn own_state_dir(path: &Path) -> Result<Flock<std::fs::File>, StartError> {
-    private_dir(path)?;
-    for part in ["mirrors", "payloads"] {
-        private_dir(&path.join(part))?;
+    // A command that runs as another user goes through here to its payload file; it can list nothing on its way.
+    make_dir(path, 0o711)?;
+    for (part, mode) in [("mirrors", 0o700), ("logs", 0o700), ("payloads", 0o711)] {
+        make_dir(&path.join(part), mode)?;
     }
     let file = path.join("lock");
     let open = std::fs::File::options()
@@ -383,7 +385,7 @@ impl Daemon {
                         .flat_map(|r| r.targets.values())
                         .map(|t| t.id.clone())
                         .collect();
-                    if let Err(error) = self.app.world.store.drop_unknown(known).await {
+                    if let Err(error) = self.app.world.store.drop_unknown(known, clock::now()).await {
                         tracing::warn!(%error, "jobs of removed targets still wait");
                     }
                     watch.cancel();
