@@ -163,7 +163,9 @@ impl App {
                     .await?)
             }
             ["api", "v1", "deployments", id] => self.deployment(number(id)?).await,
-            ["api", "v1", "deployments", id, "log"] => Ok(stream::log(self, number(id)?, query.contains_key("follow"))),
+            ["api", "v1", "deployments", id, "log"] => {
+                Ok(stream::log(self, number(id)?, query.contains_key("follow")).await)
+            }
             ["api", "v1", "jobs", id] => match self.world.store.job(number(id)?).await? {
                 Some(job) => ok(&job),
                 None => Err(Failure::not_found(format!("there is no job {id}"))),

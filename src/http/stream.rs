@@ -19,6 +19,9 @@ const AHEAD: usize = 4;
 /// How often a silent stream says that it is still there: proxies cut connections that say nothing for a minute.
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
 
+/// Pause between two looks whether a log has begun.
+const BEGIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// A body that another task fills.
 struct Channel(mpsc::Receiver<Bytes>);
 
@@ -35,7 +38,10 @@ impl hyper::body::Body for Channel {
 }
 
 /// The lines of a log: JSON lines as they are, or with `follow` as events until the deployment ends.
-pub fn log(app: &Arc<App>, deployment: i64, follow: bool) -> Answer {
+pub async fn log(app: &Arc<App>, deployment: i64, follow: bool) -> Answer {
+    if follow {
+        until_begun(app, deployment).await;
+    }
     match app.world.logs.read(deployment, 0) {
         Ok(Some(_)) => {}
         Ok(None) => return answer::error(StatusCode::NOT_FOUND, "there is no log of that deployment"),
@@ -57,6 +63,16 @@ pub fn log(app: &Arc<App>, deployment: i64, follow: bool) -> Answer {
         .headers_mut()
         .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     answer
+}
+
+/// Waits for the log of a deployment that runs: whoever was told its number may come a moment before the log is there.
+async fn until_begun(app: &App, deployment: i64) {
+    while matches!(app.world.logs.read(deployment, 0), Ok(None)) {
+        match app.world.store.deployment(deployment).await {
+            Ok(Some((row, _))) if row.finished_at.is_none() => tokio::time::sleep(BEGIN_PAUSE).await,
+            _ => return,
+        }
+    }
 }
 
 /// Sends what there is, then what comes, until the log is complete or the reader is gone.
