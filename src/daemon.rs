@@ -20,7 +20,7 @@ use crate::logbook::LogBook;
 use crate::poll::Poller;
 use crate::store::{Store, Writer};
 use crate::worker::{Settings, Worker};
-use crate::{clock, relay, systemd};
+use crate::{clock, relay, signature, systemd};
 
 /// How often what is too old is removed from the history.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
@@ -95,6 +95,9 @@ pub async fn run(file: &Path) -> Result<(), StartError> {
 fn warn_of(settings: &Settings, warnings: &[String]) {
     for warning in warnings {
         tracing::warn!("{warning}");
+    }
+    for problem in signature::problems(&settings.config) {
+        tracing::warn!("{problem}");
     }
     for repo in settings.config.repos.values() {
         if repo.secret.contains(&SecretSource::InsecureNone) {

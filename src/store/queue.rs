@@ -20,6 +20,8 @@ pub struct WaitingJob {
     pub not_before: Timestamp,
     /// A person paused or pinned the target, and the job is no rollback.
     pub held: bool,
+    /// A person asked for it, and may be waiting.
+    pub by_hand: bool,
     /// When it was asked for.
     pub requested_at: Timestamp,
 }
@@ -157,7 +159,8 @@ impl Store {
         self.read(|c| {
             let mut statement = c.prepare_cached(
                 "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
-                 j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL) \
+                 j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL), \
+                 j.source NOT IN ('webhook', 'poll') \
                  FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
                  WHERE j.state = 'waiting' ORDER BY j.position, j.id",
             )?;
@@ -169,6 +172,7 @@ impl Store {
                     not_before: Timestamp(row.get(4)?),
                     requested_at: Timestamp(row.get(5)?),
                     held: row.get(6)?,
+                    by_hand: row.get(7)?,
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)

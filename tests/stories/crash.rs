@@ -248,7 +248,7 @@ check = "true"
     let ends = world.outcomes();
     assert!(
         ends.iter()
-            .all(|end| ["live", "interrupted", "unchanged"].contains(&end.as_str())),
+            .all(|end| ["live", "interrupted", "superseded"].contains(&end.as_str())),
         "{ends:?}"
     );
 }
