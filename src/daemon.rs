@@ -15,6 +15,7 @@ use crate::config::{self, Config, Listen, SecretSource, Secrets};
 use crate::deploy::World;
 use crate::git::Git;
 use crate::http::listener::{self, Face, Socket};
+use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics, Rejections};
 use crate::logbook::LogBook;
 use crate::poll::Poller;
@@ -312,11 +313,24 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let (accept, work) = (CancellationToken::new(), CancellationToken::new());
+        let tls = self
+            .settings
+            .borrow()
+            .config
+            .http
+            .tls
+            .as_ref()
+            .map(Terminator::new)
+            .transpose();
+        let tls = tls.map_err(|e| StartError::new(e, None))?.map(Arc::new);
+        // Said before the first answer goes out; the sockets are bound, so nobody is turned away meanwhile.
+        tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
         let mut listeners = tokio::task::JoinSet::new();
         for socket in sockets.public {
             listeners.spawn(listener::serve(
                 socket,
                 Face::Public,
+                tls.clone(),
                 Arc::clone(&self.app),
                 accept.clone(),
             ));
@@ -327,6 +341,7 @@ impl Daemon {
             controls.spawn(listener::serve(
                 socket,
                 Face::Control,
+                None,
                 Arc::clone(&self.app),
                 control.clone(),
             ));
@@ -343,7 +358,6 @@ impl Daemon {
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
         systemd::ready(&status_line(&self.app).await);
-        tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -418,6 +432,7 @@ impl Daemon {
             ("listen", old.listen != new.config.listen),
             ("control", old.control != new.config.control),
             ("http.status", old.http.status != new.config.http.status),
+            ("http.tls", old.http.tls != new.config.http.tls),
         ];
         for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("`{key}` was changed; that takes a restart (systemctl restart hookd)");
