@@ -20,7 +20,7 @@ use crate::logbook::LogBook;
 use crate::poll::Poller;
 use crate::store::{Store, Writer};
 use crate::worker::{Settings, Worker};
-use crate::{clock, relay, systemd};
+use crate::{clock, relay, signature, systemd};
 
 /// How often what is too old is removed from the history.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
@@ -96,6 +96,9 @@ fn warn_of(settings: &Settings, warnings: &[String]) {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    for problem in signature::problems(&settings.config) {
+        tracing::warn!("{problem}");
+    }
     for repo in settings.config.repos.values() {
         if repo.secret.contains(&SecretSource::InsecureNone) {
             tracing::warn!(
@@ -106,10 +109,11 @@ fn warn_of(settings: &Settings, warnings: &[String]) {
     }
 }
 
-fn private_dir(path: &Path) -> Result<(), StartError> {
+/// Makes a directory, unless it is there.
+fn make_dir(path: &Path, mode: u32) -> Result<(), StartError> {
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(path)
         .map_err(|e| {
             StartError::new(
@@ -122,9 +126,10 @@ fn private_dir(path: &Path) -> Result<(), StartError> {
 
 /// One daemon owns a state directory: what it finds there half done was left by a crash and can be taken up or removed.
 fn own_state_dir(path: &Path) -> Result<Flock<std::fs::File>, StartError> {
-    private_dir(path)?;
-    for part in ["mirrors", "payloads"] {
-        private_dir(&path.join(part))?;
+    // A command that runs as another user goes through here to its payload file; it can list nothing on its way.
+    make_dir(path, 0o711)?;
+    for (part, mode) in [("mirrors", 0o700), ("logs", 0o700), ("payloads", 0o711)] {
+        make_dir(&path.join(part), mode)?;
     }
     let file = path.join("lock");
     let open = std::fs::File::options()
@@ -383,7 +388,7 @@ impl Daemon {
                         .flat_map(|r| r.targets.values())
                         .map(|t| t.id.clone())
                         .collect();
-                    if let Err(error) = self.app.world.store.drop_unknown(known).await {
+                    if let Err(error) = self.app.world.store.drop_unknown(known, clock::now()).await {
                         tracing::warn!(%error, "jobs of removed targets still wait");
                     }
                     watch.cancel();

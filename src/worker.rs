@@ -10,14 +10,15 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::{Config, Secrets};
 use crate::deploy::{self, End, Halt, Site, Why, World};
-use crate::model::{Outcome, RepoName, TargetId};
+use crate::model::{Outcome, RepoName, TargetId, Timestamp};
 use crate::schedule::{self, Next};
 use crate::store::{Claim, Finish, StoreError};
 
 /// Pause before the store is asked again after it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// Pause of a repo after a deployment that found nothing to do: under a flood of deliveries, that is all that it does.
+/// Pause of a repo after a deployment that found nothing to do: under a flood of deliveries, that is all that it does, and
+/// deliveries that change nothing share one look at the remote.
 const UNCHANGED_PAUSE: Duration = Duration::from_secs(1);
 
 /// The configuration in force, with the secrets that go with it.
@@ -58,6 +59,8 @@ pub struct Worker {
     settings: watch::Receiver<Settings>,
     wake: Arc<Notify>,
     running: Arc<Mutex<BTreeMap<RepoName, Running>>>,
+    /// Repos that pause, and until when.
+    resting: Arc<Mutex<BTreeMap<RepoName, Timestamp>>>,
     idle: Arc<Notify>,
     turn: Arc<Notify>,
     ended: Arc<dyn Fn(Ended) + Send + Sync>,
@@ -75,6 +78,7 @@ impl Worker {
             settings,
             wake: Arc::default(),
             running: Arc::default(),
+            resting: Arc::default(),
             idle: Arc::default(),
             turn: Arc::default(),
             ended: Arc::new(ended),
@@ -88,6 +92,10 @@ impl Worker {
 
     fn table(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resting(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Timestamp>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What runs now.
@@ -179,7 +187,12 @@ impl Worker {
             let busy = self.table().keys().cloned().collect();
             let max_jobs = self.settings.borrow().config.max_jobs;
             let now = clock::now();
-            match schedule::next(&waiting, &busy, max_jobs, now) {
+            let resting = {
+                let mut resting = self.resting();
+                resting.retain(|_, until| *until > now);
+                resting.clone()
+            };
+            match schedule::next(&waiting, &busy, &resting, max_jobs, now) {
                 Next::Start(job) => {
                     if let Some(claim) = self.world.store.claim(job, now).await? {
                         self.start(claim).await?;
@@ -235,8 +248,8 @@ impl Worker {
                     outcome,
                 });
                 if outcome == Outcome::Unchanged {
-                    // Deliveries that change nothing share one look at the remote.
-                    tokio::time::sleep(UNCHANGED_PAUSE).await;
+                    self.resting()
+                        .insert(site.repo.name.clone(), clock::now().after(UNCHANGED_PAUSE));
                 }
             }
             End::GivenBack => {

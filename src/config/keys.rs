@@ -136,7 +136,7 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.deploy.TARGET.run_as", "user name", "(the daemon's user)", "The user that commands run as."),
     inherited("repo.NAME.deploy.TARGET.memory_max", "size", "(none)", "Most memory of the commands."),
     inherited("repo.NAME.deploy.TARGET.notify", "name or list of names", "[]", "Which `[notify.NAME]` are told the outcome."),
-    inherited("repo.NAME.deploy.TARGET.require_signed", "path", "(none)", "File of allowed signers; deploys only commits or tags that one of them signed."),
+    inherited("repo.NAME.deploy.TARGET.require_signed", "path", "(none)", "File of allowed signers (of ssh-keygen, armoured OpenPGP keys, or both); deploys only commits or tags that one of them signed."),
     inherited("repo.NAME.deploy.TARGET.require_checks", "name or list of names", "[]", "CI checks that must be green first."),
     inherited("repo.NAME.deploy.TARGET.queue", "\"latest\" or \"all\"", "\"latest\"", "Whether a newer push replaces the waiting one, or each pushed commit is deployed in order."),
 ];

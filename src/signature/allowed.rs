@@ -51,13 +51,12 @@ pub(super) fn parse(line: &str) -> Result<Option<AllowedKey>, String> {
     }
     let (principals, rest) = principals(line)?;
     // Where there is no key, there are options before it.
-    let (options, key) = match PublicKey::from_openssh(rest) {
-        Ok(key) => ("", key),
-        Err(_) => {
-            let (options, rest) = options(rest);
-            let key = PublicKey::from_openssh(rest).map_err(|e| format!("no public key that is known here: {e}"))?;
-            (options, key)
-        }
+    let (options, key) = if let Ok(key) = PublicKey::from_openssh(rest) {
+        ("", key)
+    } else {
+        let (options, rest) = options(rest);
+        let key = PublicKey::from_openssh(rest).map_err(|e| format!("no public key that is known here: {e}"))?;
+        (options, key)
     };
     let mut allowed = AllowedKey {
         principals: principals.to_owned(),

@@ -22,6 +22,8 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::config::{Config, Target};
+
 use allowed::AllowedKey;
 
 pub use openpgp::OpenPgp;
@@ -154,9 +156,20 @@ impl Signers {
             openpgp,
         })
     }
+}
 
-    /// Whether it has OpenPGP keys, so that `gpgv` is needed.
-    pub fn needs_gpgv(&self) -> bool {
-        !self.openpgp.is_empty()
-    }
+/// What keeps the `require_signed` of a configuration from ever being fulfilled, now.
+pub fn problems(config: &Config) -> Vec<String> {
+    let targets = config.repos.values().flat_map(|repo| repo.targets.values());
+    let of = |target: &std::sync::Arc<Target>| {
+        let told = |what: String| format!("target {}: `require_signed`: {what}", target.id);
+        match Signers::read(target.require_signed.as_deref()?) {
+            Err(error) => Some(told(error.to_string())),
+            Ok(signers) if !signers.openpgp.is_empty() && !openpgp::is_installed() => {
+                Some(told("OpenPGP keys need gpgv (apt install gpgv)".to_owned()))
+            }
+            Ok(_) => None,
+        }
+    };
+    targets.filter_map(of).collect()
 }

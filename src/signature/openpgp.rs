@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Refusal, Signer, Signers};
 
+/// What is run.
+const PROGRAM: &str = "gpgv";
+
 /// How such a signature begins.
 pub(super) const ARMOUR: &str = "-----BEGIN PGP SIGNATURE-----";
 
@@ -49,7 +52,7 @@ impl Signers {
         let (keyring, signature) = (put("keyring.gpg", &self.openpgp)?, put("signature.asc", signature)?);
         let payload = put("payload", payload)?;
         let home = directory.to_string_lossy().into_owned();
-        let words = ["gpgv", "--status-fd", "1", "--weak-digest", "SHA1", "--homedir"];
+        let words = [PROGRAM, "--status-fd", "1", "--weak-digest", "SHA1", "--homedir"];
         let mut command: Vec<String> = words.map(str::to_owned).to_vec();
         command.extend([home, "--keyring".to_owned(), keyring, signature, payload]);
         let asked = OpenPgp {
@@ -58,6 +61,12 @@ impl Signers {
         };
         Ok((command, asked))
     }
+}
+
+/// Whether there is a `gpgv` to be asked.
+pub(super) fn is_installed() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(PROGRAM).is_file())
 }
 
 impl OpenPgp {
@@ -132,7 +141,9 @@ mod tests {
             file: "/k".into(),
             status: Vec::new(),
         };
-        lines.iter().for_each(|line| run.line(line));
+        for line in lines {
+            run.line(line);
+        }
         run.judge(passed)
             .map(|signer| signer.to_string())
             .map_err(|e| e.to_string())

@@ -20,6 +20,12 @@ impl Signers {
     ) -> Result<Signer, Refusal> {
         let broken = |e: Error| Refusal::Unsupported(e.to_string());
         let signature = SshSig::from_pem(signature.trim_ascii_end()).map_err(broken)?;
+        if signature.version() != SshSig::VERSION {
+            return Err(Refusal::Unsupported(format!(
+                "its format has version {}",
+                signature.version()
+            )));
+        }
         let print = signature.public_key().fingerprint(HashAlg::Sha256).to_string();
         let mut refusal = Refusal::UnknownKey {
             key: print.clone(),

@@ -2,5 +2,11 @@
 // Each test file is a program of its own and uses its part of this; a test that can't go on panics.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod daemon;
 pub mod faults;
+pub mod forge;
+pub mod gate;
 pub mod git_server;
+pub mod http;
+pub mod repo;
+pub mod world;
