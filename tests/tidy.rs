@@ -284,7 +284,7 @@ fn each_command_is_in_the_manual_and_in_the_readme() {
     assert!(commands.contains(&"serve") && commands.len() > 15, "{help}");
     let (manual, readme) = (text("packaging/man/hookd.1"), text("README.md"));
     for command in commands {
-        let heading = format!(".SH \"HOOKD {}\"", command.to_uppercase());
+        let heading = format!(".SS \"hookd {command}\"");
         assert!(manual.contains(&heading), "hookd.1 lacks `{command}`");
         assert!(
             readme.contains(&format!("hookd {command}")),
