@@ -21,6 +21,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// deliveries that change nothing share one look at the remote.
 const UNCHANGED_PAUSE: Duration = Duration::from_secs(1);
 
+/// Longest time without a look at the store: being woken is only a hint.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
 /// The configuration in force, with the secrets that go with it.
 #[derive(Clone)]
 pub struct Settings {
@@ -127,21 +130,15 @@ impl Worker {
         while !stop.is_cancelled() {
             self.turn.notify_waiters();
             let wait = match self.start_what_may().await {
-                Ok(wait) => wait,
+                Ok(wait) => wait.unwrap_or(LOOK_EVERY).min(LOOK_EVERY),
                 Err(error) => {
                     tracing::error!(%error, "could not look for jobs");
-                    Some(STORE_PAUSE)
-                }
-            };
-            let timer = async {
-                match wait {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => std::future::pending().await,
+                    STORE_PAUSE
                 }
             };
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = timer => {}
+                () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => {}
             }
         }

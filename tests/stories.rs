@@ -14,10 +14,13 @@ mod stories {
     mod commands;
     mod content;
     mod crash;
+    mod disk;
     mod failure;
+    mod flood;
     mod person;
     mod push;
     mod queue;
     mod redelivery;
+    mod requests;
     mod restart;
 }

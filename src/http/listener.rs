@@ -180,7 +180,9 @@ impl Shared {
         let shared = Arc::clone(&self);
         let service = hyper::service::service_fn(move |request: Request<Incoming>| -> Pending {
             let (shared, stranger) = (Arc::clone(&shared), Arc::clone(&stranger));
-            Box::pin(async move { Ok(shared.answer(request, peer, &stranger).await) })
+            // A task of its own: what a sender has begun is brought to its end even if it hangs up before the answer.
+            let answer = tokio::spawn(async move { shared.answer(request, peer, &stranger).await });
+            Box::pin(async move { Ok(answer.await.unwrap_or_else(|error| broken(&error))) })
         });
         let mut builder = http1::Builder::new();
         builder
@@ -229,6 +231,12 @@ impl Shared {
         let authenticated = || drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
         hook::receive(&self.app, request, repo, peer, authenticated).await
     }
+}
+
+/// The answer if there is none: a bug here costs one request, not the daemon.
+fn broken(error: &tokio::task::JoinError) -> Answer {
+    tracing::error!(%error, "a request could not be answered");
+    super::answer::error(http::StatusCode::INTERNAL_SERVER_ERROR, "internal error")
 }
 
 /// Answers where hyper has no request to answer, and closes.
