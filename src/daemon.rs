@@ -15,12 +15,13 @@ use crate::config::{self, Config, Listen, SecretSource, Secrets};
 use crate::deploy::World;
 use crate::git::Git;
 use crate::http::listener::{self, Face, Socket};
+use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics, Rejections};
 use crate::logbook::LogBook;
 use crate::poll::Poller;
 use crate::store::{Store, Writer};
 use crate::worker::{Settings, Worker};
-use crate::{clock, relay, systemd};
+use crate::{clock, relay, signature, systemd};
 
 /// How often what is too old is removed from the history.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
@@ -95,6 +96,9 @@ pub async fn run(file: &Path) -> Result<(), StartError> {
 fn warn_of(settings: &Settings, warnings: &[String]) {
     for warning in warnings {
         tracing::warn!("{warning}");
+    }
+    for problem in signature::problems(&settings.config) {
+        tracing::warn!("{problem}");
     }
     for repo in settings.config.repos.values() {
         if repo.secret.contains(&SecretSource::InsecureNone) {
@@ -309,11 +313,24 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let (accept, work) = (CancellationToken::new(), CancellationToken::new());
+        let tls = self
+            .settings
+            .borrow()
+            .config
+            .http
+            .tls
+            .as_ref()
+            .map(Terminator::new)
+            .transpose();
+        let tls = tls.map_err(|e| StartError::new(e, None))?.map(Arc::new);
+        // Said before the first answer goes out; the sockets are bound, so nobody is turned away meanwhile.
+        tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
         let mut listeners = tokio::task::JoinSet::new();
         for socket in sockets.public {
             listeners.spawn(listener::serve(
                 socket,
                 Face::Public,
+                tls.clone(),
                 Arc::clone(&self.app),
                 accept.clone(),
             ));
@@ -324,6 +341,7 @@ impl Daemon {
             controls.spawn(listener::serve(
                 socket,
                 Face::Control,
+                None,
                 Arc::clone(&self.app),
                 control.clone(),
             ));
@@ -340,7 +358,6 @@ impl Daemon {
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
         systemd::ready(&status_line(&self.app).await);
-        tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -415,6 +432,7 @@ impl Daemon {
             ("listen", old.listen != new.config.listen),
             ("control", old.control != new.config.control),
             ("http.status", old.http.status != new.config.http.status),
+            ("http.tls", old.http.tls != new.config.http.tls),
         ];
         for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("`{key}` was changed; that takes a restart (systemctl restart hookd)");

@@ -123,7 +123,7 @@ fn configured_forge(headers: &HeaderMap, body: &[u8], config: &Config) -> Option
     if forge::detect(headers).is_some() {
         return None;
     }
-    let name = forge::full_name(headers, body)?;
+    let (_, name) = forge::full_name(headers, body)?;
     config.repos.values().find_map(|repo| {
         repo.forge
             .filter(|forge| rules::same_repo(*forge, &repo.full_name, &name))
@@ -162,7 +162,7 @@ fn by_configuration(
         .events
         .iter()
         .find_map(|event| event.repo.clone())
-        .or_else(|| forge::full_name(headers, body));
+        .or_else(|| forge::full_name(headers, body).map(|(_, name)| name));
     let is_meant = |repo: &&Arc<Repo>| match &claimed {
         Some(name) => rules::same_repo(parsed.forge, &repo.full_name, name),
         None => rules::may_be_unnamed(parsed.forge) && repo.forge == Some(parsed.forge),

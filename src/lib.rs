@@ -1,4 +1,46 @@
-//! hookd deploys a git repository to the machine it runs on.
+//! hookd deploys a git repository to the machine it runs on, when the forge says that it was pushed. This is the map.
+//!
+//! # Floors
+//!
+//! A room imports only rooms on the floors below its own, never a neighbour; `tests/tidy.rs` holds it to that.
+//!
+//! | floor | rooms | what is there |
+//! |---|---|---|
+//! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
+//! | ground | [`config`], [`clock`] | the configuration as nobody needs to doubt it; the time |
+//! | doors | [`forge`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
+//! | judgement | [`rules`], [`schedule`], [`notify`] | what a delivery means; which job starts; who is told what |
+//! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
+//! | hands | [`worker`] | claims a job, has it run, records its end |
+//! | loops | [`poll`], [`relay`] | look at the remotes; drain the outbox |
+//! | faces | [`http`] | the public listener for forges, the control listener for people |
+//! | service | [`systemd`] | its sockets, and what it is told |
+//! | root | [`daemon`] | builds all of this, reloads it, stops it |
+//! | people | [`cli`] | one file per command; the only place that prints |
+//!
+//! # The way of a delivery: each step eats the last one's value
+//!
+//! ```text
+//!  1  http::listener   a place before accept, then deadlines and limits          bytes
+//!  2  http::hook       the path names the repo, so the secret is known           Delivery
+//!  3  forge::verify    constant time, over the raw bytes                         Verified, or 401
+//!  4  forge::parse     only what is Verified can be parsed                       events, or 400
+//!  5  rules::judge     pure                                                      Verdicts
+//!  6  store::accept    one durable transaction: dedupe, delivery, jobs           Accepted
+//!  7  http::answer     202; to wake the worker is a hint, the table is the truth
+//! ---- the sender is gone; nothing below reaches back up ----
+//!  8  worker           schedule::next, store::claim                              Claim
+//!  9  deploy::run      fetch, build, activate, reload, check; one way back       End
+//! 10  store::finish    outcome, what is live and the outbox, one transaction
+//! 11  relay            notifications, again until they are heard
+//! ```
+//!
+//! `hookd deploy`, `retry` and `rollback` and the poll enter at 6, `replay` at 4: there is one way to deploy.
+//!
+//! # Processes
+//!
+//! The daemon starts nothing but itself: `hookd git-worker` for each call of [`git`], and for each command of [`exec`] a
+//! supervisor that adopts and kills whatever the command leaves behind. Both end when the daemon does.
 
 pub mod cli;
 pub mod clock;
@@ -20,6 +62,7 @@ pub mod relay;
 pub mod release;
 pub mod rules;
 pub mod schedule;
+pub mod signature;
 pub mod store;
 pub mod systemd;
 pub mod worker;

@@ -63,9 +63,12 @@ impl LogBook {
 
     /// Begins or goes on with the log of a deployment.
     pub fn write(&self, deployment: i64) -> io::Result<Log> {
+        // Held over both, so that whoever sees the file can also follow it.
+        let mut growing = self.growing();
         let file = File::options().create(true).append(true).open(self.path(deployment))?;
         let length = file.metadata()?.len();
-        self.growing().insert(deployment, watch::Sender::new(length));
+        growing.insert(deployment, watch::Sender::new(length));
+        drop(growing);
         Ok(Log {
             book: self.clone(),
             deployment,

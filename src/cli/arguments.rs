@@ -67,8 +67,25 @@ pub enum Command {
         /// For which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, in roff.
-    Man,
+    /// Print a manual page, in roff.
+    Man {
+        /// Which page.
+        #[arg(value_enum, default_value_t = ManPage::Hookd)]
+        page: ManPage,
+    },
+}
+
+/// The manual pages.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ManPage {
+    /// The commands: hookd(1).
+    Hookd,
+    /// The configuration: hookd.toml(5).
+    #[value(name = "hookd.toml")]
+    Toml,
+    /// What happens in a deployment: hookd-deploy(7).
+    #[value(name = "hookd-deploy")]
+    Deploy,
 }
 
 /// How log lines are written.

@@ -67,6 +67,8 @@ pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure
                 Ok(secrets) => {
                     bad_file = false;
                     report.passed.push(summary(&loaded.config));
+                    let unsigned = crate::signature::problems(&loaded.config);
+                    report.errors.extend(unsigned.into_iter().map(Finding::from));
                     if options.remote {
                         block_on(async {
                             look_around(&loaded.config, &secrets, &mut report).await;

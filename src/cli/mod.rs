@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod lists;
 mod logs;
+mod man;
 mod output;
 mod send;
 mod serve;
@@ -59,7 +60,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "hookd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => output::man(),
+        Command::Man { page } => man::run(page),
     }
 }
 

@@ -1,11 +1,9 @@
 //! How hookd speaks on a terminal: errors with causes and a hint, tables, times; nothing that a terminal would obey.
 
+use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-
-use super::arguments::Arguments;
 use crate::model::Timestamp;
 
 /// Exit codes of the contract.
@@ -60,6 +58,12 @@ impl Failure {
         self
     }
 
+    /// Says in which larger undertaking it happened.
+    pub fn within(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Says it on stderr; gives the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("hookd: error: {}", printable(&self.message));
@@ -70,6 +74,14 @@ impl Failure {
             eprintln!("hint: {}", printable(hint));
         }
         ExitCode::from(self.code as u8)
+    }
+}
+
+/// In one line, for where another one tells it.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.causes.iter().try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
@@ -142,49 +154,3 @@ pub fn took(from: i64, to: Option<i64>) -> String {
 pub fn short(commit: Option<&str>) -> String {
     commit.map(|c| c.get(..7).unwrap_or(c).to_owned()).unwrap_or_default()
 }
-
-/// Prints the manual page: the main one, with each command as a section.
-pub fn man() -> Result<ExitCode, Failure> {
-    let failed = |e: std::io::Error| Failure::failed(e.to_string());
-    let mut out = std::io::stdout();
-    let mut command = Arguments::command().name("hookd");
-    command.build();
-    let man = clap_mangen::Man::new(command.clone()).section("1");
-    man.render_title(&mut out).map_err(failed)?;
-    man.render_name_section(&mut out).map_err(failed)?;
-    man.render_synopsis_section(&mut out).map_err(failed)?;
-    man.render_description_section(&mut out).map_err(failed)?;
-    man.render_options_section(&mut out).map_err(failed)?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        let name = format!("hookd {}", sub.get_name());
-        writeln!(out, ".SH \"{}\"", name.to_uppercase()).map_err(failed)?;
-        let sub = clap_mangen::Man::new(sub.clone().bin_name(name));
-        sub.render_description_section(&mut out).map_err(failed)?;
-        sub.render_options_section(&mut out).map_err(failed)?;
-    }
-    out.write_all(MAN_TAIL.as_bytes()).map_err(failed)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// What the table of arguments doesn't say.
-const MAN_TAIL: &str = r".SH EXIT STATUS
-0 done, 1 failed, 2 usage, 3 not found, 4 daemon not reachable, 78 bad configuration.
-.SH FILES
-.TP
-/etc/hookd.toml
-the configuration, see
-.BR hookd.toml (5)
-.TP
-/run/hookd/control.sock
-the control socket that all commands speak to
-.TP
-/var/lib/hookd
-the store, the mirrors and the logs
-.SH ENVIRONMENT
-.TP
-HOOKD_CONFIG
-the configuration file, instead of /etc/hookd.toml
-.SH SEE ALSO
-.BR hookd.toml (5),
-.BR hookd-deploy (7)
-";

@@ -86,7 +86,7 @@ async fn make(settings: &Settings, repo: &Repo, options: &Send) -> Result<Delive
 }
 
 /// A random UUID, version 4: what GitHub's delivery ids look like.
-fn delivery_id() -> Result<DeliveryId, Failure> {
+pub(super) fn delivery_id() -> Result<DeliveryId, Failure> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|e| Failure::failed(format!("no random numbers: {e}")))?;
     bytes[6] = bytes[6] & 0x0f | 0x40;

@@ -125,7 +125,7 @@ pub const KEYS: &[Key] = &[
     key("repo.NAME.deploy.TARGET.check", "http(s) URL or command", "(none)", "Must answer 2xx, or exit with 0; else the release before it is made live again."),
     key("repo.NAME.deploy.TARGET.paths", "pattern or list of patterns", "[]", "Deploys only if one of these files changed; empty is any."),
     key("repo.NAME.deploy.TARGET.pusher", "pattern or list of patterns", "[]", "Deploys only what these people pushed, as the forge names them; empty is anybody."),
-    key("repo.NAME.deploy.TARGET.on", "event or list of events", "[]", "Events that deploy besides pushes: `release`, `workflow_run` and others."),
+    key("repo.NAME.deploy.TARGET.on", "event or list of events", "[]", "The events that deploy: `push`, `release`, `workflow_run` and others; empty is pushes alone."),
     inherited("repo.NAME.deploy.TARGET.strategy", "\"release\" or \"in-place\"", "\"release\"", "A new directory for each commit and a link that is switched, or one directory whose files are changed."),
     inherited("repo.NAME.deploy.TARGET.keep", "number", "5", "How many good releases stay."),
     inherited("repo.NAME.deploy.TARGET.shared", "path or list of paths", "[]", "Paths that all releases share."),
@@ -136,7 +136,7 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.deploy.TARGET.run_as", "user name", "(the daemon's user)", "The user that commands run as."),
     inherited("repo.NAME.deploy.TARGET.memory_max", "size", "(none)", "Most memory of the commands."),
     inherited("repo.NAME.deploy.TARGET.notify", "name or list of names", "[]", "Which `[notify.NAME]` are told the outcome."),
-    inherited("repo.NAME.deploy.TARGET.require_signed", "path", "(none)", "File of allowed signers; deploys only commits or tags that one of them signed."),
+    inherited("repo.NAME.deploy.TARGET.require_signed", "path", "(none)", "File of allowed signers (of ssh-keygen, armoured OpenPGP keys, or both); deploys only commits or tags that one of them signed."),
     inherited("repo.NAME.deploy.TARGET.require_checks", "name or list of names", "[]", "CI checks that must be green first."),
     inherited("repo.NAME.deploy.TARGET.queue", "\"latest\" or \"all\"", "\"latest\"", "Whether a newer push replaces the waiting one, or each pushed commit is deployed in order."),
 ];

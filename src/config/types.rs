@@ -300,7 +300,7 @@ pub enum QueueMode {
     All,
 }
 
-/// An entry of `on`, besides pushes.
+/// An entry of `on`: the name of an event that deploys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnEvent(pub String);
 
@@ -323,7 +323,7 @@ pub struct Target {
     pub paths: Vec<Pattern>,
     /// `pusher`; empty: anybody.
     pub pusher: Vec<Pattern>,
-    /// `on`; empty: pushes alone.
+    /// `on`; empty: pushes alone. A list that is not empty is exhaustive: pushes deploy only if it names `push`.
     pub on: Vec<OnEvent>,
     /// `strategy`
     pub strategy: Strategy,

@@ -7,6 +7,7 @@ mod golive;
 mod inplace;
 mod prepare;
 mod record;
+mod signed;
 
 pub use clean_up::clean_up;
 pub use fetch::{access, mirror};
@@ -214,6 +215,7 @@ impl Run<'_> {
         let live = self.live().await?;
         let fetched = self.fetch().await?;
         self.is_wanted(&live, &fetched).await?;
+        self.is_signed(&fetched.commit).await?;
         match self.site.target.strategy {
             Strategy::Release => self.build_release(live, fetched).await,
             Strategy::InPlace => self.update_in_place(live, fetched).await,

@@ -62,9 +62,9 @@ const KEYS: &[&str] = &[
     "webhook",
 ];
 
-/// The full name that the payload claims, for the one request that does not name its repo. Reads the body once and keeps no
-/// more of it than the names; none if it is no JSON or names no repo.
-pub fn full_name(headers: &HeaderMap, raw: &[u8]) -> Option<String> {
+/// The full name that the payload claims, for the one request that does not name its repo, and the forge that writes names
+/// so. Reads the body once and keeps no more of it than the names; none if it is no JSON or names no repo.
+pub fn full_name(headers: &HeaderMap, raw: &[u8]) -> Option<(ForgeKind, String)> {
     let text = body::json_text(headers, raw);
     let mut left = KEYS_MAX;
     let mut reader = serde_json::Deserializer::from_slice(&text);
@@ -74,7 +74,8 @@ pub fn full_name(headers: &HeaderMap, raw: &[u8]) -> Option<String> {
     }
     .deserialize(&mut reader)
     .ok()?;
-    match detect_with_body(headers, &body)? {
+    let kind = detect_with_body(headers, &body)?;
+    let name = match kind {
         ForgeKind::GitHub | ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::Gogs | ForgeKind::Generic => {
             hub::repo(&body)
         }
@@ -85,7 +86,8 @@ pub fn full_name(headers: &HeaderMap, raw: &[u8]) -> Option<String> {
         ForgeKind::SourceHut => sourcehut::repo(&body),
         ForgeKind::Pagure => pagure::repo(&body),
         ForgeKind::Standard => standard::repo(&body),
-    }
+    };
+    Some((kind, name?))
 }
 
 /// Reads JSON into a `Value` that has only the [`KEYS`].

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -13,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::address::Address;
-use super::wire::{Id, Job, RemoteSpec, Reply, Request};
-use super::{Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress, RemoteRef, Updated};
+use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireSigned};
+use super::{
+    Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress, RemoteRef, SignedObject, Updated,
+};
 use crate::model::{CommitId, GitRef, Timestamp};
 
 /// Longest line of a worker: the refs of a huge repository. The daemon must not grow with what a remote sends.
@@ -194,6 +198,25 @@ impl Git {
         }
     }
 
+    /// Takes apart what may be signed: the commit, and for a tag that names it as an annotated tag also that tag.
+    pub async fn signed(
+        &self,
+        mirror: &Path,
+        git_ref: &GitRef,
+        commit: &CommitId,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<SignedObject>, GitError> {
+        let job = Job::Signed {
+            mirror: mirror.to_owned(),
+            git_ref: git_ref.to_string(),
+            commit: commit.into(),
+        };
+        match self.call(None, job, cancel, &mut |_| {}).await? {
+            Reply::Signed(all) => all.into_iter().map(unpack).collect(),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Keeps these commits, and no others, in the mirror whatever the remote forgets; also packs the mirror if it has
     /// become many packs, which can take a while. To be called when a deployment has ended.
     pub async fn keep(&self, mirror: &Path, commits: &[CommitId], cancel: &CancellationToken) -> Result<(), GitError> {
@@ -250,6 +273,17 @@ impl Git {
         line.push(b'\n');
         Ok(line)
     }
+}
+
+fn unpack(wire: WireSigned) -> Result<SignedObject, GitError> {
+    let bytes = |text: String| STANDARD.decode(text).map_err(|_| unexpected());
+    Ok(SignedObject {
+        id: wire.id.0,
+        tag: wire.tag,
+        time: Timestamp(wire.time.saturating_mul(1000)),
+        payload: bytes(wire.payload)?,
+        signature: wire.signature.map(bytes).transpose()?,
+    })
 }
 
 fn spec(access: &Access) -> Result<RemoteSpec, GitError> {

@@ -3,7 +3,7 @@
 //!
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
 //! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `credentials`, `known_hosts`, `program`
-//! - worker, on disk: `mirror`, `fetch`, `history`, `tree`, `submodule`, `materialise`, `in_place`, `folder`
+//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `folder`
 
 mod address;
 mod client;
@@ -19,6 +19,7 @@ mod materialise;
 mod mirror;
 mod program;
 mod remote;
+mod signed;
 mod submodule;
 mod tree;
 mod wire;
@@ -81,6 +82,21 @@ pub struct Fetched {
     pub author: String,
     /// When it was committed, as its committer says.
     pub committed: Timestamp,
+}
+
+/// A commit or an annotated tag, taken apart into what is signed and the signature. Nothing of it is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedObject {
+    /// Its object name.
+    pub id: CommitId,
+    /// The name that a tag says it has; none for a commit.
+    pub tag: Option<String>,
+    /// When it was committed or tagged, as it says itself.
+    pub time: Timestamp,
+    /// What is signed.
+    pub payload: Vec<u8>,
+    /// The signature, armoured; none if it has none.
+    pub signature: Option<Vec<u8>>,
 }
 
 /// What to do about the special things of a tree.

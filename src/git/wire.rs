@@ -61,6 +61,11 @@ pub(super) enum Job {
         ancestor: Id,
         tip: Id,
     },
+    Signed {
+        mirror: PathBuf,
+        git_ref: String,
+        commit: Id,
+    },
     Keep {
         mirror: PathBuf,
         commits: Vec<Id>,
@@ -90,6 +95,7 @@ pub(super) enum Reply {
     },
     Paths(Vec<String>),
     Contains(bool),
+    Signed(Vec<WireSigned>),
     Kept,
     Error(GitError),
 }
@@ -100,6 +106,16 @@ pub(super) struct WireRef {
     pub name: String,
     pub object: Id,
     pub peeled: Option<Id>,
+}
+
+/// [`super::SignedObject`], for the wire: bytes in base64, the time in seconds.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireSigned {
+    pub id: Id,
+    pub tag: Option<String>,
+    pub time: i64,
+    pub payload: String,
+    pub signature: Option<String>,
 }
 
 /// [`CommitId`], for the wire.

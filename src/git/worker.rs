@@ -14,8 +14,8 @@ use super::remote::Remote;
 use super::submodule::{Missing, Plan, plan};
 use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireRef};
 use super::{CheckoutOptions, GitError, GitErrorKind, Progress, ProgressPhase};
-use super::{fetch, globals, history, in_place, materialise};
-use crate::model::CommitId;
+use super::{fetch, globals, history, in_place, materialise, signed};
+use crate::model::{CommitId, GitRef};
 
 /// A request is a few kilobytes.
 const REQUEST_MAX: u64 = 16 * 1024 * 1024;
@@ -74,12 +74,7 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
     };
     match job {
         Job::LsRemote => Ok(Reply::Refs(ls_remote(&connect(remote)?)?)),
-        Job::Fetch { mirror, git_ref, depth } => {
-            let git_ref = git_ref
-                .parse()
-                .map_err(|e| GitError::new(GitErrorKind::Other, format!("{git_ref}: {e}")))?;
-            fetch::fetch(&connect(remote)?, &mirror, &git_ref, depth)
-        }
+        Job::Fetch { mirror, git_ref, depth } => fetch::fetch(&connect(remote)?, &mirror, &parse_ref(&git_ref)?, depth),
         Job::Checkout {
             mirror,
             commit,
@@ -105,6 +100,11 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
         }
         Job::ChangedPaths { mirror, from, to } => history::changed_paths(&mirror, &from.0, &to.0).map(Reply::Paths),
         Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor.0, &tip.0).map(Reply::Contains),
+        Job::Signed {
+            mirror,
+            git_ref,
+            commit,
+        } => signed::signed(&mirror, &parse_ref(&git_ref)?, &commit.0).map(Reply::Signed),
         Job::Keep { mirror, commits } => {
             let mirror = Mirror::lock(&mirror, Hold::Write)?;
             mirror.sweep()?;
@@ -113,6 +113,11 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             Ok(Reply::Kept)
         }
     }
+}
+
+fn parse_ref(name: &str) -> Result<GitRef, GitError> {
+    name.parse()
+        .map_err(|e| GitError::new(GitErrorKind::Other, format!("{name}: {e}")))
 }
 
 /// Heads and tags; `name^{}`, which stands for what a tag object names, joins its tag.

@@ -309,7 +309,7 @@ impl App {
         let Some((row, _)) = self.world.store.deployment(id).await? else {
             return Err(Failure::not_found(format!("there is no deployment {id}")));
         };
-        Ok(stream::log(self, &row, follow))
+        Ok(stream::log(self, &row, follow).await)
     }
 
     async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Answer> {

@@ -192,16 +192,13 @@ impl App {
 }
 
 impl Arrival<'_> {
-    /// The repos that the payload's full name fits; its secret decides which of them it is.
+    /// The repos that the payload's full name fits, as their forge writes names; the secret decides which of them it is.
     fn by_full_name(&self) -> Vec<Arc<Repo>> {
-        let Some(full_name) = forge::full_name(self.headers, self.body) else {
+        let Some((kind, full_name)) = forge::full_name(self.headers, self.body) else {
             return Vec::new();
         };
-        let repos = self.settings.config.repos.values();
-        repos
-            .filter(|repo| repo.full_name.eq_ignore_ascii_case(&full_name))
-            .cloned()
-            .collect()
+        let is_meant = |repo: &&Arc<Repo>| rules::same_repo(repo.forge.unwrap_or(kind), &repo.full_name, &full_name);
+        self.settings.config.repos.values().filter(is_meant).cloned().collect()
     }
 
     /// Takes the delivery for the first repo whose secret it was signed with. The error is for the journal alone.
@@ -217,6 +214,16 @@ impl Arrival<'_> {
             match forge::verify(&delivery, &Trust::of(repo, secrets, now)) {
                 Ok(verified) => {
                     authenticated();
+                    // `POST /hook` does not name the repo, so this could not be asked before.
+                    if !may_send(repo, self.from) {
+                        self.app.refuse(
+                            self.from,
+                            Some(repo.name.as_str()),
+                            self.headers,
+                            "source address not allowed",
+                        );
+                        return Ok(answer::error(StatusCode::FORBIDDEN, "source address not allowed"));
+                    }
                     return Ok(self.understand(repo, &verified).await);
                 }
                 Err(rejection) => reason = rejection.reason(),

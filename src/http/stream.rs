@@ -21,6 +21,9 @@ const AHEAD: usize = 4;
 /// How often a silent stream says that it is still there: proxies cut connections that say nothing for a minute.
 const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
 
+/// Pause between two looks whether a log has begun.
+const BEGIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// The event that says that nothing more comes.
 const END: &[u8] = b"event: end\ndata: {}\n\n";
 
@@ -40,8 +43,11 @@ impl hyper::body::Body for Channel {
 }
 
 /// The lines of a log: JSON lines as they are, or with `follow` as events until the deployment ends.
-pub fn log(app: &Arc<App>, row: &DeploymentRow, follow: bool) -> Answer {
+pub async fn log(app: &Arc<App>, row: &DeploymentRow, follow: bool) -> Answer {
     let deployment = row.id;
+    if follow {
+        until_begun(app, deployment).await;
+    }
     match app.world.logs.read(deployment, 0) {
         Ok(Some(_)) => {}
         Ok(None) => return answer_of(whole(last_words(row, follow)), follow),
@@ -67,6 +73,16 @@ fn answer_of(body: Body, follow: bool) -> Answer {
         .headers_mut()
         .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     answer
+}
+
+/// Waits for the log of a deployment that runs: whoever was told its number may come a moment before the log is there.
+async fn until_begun(app: &App, deployment: i64) {
+    while matches!(app.world.logs.read(deployment, 0), Ok(None)) {
+        match app.world.store.deployment(deployment).await {
+            Ok(Some((row, _))) if row.finished_at.is_none() => tokio::time::sleep(BEGIN_PAUSE).await,
+            _ => return,
+        }
+    }
 }
 
 /// What stands for the log of a deployment that has none, since it never ran.

@@ -264,10 +264,13 @@ fn judged_later(target: &Target) -> Vec<Condition> {
             "judged in the deployment, by the difference of the two trees",
         ));
     }
-    if target.require_signed.is_some() {
+    if let Some(file) = &target.require_signed {
         later.push(passed(
             "require_signed",
-            "judged in the deployment, by the signature of the commit",
+            format!(
+                "judged in the deployment, by the signature of the commit or tag and the keys in {}",
+                file.display()
+            ),
         ));
     }
     later

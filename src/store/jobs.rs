@@ -258,6 +258,8 @@ impl Store {
                     .execute(params![repo, target, name, state.as_str()])?;
             }
             if let Some((git_ref, commit)) = &end.tip {
+                c.prepare_cached("UPDATE deployments SET commit_id = coalesce(commit_id, ?2) WHERE id = ?1")?
+                    .execute(params![claim.deployment, commit])?;
                 c.prepare_cached(
                     "INSERT OR REPLACE INTO tips (repo, target, git_ref, commit_id, outcome) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?

@@ -448,12 +448,12 @@ fn full_names_of_forms_and_of_large_bodies() {
         ("X-GitHub-Event", "push"),
     ]);
     let body = b"payload=%7B%22repository%22%3A%7B%22full_name%22%3A%22a%2Fb%22%7D%7D";
-    assert_eq!(full_name(&form, body).as_deref(), Some("a/b"));
+    assert_eq!(full_name(&form, body), Some((ForgeKind::GitHub, "a/b".to_owned())));
     let padding: Vec<Value> = vec![json!({"name": "x", "nested": {"repository": {"full_name": "evil/evil"}}}); 20_000];
     let large = json!({"commits": padding, "aaa": "x".repeat(1 << 20), "repository": {"full_name": "a/b"}}).to_string();
     assert_eq!(
-        full_name(&headers(&[("X-GitHub-Event", "push")]), large.as_bytes()).as_deref(),
-        Some("a/b")
+        full_name(&headers(&[("X-GitHub-Event", "push")]), large.as_bytes()),
+        Some((ForgeKind::GitHub, "a/b".to_owned()))
     );
     assert_eq!(full_name(&HeaderMap::new(), b"[[[["), None);
     assert_eq!(full_name(&HeaderMap::new(), b"{}"), None);

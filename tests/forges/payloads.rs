@@ -129,7 +129,7 @@ fn the_full_name_is_found_before_anything_is_checked() {
         let parsed = parsed(&fixture);
         assert_eq!(
             forge::full_name(&fixture.headers, &fixture.body),
-            parsed.events[0].repo,
+            parsed.events[0].repo.clone().map(|name| (parsed.forge, name)),
             "{}",
             fixture.path
         );

@@ -571,7 +571,9 @@ fn what_hookd_sends_is_believed_for_every_forge() {
                 assert_eq!(event.after.as_ref(), Some(&after), "{kind:?} {git_ref}");
                 assert_eq!(parsed.forge, kind);
                 assert_eq!(
-                    hookd::forge::full_name(&headers, &body).as_deref(),
+                    hookd::forge::full_name(&headers, &body)
+                        .map(|(_, name)| name)
+                        .as_deref(),
                     Some("alice/blog"),
                     "{kind:?}"
                 );

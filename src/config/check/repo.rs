@@ -78,6 +78,13 @@ fn allow_from(section: &Section, text: At<&str>) -> Option<AllowFrom> {
             message,
             "write its networks, such as \"192.0.2.0/24\"".to_owned(),
         );
+    } else {
+        let message = format!("`allow_from`: the published ranges of {kind} are not supported yet");
+        section.wrong(
+            text.place,
+            message,
+            "write its networks, such as \"192.0.2.0/24\"".to_owned(),
+        );
     }
     Some(AllowFrom::Published(kind))
 }

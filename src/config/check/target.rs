@@ -8,7 +8,7 @@ use super::across::Seen;
 use super::source_of_secret::is_variable;
 use super::{apis, command};
 use crate::config::section::Section;
-use crate::config::source::At;
+use crate::config::source::{At, Place};
 use crate::config::types::{OnEvent, QueueMode, RefFilter, Strategy, Target};
 use crate::config::{Pattern, paths};
 use crate::model::{GitRef, RefKind, RepoName, TargetId, TargetName};
@@ -60,9 +60,18 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         memory_max: s.size("memory_max", MEMORY_MIN..=MEMORY_MAX),
         notify: apis::notify_names(s, notify_names),
         require_signed: s.path("require_signed").map(|at| at.value),
-        require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
+        require_checks: s.each("require_checks", |name| {
+            not_supported_yet(s, "require_checks", name.place);
+            Some(name.value.to_owned())
+        }),
         queue: s.choice("queue", &queues).unwrap_or(QueueMode::Latest),
     }
+}
+
+/// A condition that nothing enforces must not look as if it were enforced.
+fn not_supported_yet(section: &Section, key: &str, place: Place) {
+    let hint = "leave it out, or wait for a version of hookd that enforces it".to_owned();
+    section.wrong(place, format!("`{key}` is not supported yet"), hint);
 }
 
 fn shared(section: &Section) -> Vec<String> {

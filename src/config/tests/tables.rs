@@ -125,6 +125,11 @@ fn repos() {
             "networks",
         ),
         (
+            with_repo("allow_from = \"github\""),
+            "4:14: `allow_from`: the published ranges of github are not supported yet",
+            "networks",
+        ),
+        (
             with_repo("auth_header = \"a b\""),
             "4:15: `auth_header`: `a b` is not the name of a header",
             "",
@@ -350,6 +355,11 @@ fn other_keys_of_targets() {
             with_target("paths = \"/docs\""),
             "7:9: `paths`: no file of a repository matches `/docs`",
             "without `/`",
+        ),
+        (
+            with_target("require_checks = \"build\""),
+            "7:18: `require_checks` is not supported yet",
+            "leave it out",
         ),
         (
             with_target("on = \"a b\""),

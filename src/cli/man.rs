@@ -1,0 +1,149 @@
+//! `hookd man`: the manual pages, made from the table of arguments and from the table of keys, so that they lack nothing.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory};
+use clap_mangen::Man;
+
+use super::arguments::{Arguments, ManPage};
+use super::output::{self, Failure};
+use crate::config::keys::{KEYS, Key};
+
+/// What hookd(1) says besides the arguments.
+const COMMANDS_TAIL: &str = include_str!("../../packaging/man/hookd.1.tail");
+
+/// hookd.toml(5) around the keys, which come in the place of [`KEYS_HERE`].
+const TOML: &str = include_str!("../../packaging/man/hookd.toml.5.in");
+
+/// The line of [`TOML`] that stands for the keys.
+const KEYS_HERE: &str = ".\\\" KEYS\n";
+
+/// hookd-deploy(7), as it is.
+const DEPLOY: &str = include_str!("../../packaging/man/hookd-deploy.7");
+
+/// Prints a page.
+pub fn run(page: ManPage) -> Result<ExitCode, Failure> {
+    let text = match page {
+        ManPage::Hookd => commands().map_err(|e| Failure::failed(e.to_string()))?,
+        ManPage::Toml => TOML.replace(KEYS_HERE, &keys()),
+        ManPage::Deploy => DEPLOY.to_owned(),
+    };
+    output::line(text.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// hookd(1): one page, with each command below its own heading.
+fn commands() -> std::io::Result<String> {
+    let mut command = Arguments::command().name("hookd");
+    command.build();
+    let mut page = Vec::new();
+    let man = Man::new(command.clone()).section("1");
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    page.extend_from_slice(
+        b".SH SYNOPSIS\n\\fBhookd\\fR [\\fB\\-\\-config\\fR \\fIFILE\\fR] [\\fB\\-\\-json\\fR] \\fICOMMAND\\fR\n",
+    );
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    page.extend_from_slice(b".SH COMMANDS\n");
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let name = format!("hookd {}", sub.get_name());
+        page.extend_from_slice(format!(".SS \"{name}\"\n").as_bytes());
+        page.extend(one_command(sub.clone().bin_name(name))?);
+    }
+    page.extend_from_slice(COMMANDS_TAIL.as_bytes());
+    // clap_mangen begins each section with a definition for old troffs; one is enough.
+    let text = String::from_utf8_lossy(&page).into_owned();
+    let (head, body) = text.split_at(text.find(".TH").unwrap_or(0));
+    let plain: Vec<&str> = body.lines().filter(|line| !is_definition(line)).collect();
+    Ok(format!("{head}{}\n", plain.join("\n")))
+}
+
+fn is_definition(line: &str) -> bool {
+    line.starts_with(".ie \\n(.g .ds Aq") || line.starts_with(".el .ds Aq")
+}
+
+/// Synopsis, description and options of one command, without headings and without what all commands have.
+fn one_command(command: Command) -> std::io::Result<Vec<u8>> {
+    let command = command.disable_help_flag(true).mut_args(|argument| {
+        let common = argument.is_global_set() || matches!(argument.get_id().as_str(), "help" | "version");
+        argument.hide(common)
+    });
+    let man = Man::new(command);
+    let mut text = Vec::new();
+    man.render_synopsis_section(&mut text)?;
+    text.extend_from_slice(b".PP\n");
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let plain: Vec<&str> = text.lines().filter(|line| !line.starts_with(".SH")).collect();
+    Ok(format!("{}\n", plain.join("\n")).into_bytes())
+}
+
+/// All keys, table by table.
+fn keys() -> String {
+    let mut text = String::new();
+    let mut table = None;
+    for key in KEYS {
+        if table != Some(key.table()) {
+            table = Some(key.table());
+            let heading = if key.table().is_empty() {
+                "The top level".to_owned()
+            } else {
+                format!("[{}]", key.table())
+            };
+            line(&mut text, &format!(".SS \"{heading}\""));
+        }
+        one_key(&mut text, key);
+    }
+    text
+}
+
+fn one_key(text: &mut String, key: &Key) {
+    line(text, ".TP");
+    line(text, &format!(".B {}", key.path));
+    line(text, &roff(key.meaning));
+    if key.in_defaults {
+        line(text, "May stand in [defaults], too.");
+    }
+    line(text, ".br");
+    line(
+        text,
+        &format!("Takes: {}. Default: {}", roff(key.kind), roff(key.default)),
+    );
+}
+
+fn line(text: &mut String, line: &str) {
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "{line}");
+}
+
+/// Text for troff: what stands in backticks is bold, and nothing is a request.
+fn roff(text: &str) -> String {
+    let mut out = String::from(if text.starts_with(['.', '\'']) { "\\&" } else { "" });
+    let mut bold = false;
+    for c in text.chars() {
+        match c {
+            '`' => {
+                bold = !bold;
+                out.push_str(if bold { "\\fB" } else { "\\fR" });
+            }
+            '\\' => out.push_str("\\e"),
+            '-' => out.push_str("\\-"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::roff;
+
+    #[test]
+    fn nothing_is_a_request() {
+        assert_eq!(roff("`a-b` or \\n"), "\\fBa\\-b\\fR or \\en");
+        assert_eq!(roff(".SH x"), "\\&.SH x");
+    }
+}

@@ -1,0 +1,16 @@
+//! The conditions that a push must meet before it is deployed, from outside: signatures, source addresses, CI checks.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may panic, in its helpers too"
+)]
+
+mod support;
+
+mod conditions {
+    mod keys;
+    mod openpgp;
+    mod signed;
+    mod ssh;
+}

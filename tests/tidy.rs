@@ -1,0 +1,324 @@
+//! The rules of the house, as tests: what ARCHITECTURE.md, the examples and the manual pages say about the code holds.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hookd::config::keys::KEYS;
+
+/// The floors from the ground up. A room imports only rooms on the floors below its own, never a neighbour.
+const FLOORS: &[&[&str]] = &[
+    &["model"],
+    &["config", "clock"],
+    &[
+        "forge", "store", "git", "exec", "release", "probe", "logbook", "logging",
+    ],
+    &["rules", "schedule", "notify"],
+    &["deploy", "explain"],
+    &["worker"],
+    &["poll", "relay"],
+    &["http"],
+    &["systemd"],
+    &["daemon"],
+    &["cli"],
+];
+
+/// The doors to the outside: what stands in code only in these places.
+const DOORS: &[(&str, &[&str])] = &[
+    ("rusqlite", &["store/"]),
+    ("git2::", &["git/"]),
+    ("libgit2_sys", &["git/globals.rs"]),
+    ("unsafe {", &["git/globals.rs"]),
+    ("unsafe fn", &[]),
+    ("unsafe impl", &[]),
+    ("allow(unsafe_code", &["git/globals.rs"]),
+    ("process::Command", &["exec/", "git/", "cli/demo"]),
+    ("Command::new(", &["exec/", "git/", "cli/demo"]),
+    ("hyper::", &["http/", "probe.rs", "cli/client.rs"]),
+    ("listenfd", &["systemd.rs"]),
+    ("sd_notify", &["systemd.rs"]),
+    ("toml::", &["config/", "cli/client.rs"]),
+    ("tracing_subscriber", &["logging.rs"]),
+    ("tracing_journald", &["logging.rs"]),
+    ("println!", &["cli/"]),
+    ("eprint", &["cli/"]),
+    ("clap", &["cli/"]),
+    ("Timestamp::now", &["clock.rs"]),
+    ("SystemTime::now", &["clock.rs"]),
+    ("todo!", &[]),
+    ("unimplemented!", &[]),
+    ("#[ignore", &[]),
+];
+
+/// Most lines of a file of code.
+const LINES_MAX: usize = 600;
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(top().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn files_below(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+/// Files of that extension below a directory of the repository, with their names from there.
+fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
+    let root = top().join(directory);
+    let mut found = Vec::new();
+    files_below(&root, &mut found);
+    found.retain(|path| path.extension().is_some_and(|e| e == extension));
+    found.sort();
+    assert!(!found.is_empty(), "no .{extension} below {directory}");
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(path).unwrap())
+    };
+    found.into_iter().map(named).collect()
+}
+
+/// The code of a file, without comments and without the tests at its end.
+fn code(text: &str) -> String {
+    let tests = ["\n#[cfg(test)]\nmod tests {", "\n#[cfg(test)]\nmod tests;"];
+    let end = tests.iter().filter_map(|t| text.find(t)).min().unwrap_or(text.len());
+    text[..end]
+        .lines()
+        .map(|line| line.trim_start())
+        .filter(|line| !line.starts_with("//"))
+        .map(|line| line.split(" // ").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The source files of the program, as code; the tests within them are left out.
+fn sources() -> Vec<(String, String)> {
+    let mut sources = files("src", "rs");
+    sources.retain(|(name, _)| !name.contains("/tests/"));
+    sources.into_iter().map(|(name, text)| (name, code(&text))).collect()
+}
+
+/// `worker.rs` and `git/mod.rs` are the rooms `worker` and `git`.
+fn room(file: &str) -> &str {
+    file.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// The rooms that a file imports: `crate::store::…`, and each one of `crate::{clock, store::…}`.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut rooms = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            rooms.insert(word(rest));
+            continue;
+        };
+        let mut depth = 1;
+        let mut first = true;
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 1 => first = true,
+                _ if first && c.is_alphanumeric() => {
+                    rooms.insert(word(&list[at..]));
+                    first = false;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    rooms
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn imports_are_found_however_they_are_written() {
+    let code = "use crate::config;\nuse crate::{clock,\n store::{A, B}, git::x};\nlet a = crate::model::B;";
+    let found: Vec<String> = imports(code).into_iter().collect();
+    assert_eq!(found, ["clock", "config", "git", "model", "store"]);
+}
+
+#[test]
+fn rooms_import_only_what_is_on_the_floors_below() {
+    let mut wrong = Vec::new();
+    for (file, code) in sources() {
+        let own = room(&file);
+        if matches!(own, "lib" | "main") {
+            continue;
+        }
+        let Some(own_floor) = floor(own) else {
+            wrong.push(format!(
+                "src/{file}: the room `{own}` is on no floor: add it here and to ARCHITECTURE.md"
+            ));
+            continue;
+        };
+        for import in imports(&code).iter().filter(|import| *import != own) {
+            if floor(import).is_none_or(|floor| floor >= own_floor) {
+                wrong.push(format!(
+                    "src/{file}: imports `{import}`, which is not on a floor below `{own}`"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_door_to_the_outside_is_in_its_room() {
+    let mut wrong = Vec::new();
+    for (file, code) in sources() {
+        for (word, allowed) in DOORS {
+            if code.contains(word) && !allowed.iter().any(|place| file.starts_with(place)) {
+                wrong.push(format!("src/{file}: `{word}` belongs into {allowed:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for (word, allowed) in DOORS.iter().filter(|(_, allowed)| !allowed.is_empty()) {
+        let used = sources()
+            .iter()
+            .any(|(file, code)| code.contains(word) && allowed.iter().any(|place| file.starts_with(place)));
+        assert!(used, "`{word}` stands nowhere: is the rule still of use?");
+    }
+}
+
+#[test]
+fn each_file_says_what_it_is_for_and_is_not_too_long() {
+    for directory in ["src", "tests"] {
+        for (file, text) in files(directory, "rs") {
+            assert!(
+                text.starts_with("//! "),
+                "{directory}/{file} does not begin with its purpose"
+            );
+            let lines = text.lines().count();
+            assert!(
+                lines <= LINES_MAX,
+                "{directory}/{file} has {lines} lines, more than {LINES_MAX}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_map_knows_each_room() {
+    let (architecture, map) = (text("ARCHITECTURE.md"), text("src/lib.rs"));
+    let rooms: BTreeSet<&str> = FLOORS.iter().flat_map(|rooms| rooms.iter().copied()).collect();
+    for room in &rooms {
+        assert!(
+            architecture.contains(&format!("`{room}`")),
+            "ARCHITECTURE.md lacks `{room}`"
+        );
+        assert!(
+            map.contains(&format!("[`{room}`]")),
+            "the crate's documentation lacks [`{room}`]"
+        );
+        assert!(map.contains(&format!("pub mod {room};")), "there is no room `{room}`");
+    }
+    for line in map.lines().filter_map(|line| line.strip_prefix("pub mod ")) {
+        assert!(rooms.contains(line.trim_end_matches(';')), "{line} is on no floor");
+    }
+}
+
+#[test]
+fn each_key_is_in_the_example_and_in_the_manual() {
+    let (example, manual) = (text("examples/hookd.toml"), text("packaging/man/hookd.toml.5"));
+    for key in KEYS {
+        let name = key.name();
+        let typed = |line: &str| {
+            line.trim_start_matches('#')
+                .trim_start()
+                .starts_with(&format!("{name} ="))
+        };
+        assert!(example.lines().any(typed), "examples/hookd.toml lacks `{}`", key.path);
+        let heading = format!(".B {}", key.path.replace('-', "\\-"));
+        assert!(
+            manual.lines().any(|line| line == heading),
+            "hookd.toml.5 lacks `{}`",
+            key.path
+        );
+    }
+}
+
+#[test]
+fn each_command_is_in_the_manual_and_in_the_readme() {
+    let help = Command::new(env!("CARGO_BIN_EXE_hookd"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let listed = help
+        .split("Commands:")
+        .nth(1)
+        .unwrap()
+        .split("Options:")
+        .next()
+        .unwrap();
+    let commands: Vec<&str> = listed
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.contains(&"serve") && commands.len() > 15, "{help}");
+    let (manual, readme) = (text("packaging/man/hookd.1"), text("README.md"));
+    for command in commands {
+        let heading = format!(".SS \"hookd {command}\"");
+        assert!(manual.contains(&heading), "hookd.1 lacks `{command}`");
+        assert!(
+            readme.contains(&format!("hookd {command}")),
+            "README.md lacks `hookd {command}`"
+        );
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut files = vec![
+        "README.md".to_owned(),
+        "ARCHITECTURE.md".into(),
+        "SECURITY.md".into(),
+        "CHANGELOG.md".into(),
+    ];
+    files.extend(files_of_examples());
+    for file in files {
+        let text = text(&file);
+        let directory = Path::new(&file).parent().unwrap();
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#']).next().unwrap();
+            if target.is_empty() || target.starts_with("https://") {
+                continue;
+            }
+            let path = top().join(directory).join(target);
+            assert!(path.exists(), "{file} links to {target}, which is not there");
+        }
+    }
+}
+
+fn files_of_examples() -> Vec<String> {
+    files("examples", "md")
+        .into_iter()
+        .map(|(name, _)| format!("examples/{name}"))
+        .collect()
+}
