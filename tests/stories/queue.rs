@@ -71,9 +71,9 @@ fn twenty_pushes_at_once_are_two_builds() {
     assert_eq!(builds(&world).len(), 2);
     assert_eq!(
         world
-            .outcomes()
+            .history()
             .iter()
-            .filter(|outcome| *outcome == "superseded")
+            .filter(|row| row["outcome"] == "superseded")
             .count(),
         18
     );

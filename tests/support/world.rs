@@ -330,23 +330,24 @@ impl World {
         rows
     }
 
-    /// The outcomes of all deployments that did something, oldest first. A look at the remote may find a push before its
-    /// delivery comes; one of the two jobs is then `unchanged`.
+    /// All deployments that did something, oldest first. A look at the remote may find a push before its delivery comes;
+    /// one of the two jobs is then `superseded` or `unchanged`.
+    fn effective(&self) -> Vec<Value> {
+        let mut rows = self.history();
+        rows.retain(|row| row["outcome"] != "unchanged" && row["outcome"] != "superseded");
+        rows
+    }
+
+    /// The outcomes of all deployments that did something, oldest first.
     pub fn outcomes(&self) -> Vec<String> {
         let word = |row: &Value| row["outcome"].as_str().unwrap_or("none").to_owned();
-        self.history()
-            .iter()
-            .map(word)
-            .filter(|outcome| outcome != "unchanged")
-            .collect()
+        self.effective().iter().map(word).collect()
     }
 
     /// The last deployment that did something.
     #[track_caller]
     pub fn last(&self) -> Value {
-        let mut rows = self.history();
-        rows.retain(|row| row["outcome"] != "unchanged");
-        rows.pop().expect("something was deployed")
+        self.effective().pop().expect("something was deployed")
     }
 
     /// All deliveries, oldest first.
