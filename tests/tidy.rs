@@ -14,7 +14,15 @@ const FLOORS: &[&[&str]] = &[
     &["model"],
     &["config", "clock"],
     &[
-        "forge", "store", "git", "exec", "release", "probe", "logbook", "logging",
+        "forge",
+        "store",
+        "git",
+        "exec",
+        "release",
+        "probe",
+        "signature",
+        "logbook",
+        "logging",
     ],
     &["rules", "schedule", "notify"],
     &["deploy", "explain"],
@@ -37,7 +45,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("allow(unsafe_code", &["git/globals.rs"]),
     ("process::Command", &["exec/", "git/", "cli/demo"]),
     ("Command::new(", &["exec/", "git/", "cli/demo"]),
-    ("hyper::", &["http/", "probe.rs", "cli/client.rs"]),
+    ("hyper::", &["http/", "probe.rs", "cli/client.rs", "cli/demo"]),
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
     ("toml::", &["config/", "cli/client.rs"]),
@@ -96,7 +104,7 @@ fn code(text: &str) -> String {
     let end = tests.iter().filter_map(|t| text.find(t)).min().unwrap_or(text.len());
     text[..end]
         .lines()
-        .map(|line| line.trim_start())
+        .map(str::trim_start)
         .filter(|line| !line.starts_with("//"))
         .map(|line| line.split(" // ").next().unwrap_or_default())
         .collect::<Vec<_>>()

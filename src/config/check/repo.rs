@@ -71,15 +71,15 @@ fn allow_from(section: &Section, text: At<&str>) -> Option<AllowFrom> {
         return server::network(section, "allow_from", text).map(AllowFrom::Net);
     }
     let kind = apis::forge_kind(section, "allow_from", text)?;
-    if !kind.publishes_addresses() {
-        let message = format!("`allow_from`: {kind} publishes no addresses");
+    if kind.publishes_addresses() {
+        let message = format!("`allow_from`: the published ranges of {kind} are not supported yet");
         section.wrong(
             text.place,
             message,
             "write its networks, such as \"192.0.2.0/24\"".to_owned(),
         );
     } else {
-        let message = format!("`allow_from`: the published ranges of {kind} are not supported yet");
+        let message = format!("`allow_from`: {kind} publishes no addresses");
         section.wrong(
             text.place,
             message,
