@@ -45,7 +45,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("allow(unsafe_code", &["git/globals.rs"]),
     ("process::Command", &["exec/", "git/", "cli/demo"]),
     ("Command::new(", &["exec/", "git/", "cli/demo"]),
-    ("hyper::", &["http/", "probe.rs", "cli/client.rs"]),
+    ("hyper::", &["http/", "probe.rs", "cli/client.rs", "cli/demo/"]),
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
     ("toml::", &["config/", "cli/client.rs"]),

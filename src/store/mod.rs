@@ -104,7 +104,7 @@ impl Writer {
     }
 }
 
-/// Payloads of private repos are in it. SQLite gives the files beside it the same rights.
+/// Payloads of private repos are in it. `SQLite` gives the files beside it the same rights.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(0o600);
