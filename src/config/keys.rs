@@ -79,8 +79,8 @@ pub const KEYS: &[Key] = &[
 
     key("http.trusted_proxies", "network or list of networks", "[]", "Proxies whose `X-Forwarded-For` or `Forwarded` is believed."),
     key("http.status", "address", "(none)", "A loopback address for the status page, besides the control socket."),
-    key("http.tls.cert", "path", "(none)", "PEM file of the certificate chain, for a public listener that speaks TLS itself. Not supported yet: it has no effect."),
-    key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key. Not supported yet: it has no effect."),
+    key("http.tls.cert", "path", "(none)", "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
+    key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key. Read again when it changes."),
 
     key("notify.NAME.url", "URL", "(none)", "Gets each outcome as a JSON POST."),
     key("notify.NAME.command", "command", "(none)", "Is run for each outcome, with the JSON in HOOKD_MESSAGE."),
