@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
 //! | ground | [`config`], [`clock`] | the configuration as nobody needs to doubt it; the time |
-//! | doors | [`forge`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
+//! | doors | [`forge`], [`store`], [`git`], [`exec`], [`release`], [`signature`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, the only SQL, the only libgit2, the only commands, the only mover of `current`, who signed a commit, URLs that are asked, logs of deployments, the journal |
 //! | judgement | [`rules`], [`schedule`], [`notify`] | what a delivery means; which job starts; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |

@@ -19,8 +19,8 @@ const FLOORS: &[&[&str]] = &[
         "git",
         "exec",
         "release",
-        "probe",
         "signature",
+        "probe",
         "logbook",
         "logging",
     ],
@@ -45,7 +45,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("allow(unsafe_code", &["git/globals.rs"]),
     ("process::Command", &["exec/", "git/", "cli/demo"]),
     ("Command::new(", &["exec/", "git/", "cli/demo"]),
-    ("hyper::", &["http/", "probe.rs", "cli/client.rs", "cli/demo"]),
+    ("hyper::", &["http/", "probe.rs", "cli/client.rs", "cli/demo/"]),
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
     ("toml::", &["config/", "cli/client.rs"]),
@@ -104,7 +104,7 @@ fn code(text: &str) -> String {
     let end = tests.iter().filter_map(|t| text.find(t)).min().unwrap_or(text.len());
     text[..end]
         .lines()
-        .map(str::trim_start)
+        .map(|line| line.trim_start())
         .filter(|line| !line.starts_with("//"))
         .map(|line| line.split(" // ").next().unwrap_or_default())
         .collect::<Vec<_>>()

@@ -7,6 +7,6 @@ mod explain;
 mod hostile;
 mod payloads;
 mod rules;
-mod shapes;
+mod sending;
 mod signatures;
 mod support;

@@ -71,21 +71,13 @@ fn allow_from(section: &Section, text: At<&str>) -> Option<AllowFrom> {
         return server::network(section, "allow_from", text).map(AllowFrom::Net);
     }
     let kind = apis::forge_kind(section, "allow_from", text)?;
-    if kind.publishes_addresses() {
-        let message = format!("`allow_from`: the published ranges of {kind} are not supported yet");
-        section.wrong(
-            text.place,
-            message,
-            "write its networks, such as \"192.0.2.0/24\"".to_owned(),
-        );
+    let message = if kind.publishes_addresses() {
+        format!("`allow_from`: the published ranges of {kind} are not supported yet")
     } else {
-        let message = format!("`allow_from`: {kind} publishes no addresses");
-        section.wrong(
-            text.place,
-            message,
-            "write its networks, such as \"192.0.2.0/24\"".to_owned(),
-        );
-    }
+        format!("`allow_from`: {kind} publishes no addresses")
+    };
+    let hint = "write its networks, such as \"192.0.2.0/24\"".to_owned();
+    section.wrong(text.place, message, hint);
     Some(AllowFrom::Published(kind))
 }
 
