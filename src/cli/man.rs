@@ -41,7 +41,9 @@ fn commands() -> std::io::Result<String> {
     let man = Man::new(command.clone()).section("1");
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    page.extend_from_slice(b".SH SYNOPSIS\n\\fBhookd\\fR [\\fB\\-\\-config\\fR \\fIFILE\\fR] [\\fB\\-\\-json\\fR] \\fICOMMAND\\fR\n");
+    page.extend_from_slice(
+        b".SH SYNOPSIS\n\\fBhookd\\fR [\\fB\\-\\-config\\fR \\fIFILE\\fR] [\\fB\\-\\-json\\fR] \\fICOMMAND\\fR\n",
+    );
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     page.extend_from_slice(b".SH COMMANDS\n");
@@ -106,7 +108,10 @@ fn one_key(text: &mut String, key: &Key) {
         line(text, "May stand in [defaults], too.");
     }
     line(text, ".br");
-    line(text, &format!("Takes: {}. Default: {}", roff(key.kind), roff(key.default)));
+    line(
+        text,
+        &format!("Takes: {}. Default: {}", roff(key.kind), roff(key.default)),
+    );
 }
 
 fn line(text: &mut String, line: &str) {

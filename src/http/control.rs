@@ -238,6 +238,7 @@ impl App {
                 ));
             }
         }
+        warnings.extend(self.ranges.warnings(&settings.config));
         warnings
     }
 
