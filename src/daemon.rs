@@ -15,6 +15,7 @@ use crate::config::{self, Config, Listen, SecretSource, Secrets};
 use crate::deploy::World;
 use crate::git::Git;
 use crate::http::listener::{self, Face, Socket};
+use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics, Rejections};
 use crate::logbook::LogBook;
 use crate::poll::Poller;
@@ -110,10 +111,11 @@ fn warn_of(settings: &Settings, warnings: &[String]) {
     }
 }
 
-fn private_dir(path: &Path) -> Result<(), StartError> {
+/// Makes a directory, unless it is there.
+fn make_dir(path: &Path, mode: u32) -> Result<(), StartError> {
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(path)
         .map_err(|e| {
             StartError::new(
@@ -126,9 +128,10 @@ fn private_dir(path: &Path) -> Result<(), StartError> {
 
 /// One daemon owns a state directory: what it finds there half done was left by a crash and can be taken up or removed.
 fn own_state_dir(path: &Path) -> Result<Flock<std::fs::File>, StartError> {
-    private_dir(path)?;
-    for part in ["mirrors", "payloads"] {
-        private_dir(&path.join(part))?;
+    // A command that runs as another user goes through here to its payload file; it can list nothing on its way.
+    make_dir(path, 0o711)?;
+    for (part, mode) in [("mirrors", 0o700), ("logs", 0o700), ("payloads", 0o711)] {
+        make_dir(&path.join(part), mode)?;
     }
     let file = path.join("lock");
     let open = std::fs::File::options()
@@ -313,11 +316,24 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
         let (accept, work) = (CancellationToken::new(), CancellationToken::new());
+        let tls = self
+            .settings
+            .borrow()
+            .config
+            .http
+            .tls
+            .as_ref()
+            .map(Terminator::new)
+            .transpose();
+        let tls = tls.map_err(|e| StartError::new(e, None))?.map(Arc::new);
+        // Said before the first answer goes out; the sockets are bound, so nobody is turned away meanwhile.
+        tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
         let mut listeners = tokio::task::JoinSet::new();
         for socket in sockets.public {
             listeners.spawn(listener::serve(
                 socket,
                 Face::Public,
+                tls.clone(),
                 Arc::clone(&self.app),
                 accept.clone(),
             ));
@@ -328,6 +344,7 @@ impl Daemon {
             controls.spawn(listener::serve(
                 socket,
                 Face::Control,
+                None,
                 Arc::clone(&self.app),
                 control.clone(),
             ));
@@ -345,7 +362,6 @@ impl Daemon {
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
         systemd::ready(&status_line(&self.app).await);
-        tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -390,7 +406,7 @@ impl Daemon {
                         .flat_map(|r| r.targets.values())
                         .map(|t| t.id.clone())
                         .collect();
-                    if let Err(error) = self.app.world.store.drop_unknown(known).await {
+                    if let Err(error) = self.app.world.store.drop_unknown(known, clock::now()).await {
                         tracing::warn!(%error, "jobs of removed targets still wait");
                     }
                     watch.cancel();
@@ -420,6 +436,7 @@ impl Daemon {
             ("listen", old.listen != new.config.listen),
             ("control", old.control != new.config.control),
             ("http.status", old.http.status != new.config.http.status),
+            ("http.tls", old.http.tls != new.config.http.tls),
         ];
         for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("`{key}` was changed; that takes a restart (systemctl restart hookd)");

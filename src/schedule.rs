@@ -1,6 +1,6 @@
 //! Which job starts next, what a look at the remote asks for, and when a failed fetch is tried again. No clock, no disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::{Pattern, RefFilter, Target};
@@ -28,8 +28,15 @@ pub enum Next {
     Idle,
 }
 
-/// Chooses a job: first come, first served, but one at a time per repo and `max_jobs` in all.
-pub fn next(waiting: &[WaitingJob], running: &BTreeSet<RepoName>, max_jobs: usize, now: Timestamp) -> Next {
+/// Chooses a job: first come, first served, but one at a time per repo and `max_jobs` in all. What nobody waits for in
+/// person does not begin while its repo is `resting`.
+pub fn next(
+    waiting: &[WaitingJob],
+    running: &BTreeSet<RepoName>,
+    resting: &BTreeMap<RepoName, Timestamp>,
+    max_jobs: usize,
+    now: Timestamp,
+) -> Next {
     if running.len() >= max_jobs {
         return Next::Idle;
     }
@@ -43,11 +50,13 @@ pub fn next(waiting: &[WaitingJob], running: &BTreeSet<RepoName>, max_jobs: usiz
         if passed.contains(&job.target) {
             continue;
         }
-        if job.not_before <= now {
+        let rest = resting.get(&job.target.repo).filter(|_| !job.by_hand);
+        let not_before = rest.map_or(job.not_before, |until| job.not_before.max(*until));
+        if not_before <= now {
             return Next::Start(job.id);
         }
         passed.insert(&job.target);
-        earliest = Some(earliest.map_or(job.not_before, |t: Timestamp| t.min(job.not_before)));
+        earliest = Some(earliest.map_or(not_before, |t: Timestamp| t.min(not_before)));
     }
     earliest.map_or(Next::Idle, Next::WaitUntil)
 }

@@ -10,15 +10,19 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::{Config, Secrets};
 use crate::deploy::{self, End, Halt, Site, Why, World};
-use crate::model::{Outcome, RepoName, TargetId};
+use crate::model::{Outcome, RepoName, TargetId, Timestamp};
 use crate::schedule::{self, Next};
 use crate::store::{Claim, Finish, StoreError};
 
 /// Pause before the store is asked again after it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// Pause of a repo after a deployment that found nothing to do: under a flood of deliveries, that is all that it does.
+/// Pause of a repo after a deployment that found nothing to do: under a flood of deliveries, that is all that it does, and
+/// deliveries that change nothing share one look at the remote.
 const UNCHANGED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest time without a look at the store: being woken is only a hint.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// The configuration in force, with the secrets that go with it.
 #[derive(Clone)]
@@ -58,6 +62,8 @@ pub struct Worker {
     settings: watch::Receiver<Settings>,
     wake: Arc<Notify>,
     running: Arc<Mutex<BTreeMap<RepoName, Running>>>,
+    /// Repos that pause, and until when.
+    resting: Arc<Mutex<BTreeMap<RepoName, Timestamp>>>,
     idle: Arc<Notify>,
     turn: Arc<Notify>,
     ended: Arc<dyn Fn(Ended) + Send + Sync>,
@@ -75,6 +81,7 @@ impl Worker {
             settings,
             wake: Arc::default(),
             running: Arc::default(),
+            resting: Arc::default(),
             idle: Arc::default(),
             turn: Arc::default(),
             ended: Arc::new(ended),
@@ -88,6 +95,10 @@ impl Worker {
 
     fn table(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resting(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Timestamp>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What runs now.
@@ -119,21 +130,15 @@ impl Worker {
         while !stop.is_cancelled() {
             self.turn.notify_waiters();
             let wait = match self.start_what_may().await {
-                Ok(wait) => wait,
+                Ok(wait) => wait.unwrap_or(LOOK_EVERY).min(LOOK_EVERY),
                 Err(error) => {
                     tracing::error!(%error, "could not look for jobs");
-                    Some(STORE_PAUSE)
-                }
-            };
-            let timer = async {
-                match wait {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => std::future::pending().await,
+                    STORE_PAUSE
                 }
             };
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = timer => {}
+                () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -179,7 +184,12 @@ impl Worker {
             let busy = self.table().keys().cloned().collect();
             let max_jobs = self.settings.borrow().config.max_jobs;
             let now = clock::now();
-            match schedule::next(&waiting, &busy, max_jobs, now) {
+            let resting = {
+                let mut resting = self.resting();
+                resting.retain(|_, until| *until > now);
+                resting.clone()
+            };
+            match schedule::next(&waiting, &busy, &resting, max_jobs, now) {
                 Next::Start(job) => {
                     if let Some(claim) = self.world.store.claim(job, now).await? {
                         self.start(claim).await?;
@@ -235,8 +245,8 @@ impl Worker {
                     outcome,
                 });
                 if outcome == Outcome::Unchanged {
-                    // Deliveries that change nothing share one look at the remote.
-                    tokio::time::sleep(UNCHANGED_PAUSE).await;
+                    self.resting()
+                        .insert(site.repo.name.clone(), clock::now().after(UNCHANGED_PAUSE));
                 }
             }
             End::GivenBack => {

@@ -8,6 +8,7 @@ use super::block_on;
 use super::client::Client;
 use super::output::{self, Code, Failure};
 use crate::logbook::LogLine;
+use crate::model::Outcome;
 use crate::store::DeploymentRow;
 
 /// Runs the command.
@@ -20,6 +21,9 @@ pub fn run(config: &Path, json: bool, options: &Logs) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
+/// Deployments among which the newest one that ran is looked for: the others were superseded before they could.
+const LOOKED_THROUGH: usize = 200;
+
 /// The deployment that is meant: by number, the newest of a target, or the newest of all.
 async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure> {
     if let Some(number) = what.and_then(|w| w.trim_start_matches('#').parse().ok()) {
@@ -29,16 +33,24 @@ async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure>
         Some(name) => format!("&target={}", client.target(name).await?),
         None => String::new(),
     };
-    let newest: Vec<DeploymentRow> = client.get(&format!("/api/v1/deployments?limit=1{target}")).await?;
-    newest.first().map(|row| row.id).ok_or_else(|| {
-        Failure::new(
-            Code::NotFound,
-            format!(
-                "nothing was deployed yet{}",
-                what.map(|w| format!(" to {w}")).unwrap_or_default()
-            ),
-        )
-    })
+    let newest: Vec<DeploymentRow> = client
+        .get(&format!("/api/v1/deployments?limit={LOOKED_THROUGH}{target}"))
+        .await?;
+    let ran = |row: &&DeploymentRow| row.outcome.as_deref() != Some(Outcome::Superseded.as_str());
+    newest
+        .iter()
+        .find(ran)
+        .or(newest.first())
+        .map(|row| row.id)
+        .ok_or_else(|| {
+            Failure::new(
+                Code::NotFound,
+                format!(
+                    "nothing was deployed yet{}",
+                    what.map(|w| format!(" to {w}")).unwrap_or_default()
+                ),
+            )
+        })
 }
 
 /// Prints a log; with `follow`, until the deployment ends.

@@ -62,6 +62,7 @@ impl Run<'_> {
         timeout: std::time::Duration,
         halt: &tokio_util::sync::CancellationToken,
     ) -> Result<Ended, Stop> {
+        self.lay_out_payload().await?;
         let target = &self.site.target;
         let directory = change
             .release
@@ -101,18 +102,18 @@ impl Run<'_> {
             .join(format!("{}.json", self.claim.deployment))
     }
 
-    /// Writes the payload to a file that only this user and `run_as` can read.
-    pub(super) async fn lay_out_payload(&mut self) -> Result<(), Stop> {
+    /// Writes the payload to a file that only this user and `run_as` can read, once in a deployment.
+    async fn lay_out_payload(&mut self) -> Result<(), Stop> {
         let Some(number) = self.claim.job.delivery_row else {
             return Ok(());
         };
+        if self.payload_path().exists() {
+            return Ok(());
+        }
         let Some((_, _, body)) = self.world.store.delivery(number.to_string()).await? else {
             return Ok(());
         };
         let path = self.payload_path();
-        if path.exists() {
-            return Ok(());
-        }
         let owner = self.site.target.run_as.clone();
         let written = tokio::task::spawn_blocking(move || private_file(&path, &body, owner.as_deref())).await;
         match written {

@@ -32,8 +32,6 @@ impl Run<'_> {
     }
 
     async fn switch_and_check(&mut self, change: &Change) -> Result<(), Stop> {
-        // After a restart the file is not there any more.
-        self.lay_out_payload().await?;
         let from = self
             .claim
             .resumed

@@ -132,7 +132,6 @@ impl Run<'_> {
 
     /// Runs `build`, if there is one.
     pub(super) async fn build(&mut self, change: &Change) -> Result<(), Stop> {
-        self.lay_out_payload().await?;
         let Some(command) = self.site.target.build.clone() else {
             return Ok(());
         };

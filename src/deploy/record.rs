@@ -11,6 +11,9 @@ use super::{Site, World};
 /// Longest line given to the journal, bytes: journald cuts fields at its own limit, and splits are easier to read.
 const JOURNAL_LINE_MAX: usize = 8 * 1024;
 
+/// What a line costs besides its text, bytes: without it a script that prints empty lines could fill the disk.
+const JOURNAL_LINE_COST: u64 = 64;
+
 /// Speaks for one deployment.
 pub(super) struct Record {
     log: Option<Log>,
@@ -70,7 +73,7 @@ impl Record {
 
     /// A line that a command printed. The journal gets as much of it as the log keeps.
     pub(super) fn output(&mut self, phase: Phase, stream: &'static str, text: &str) {
-        let length = text.len() as u64 + 1;
+        let length = text.len() as u64 + JOURNAL_LINE_COST;
         if self.journal_left >= length {
             self.journal_left -= length;
             let about = About {

@@ -6,7 +6,6 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use super::answer::{self, Answer};
 use super::api::{Asked, DeployRequest, Deployment, Problem, Query, Releases, RollbackRequest, Status, TargetStatus};
@@ -16,7 +15,7 @@ use crate::config::{QueueMode, RefFilter, SecretSource, Strategy, Target};
 use crate::forge;
 use crate::model::{GitRef, TargetId};
 use crate::rules;
-use crate::store::{NewJob, Page, ReleaseState, Source, StoreError};
+use crate::store::{AcceptedJob, NewJob, Page, ReleaseState, Source, StoreError};
 
 /// Largest request body on the control socket, bytes: a handful of names.
 const BODY_MAX: usize = 64 * 1024;
@@ -163,9 +162,7 @@ impl App {
                     .await?)
             }
             ["api", "v1", "deployments", id] => self.deployment(number(id)?).await,
-            ["api", "v1", "deployments", id, "log"] => {
-                Ok(stream::log(self, number(id)?, query.contains_key("follow")).await)
-            }
+            ["api", "v1", "deployments", id, "log"] => self.log(number(id)?, query.contains_key("follow")).await,
             ["api", "v1", "jobs", id] => match self.world.store.job(number(id)?).await? {
                 Some(job) => ok(&job),
                 None => Err(Failure::not_found(format!("there is no job {id}"))),
@@ -308,6 +305,14 @@ impl App {
         }
     }
 
+    /// The log of a deployment; of one that never ran it is how it ended.
+    async fn log(self: &Arc<Self>, id: i64, follow: bool) -> Result<Answer> {
+        let Some((row, _)) = self.world.store.deployment(id).await? else {
+            return Err(Failure::not_found(format!("there is no deployment {id}")));
+        };
+        Ok(stream::log(self, &row, follow).await)
+    }
+
     async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Answer> {
         let mut rows = self.world.store.deliveries(repo.clone(), limit).await?;
         let rejected = self.rejections.newest(limit);
@@ -421,16 +426,18 @@ impl App {
     }
 
     async fn ask(&self, jobs: Vec<NewJob>) -> Result<Answer> {
-        let jobs = self.world.store.request(jobs, clock::now()).await?;
+        Ok(self.asked(self.world.store.request(jobs, clock::now()).await?))
+    }
+
+    /// The answer for jobs that wait now.
+    fn asked(&self, jobs: Vec<AcceptedJob>) -> Answer {
         self.worker.wake();
-        Ok(answer::json(
-            StatusCode::ACCEPTED,
-            &Asked {
-                status: "accepted".to_owned(),
-                jobs,
-                message: String::new(),
-            },
-        ))
+        let asked = Asked {
+            status: "accepted".to_owned(),
+            jobs,
+            message: String::new(),
+        };
+        answer::json(StatusCode::ACCEPTED, &asked)
     }
 
     async fn rollback(&self, target: &Target, request: RollbackRequest) -> Result<Answer> {
@@ -476,17 +483,17 @@ impl App {
             .find(|r| r.name == release)
             .and_then(|r| r.git_ref.parse().ok());
         let git_ref = git_ref.ok_or_else(|| Failure::not_found("the release has no ref"))?;
-        self.world.store.pin(&target.id, release.clone()).await?;
         let job = NewJob {
             target: target.id.clone(),
             git_ref,
             wanted: None,
             source: Source::Rollback,
             pusher: None,
-            release: Some(release),
+            release: Some(release.clone()),
             keep_all: true,
         };
-        self.ask(vec![job]).await
+        let jobs = self.world.store.request_rollback(job, release, clock::now()).await?;
+        Ok(self.asked(jobs))
     }
 
     async fn cancel(&self, target: &Target) -> Result<Answer> {
@@ -547,11 +554,7 @@ impl App {
             .store
             .replay(row.number.unwrap_or_default(), jobs, clock::now())
             .await?;
-        self.worker.wake();
-        Ok(answer::json(
-            StatusCode::ACCEPTED,
-            &json!({ "status": "accepted", "jobs": jobs, "message": "" }),
-        ))
+        Ok(self.asked(jobs))
     }
 }
 

@@ -16,10 +16,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
+use super::tls::Terminator;
 use super::{App, control, hook};
 
 /// Pause after `accept` failed, which it does when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// So many times as many connections of one address as it has places may be there, waiting for one.
+const WAITING_FACTOR: usize = 4;
 
 /// How long connections may go on after the listener has stopped: their requests are small.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -59,13 +63,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 struct Strangers(Mutex<HashMap<IpAddr, Arc<Semaphore>>>);
 
 impl Strangers {
-    /// A place for an address; waits while all its places are taken.
+    /// A place for an address; waits while all its places are taken. None if too many wait already: they would take the
+    /// places of everybody else. A proxy on this machine stands for many, and does not pass on what is slow.
     async fn place(&self, address: IpAddr, places: usize) -> Option<OwnedSemaphorePermit> {
         let semaphore = {
             let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             table.retain(|_, s| Arc::strong_count(s) > 1 || s.available_permits() < places);
             Arc::clone(table.entry(address).or_insert_with(|| Arc::new(Semaphore::new(places))))
         };
+        let there = Arc::strong_count(&semaphore) - 2;
+        if there >= places * WAITING_FACTOR && !address.is_loopback() {
+            return None;
+        }
         semaphore.acquire_owned().await.ok()
     }
 }
@@ -74,17 +83,19 @@ impl Strangers {
 struct Shared {
     app: Arc<App>,
     face: Face,
+    tls: Option<Arc<Terminator>>,
     strangers: Strangers,
     stop: CancellationToken,
 }
 
 /// Serves until `stop`, then lets the connections finish what they have begun.
-pub async fn serve(socket: Socket, face: Face, app: Arc<App>, stop: CancellationToken) {
+pub async fn serve(socket: Socket, face: Face, tls: Option<Arc<Terminator>>, app: Arc<App>, stop: CancellationToken) {
     let all = app.limits().connections;
     let places = Arc::new(Semaphore::new(all));
     let shared = Arc::new(Shared {
         app,
         face,
+        tls,
         strangers: Strangers::default(),
         stop: stop.clone(),
     });
@@ -103,7 +114,9 @@ pub async fn serve(socket: Socket, face: Face, app: Arc<App>, stop: Cancellation
             Ok((stream, peer)) => {
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    shared.connection(stream, peer).await;
+                    if let Some(stream) = shared.secured(stream).await {
+                        shared.connection(stream, peer).await;
+                    }
                     drop(place);
                 });
             }
@@ -135,14 +148,25 @@ async fn accept(socket: &Socket) -> std::io::Result<(Box<dyn Stream>, Option<IpA
 type Pending = Pin<Box<dyn Future<Output = Result<Answer, std::convert::Infallible>> + Send>>;
 
 impl Shared {
+    /// The stream within TLS, if this listener speaks it; none if the peer does not.
+    async fn secured(&self, stream: Box<dyn Stream>) -> Option<Box<dyn Stream>> {
+        let Some(tls) = &self.tls else {
+            return Some(stream);
+        };
+        let handshake = tls.acceptor().accept(stream);
+        let limit = self.app.limits().header_time;
+        let secured = tokio::time::timeout(limit, handshake).await.ok()?.ok()?;
+        Some(Box::new(secured))
+    }
+
     async fn connection(self: Arc<Self>, mut stream: Box<dyn Stream>, peer: Option<IpAddr>) {
         let limits = self.app.limits();
         let mut stranger = None;
         if let (Face::Public, Some(address)) = (self.face, peer) {
             let place = self.strangers.place(address, limits.connections_per_address);
             match tokio::time::timeout(limits.header_time, place).await {
-                Ok(place) => stranger = place,
-                Err(_) => {
+                Ok(Some(place)) => stranger = Some(place),
+                Ok(None) | Err(_) => {
                     return refuse(
                         &mut stream,
                         "429 Too Many Requests",
@@ -156,7 +180,9 @@ impl Shared {
         let shared = Arc::clone(&self);
         let service = hyper::service::service_fn(move |request: Request<Incoming>| -> Pending {
             let (shared, stranger) = (Arc::clone(&shared), Arc::clone(&stranger));
-            Box::pin(async move { Ok(shared.answer(request, peer, &stranger).await) })
+            // A task of its own: what a sender has begun is brought to its end even if it hangs up before the answer.
+            let answer = tokio::spawn(async move { shared.answer(request, peer, &stranger).await });
+            Box::pin(async move { Ok(answer.await.unwrap_or_else(|error| broken(&error))) })
         });
         let mut builder = http1::Builder::new();
         builder
@@ -205,6 +231,12 @@ impl Shared {
         let authenticated = || drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
         hook::receive(&self.app, request, repo, peer, authenticated).await
     }
+}
+
+/// The answer if there is none: a bug here costs one request, not the daemon.
+fn broken(error: &tokio::task::JoinError) -> Answer {
+    tracing::error!(%error, "a request could not be answered");
+    super::answer::error(http::StatusCode::INTERNAL_SERVER_ERROR, "internal error")
 }
 
 /// Answers where hyper has no request to answer, and closes.

@@ -11,6 +11,7 @@ mod page;
 mod peer;
 mod rejections;
 mod stream;
+pub mod tls;
 
 use std::sync::Arc;
 

@@ -11,7 +11,9 @@ use hyper::body::Frame;
 use tokio::sync::mpsc;
 
 use super::App;
-use super::answer::{self, Answer};
+use super::answer::{self, Answer, Body, whole};
+use crate::logbook::LogLine;
+use crate::store::DeploymentRow;
 
 /// Chunks of a log that wait for a slow reader; the log itself is on disk.
 const AHEAD: usize = 4;
@@ -21,6 +23,9 @@ const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Pause between two looks whether a log has begun.
 const BEGIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// The event that says that nothing more comes.
+const END: &[u8] = b"event: end\ndata: {}\n\n";
 
 /// A body that another task fills.
 struct Channel(mpsc::Receiver<Bytes>);
@@ -38,19 +43,24 @@ impl hyper::body::Body for Channel {
 }
 
 /// The lines of a log: JSON lines as they are, or with `follow` as events until the deployment ends.
-pub async fn log(app: &Arc<App>, deployment: i64, follow: bool) -> Answer {
+pub async fn log(app: &Arc<App>, row: &DeploymentRow, follow: bool) -> Answer {
+    let deployment = row.id;
     if follow {
         until_begun(app, deployment).await;
     }
     match app.world.logs.read(deployment, 0) {
         Ok(Some(_)) => {}
-        Ok(None) => return answer::error(StatusCode::NOT_FOUND, "there is no log of that deployment"),
+        Ok(None) => return answer_of(whole(last_words(row, follow)), follow),
         Err(error) => return answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
     let (sender, receiver) = mpsc::channel(AHEAD);
     let app = Arc::clone(app);
     tokio::spawn(async move { feed(&app, deployment, follow, &sender).await });
-    let mut answer = http::Response::new(Channel(receiver).boxed_unsync());
+    answer_of(Channel(receiver).boxed_unsync(), follow)
+}
+
+fn answer_of(body: Body, follow: bool) -> Answer {
+    let mut answer = http::Response::new(body);
     let kind = if follow {
         "text/event-stream"
     } else {
@@ -72,6 +82,24 @@ async fn until_begun(app: &App, deployment: i64) {
             Ok(Some((row, _))) if row.finished_at.is_none() => tokio::time::sleep(BEGIN_PAUSE).await,
             _ => return,
         }
+    }
+}
+
+/// What stands for the log of a deployment that has none, since it never ran.
+fn last_words(row: &DeploymentRow, follow: bool) -> Bytes {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let line = LogLine {
+        at: row.finished_at.unwrap_or(row.started_at),
+        phase: row.phase.clone(),
+        stream: "hookd".to_owned(),
+        text: format!("{}: {}", text(&row.outcome), text(&row.reason)),
+    };
+    let mut line = serde_json::to_vec(&line).unwrap_or_default();
+    line.push(b'\n');
+    if follow {
+        [&events(&line)[..], END].concat().into()
+    } else {
+        line.into()
     }
 }
 
@@ -114,7 +142,7 @@ async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<By
     }
     if follow {
         // A reader that is gone needs no end.
-        let _ = sender.send(Bytes::from_static(b"event: end\ndata: {}\n\n")).await;
+        let _ = sender.send(Bytes::from_static(END)).await;
     }
 }
 

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::jobs::{self, Source};
-use super::{DeliveryRow, Store, StoreError};
+use super::jobs::{Source, target_of};
+use super::{DeliveryRow, Store, StoreError, queue};
 use crate::model::{CommitId, DeliveryId, GitRef, Outcome, TargetId, Timestamp};
 
 /// A verified delivery, to be stored.
@@ -92,17 +92,23 @@ pub struct Accepted {
 /// How the jobs of a delivery that is already known ended.
 enum Known {
     No,
-    /// Some job failed or was never finished: run those again.
-    Unfinished(i64),
+    /// The jobs of these targets failed or were never finished: run those again.
+    Unfinished(i64, Vec<TargetId>),
     Done(&'static str),
 }
 
 impl Store {
     /// Stores a delivery with its jobs, or finds that it is known. On disk when it returns.
     pub async fn accept(&self, new: NewDelivery) -> Result<Accepted, StoreError> {
+        let mut new = new;
         self.write(move |c| match known(c, &new)? {
+            Known::No => first(c, &new),
             Known::Done(why) => duplicate(c, &new, why),
-            Known::Unfinished(number) if !new.jobs.is_empty() => {
+            Known::Unfinished(number, targets) => {
+                new.jobs.retain(|job| targets.contains(&job.target));
+                if new.jobs.is_empty() {
+                    return duplicate(c, &new, "known, and what failed of it is not wanted any more");
+                }
                 let jobs = insert_jobs(c, &new, number)?;
                 Ok(Accepted {
                     result: DeliveryResult::Accepted,
@@ -111,15 +117,29 @@ impl Store {
                     jobs,
                 })
             }
-            Known::No | Known::Unfinished(_) => first(c, &new),
         })
         .await
     }
 
     /// Stores jobs that no delivery asked for.
     pub async fn request(&self, jobs: Vec<NewJob>, now: Timestamp) -> Result<Vec<AcceptedJob>, StoreError> {
-        self.write(move |c| jobs.iter().map(|job| jobs::insert(c, job, None, now)).collect())
+        self.write(move |c| jobs.iter().map(|job| queue::insert(c, job, None, now)).collect())
             .await
+    }
+
+    /// Stores the job of a rollback, and pins its target at once: what waits must not overtake it.
+    pub async fn request_rollback(
+        &self,
+        job: NewJob,
+        release: String,
+        now: Timestamp,
+    ) -> Result<Vec<AcceptedJob>, StoreError> {
+        self.write(move |c| {
+            let accepted = queue::insert(c, &job, None, now)?;
+            queue::pin(c, accepted.id, &job.target, &release)?;
+            Ok(vec![accepted])
+        })
+        .await
     }
 
     /// Stores jobs again for a stored delivery.
@@ -130,7 +150,7 @@ impl Store {
                     Ok((r.get(0)?, r.get(1)?))
                 })?;
             let of = Some((number, delivery.0.as_str(), delivery.1.as_str()));
-            jobs.iter().map(|job| jobs::insert(c, job, of, now)).collect()
+            jobs.iter().map(|job| queue::insert(c, job, of, now)).collect()
         })
         .await
     }
@@ -188,17 +208,36 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
             .optional()?;
     }
     let Some(number) = found else { return Ok(Known::No) };
-    let mut statement = c.prepare_cached("SELECT outcome FROM jobs WHERE delivery_row = ?1 ORDER BY id DESC")?;
-    let newest: Option<Option<String>> = statement.query_row([number], |r| r.get(0)).optional()?;
-    Ok(match newest {
-        None => Known::Done("known, and there was nothing to do"),
-        Some(None) => Known::Done("known, and it is still being worked on"),
-        Some(Some(word)) => match word.parse::<Outcome>() {
-            Ok(outcome) if outcome.may_run_again() => Known::Unfinished(number),
-            Ok(Outcome::RolledBack) => Known::Done("known, and rolled back; `hookd retry` tries that commit again"),
-            _ => Known::Done("known, and done"),
-        },
+    let newest = newest_jobs(c, number)?;
+    let ended = |outcome: Outcome| newest.iter().any(|(_, ended)| *ended == Some(outcome));
+    let again: Vec<TargetId> = newest
+        .iter()
+        .filter(|(_, ended)| ended.is_some_and(Outcome::may_run_again))
+        .map(|(target, _)| target.clone())
+        .collect();
+    Ok(if newest.is_empty() {
+        Known::Done("known, and there was nothing to do")
+    } else if !again.is_empty() {
+        Known::Unfinished(number, again)
+    } else if newest.iter().any(|(_, ended)| ended.is_none()) {
+        Known::Done("known, and it is still being worked on")
+    } else if ended(Outcome::RolledBack) {
+        Known::Done("known, and rolled back; `hookd retry` tries that commit again")
+    } else {
+        Known::Done("known, and done")
     })
+}
+
+/// The newest job of each target that a delivery asked for, with its outcome if it has one.
+fn newest_jobs(c: &Connection, number: i64) -> Result<Vec<(TargetId, Option<Outcome>)>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT repo, target, outcome, max(id) FROM jobs WHERE delivery_row = ?1 GROUP BY repo, target",
+    )?;
+    let rows = statement.query_map([number], |row| {
+        let outcome: Option<String> = row.get(2)?;
+        Ok((target_of(row, 0)?, outcome.and_then(|word| word.parse().ok())))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn first(c: &Connection, new: &NewDelivery) -> Result<Accepted, StoreError> {
@@ -260,6 +299,6 @@ fn insert_jobs(c: &Connection, new: &NewDelivery, number: i64) -> Result<Vec<Acc
     let of = Some((number, new.delivery.as_str(), new.event.as_str()));
     new.jobs
         .iter()
-        .map(|job| jobs::insert(c, job, of, new.received_at))
+        .map(|job| queue::insert(c, job, of, new.received_at))
         .collect()
 }

@@ -1,8 +1,8 @@
-//! Jobs: waiting, claimed, finished.
+//! Jobs that run: claimed, under way, finished, taken up again.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::deliveries::{AcceptedJob, NewJob};
+use super::queue::pin_after_rollback;
 use super::{DeploymentRow, ReleaseState, Store, StoreError};
 use crate::model::{CommitId, GitRef, Outcome, Phase, TargetId, Timestamp};
 
@@ -48,23 +48,6 @@ impl Source {
     }
 }
 
-/// A job that waits, as the schedule sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WaitingJob {
-    /// Its number.
-    pub id: i64,
-    /// Its place in the queue.
-    pub position: i64,
-    /// Which target.
-    pub target: TargetId,
-    /// It is not tried before.
-    pub not_before: Timestamp,
-    /// A person paused or pinned the target, and the job is no rollback.
-    pub held: bool,
-    /// When it was asked for.
-    pub requested_at: Timestamp,
-}
-
 /// A job with everything that a deployment needs of it.
 #[derive(Debug, Clone)]
 pub struct JobRow {
@@ -92,7 +75,7 @@ pub struct JobRow {
     pub attempt: u32,
 }
 
-const JOB_COLUMNS: &str =
+pub(super) const JOB_COLUMNS: &str =
     "id, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, attempt";
 
 fn words<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
@@ -101,7 +84,7 @@ fn words<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<
         .map_err(|_| rusqlite::Error::InvalidColumnType(index, text, rusqlite::types::Type::Text))
 }
 
-fn target_of(row: &Row<'_>, repo: usize) -> rusqlite::Result<TargetId> {
+pub(super) fn target_of(row: &Row<'_>, repo: usize) -> rusqlite::Result<TargetId> {
     Ok(TargetId {
         repo: words(row, repo)?,
         target: words(row, repo + 1)?,
@@ -109,7 +92,7 @@ fn target_of(row: &Row<'_>, repo: usize) -> rusqlite::Result<TargetId> {
 }
 
 impl JobRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let source: String = row.get(5)?;
         let wanted: Option<String> = row.get(4)?;
         Ok(Self {
@@ -204,123 +187,7 @@ impl Finish {
     }
 }
 
-/// Inserts a job, or lets it take the place of the one that waits. Used within a transaction of the caller.
-pub(super) fn insert(
-    c: &Connection,
-    job: &NewJob,
-    delivery: Option<(i64, &str, &str)>,
-    now: Timestamp,
-) -> Result<AcceptedJob, StoreError> {
-    let (repo, target) = (job.target.repo.as_str(), job.target.target.as_str());
-    let mut place = None;
-    if !job.keep_all && job.source != Source::Rollback {
-        place = end_waiting(
-            c,
-            &job.target,
-            Waiting::Deployments,
-            Outcome::Superseded,
-            "a newer request took its place",
-            now,
-        )?
-        .position;
-    }
-    c.prepare_cached(
-        "INSERT INTO jobs (repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
-         state, requested_at, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, \
-         coalesce(?12, (SELECT coalesce(max(id), 0) + 1 FROM jobs)))",
-    )?
-    .execute(params![
-        repo,
-        target,
-        job.git_ref.as_str(),
-        job.wanted.as_ref().map(CommitId::as_str),
-        job.source.as_str(),
-        delivery.map(|d| d.0),
-        delivery.map(|d| d.1),
-        delivery.map(|d| d.2),
-        job.pusher,
-        job.release,
-        now.0,
-        place
-    ])?;
-    Ok(AcceptedJob {
-        id: c.last_insert_rowid(),
-        target: job.target.to_string(),
-    })
-}
-
-/// Which of the jobs that wait for a target.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    /// All.
-    All,
-    /// All but rollbacks.
-    Deployments,
-}
-
-/// What [`end_waiting`] found.
-struct Unrun {
-    /// The first place in the queue that they had.
-    position: Option<i64>,
-    /// How many they were.
-    count: usize,
-}
-
-/// Ends the jobs that wait for a target without having run them; each is in the history with its outcome.
-fn end_waiting(
-    c: &Connection,
-    target: &TargetId,
-    which: Waiting,
-    outcome: Outcome,
-    reason: &str,
-    now: Timestamp,
-) -> Result<Unrun, StoreError> {
-    let (repo, target) = (target.repo.as_str(), target.target.as_str());
-    let ended: Vec<(i64, i64)> = c
-        .prepare_cached(
-            "UPDATE jobs SET state = 'done', outcome = ?3, reason = ?4 \
-             WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND (?5 OR source <> 'rollback') RETURNING id, position",
-        )?
-        .query_map(params![repo, target, outcome.as_str(), reason, which == Waiting::All], |r| Ok((r.get(0)?, r.get(1)?)))?
-        .collect::<Result<_, _>>()?;
-    for (job, _) in &ended {
-        c.prepare_cached(
-            "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
-             SELECT id, repo, target, git_ref, wanted, 'fetch', outcome, reason, requested_at, ?2 FROM jobs WHERE id = ?1",
-        )?
-        .execute(params![job, now.0])?;
-    }
-    Ok(Unrun {
-        position: ended.iter().map(|(_, position)| *position).min(),
-        count: ended.len(),
-    })
-}
-
 impl Store {
-    /// All jobs that wait, in the order of the queue.
-    pub async fn waiting(&self) -> Result<Vec<WaitingJob>, StoreError> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(
-                "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
-                 j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL) \
-                 FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
-                 WHERE j.state = 'waiting' ORDER BY j.position, j.id",
-            )?;
-            let rows = statement.query_map([], |row| {
-                Ok(WaitingJob {
-                    id: row.get(0)?,
-                    position: row.get(1)?,
-                    target: target_of(row, 2)?,
-                    not_before: Timestamp(row.get(4)?),
-                    requested_at: Timestamp(row.get(5)?),
-                    held: row.get(6)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
     /// Takes a waiting job for running and begins a deployment; none if it does not wait any more.
     pub async fn claim(&self, job: i64, now: Timestamp) -> Result<Option<Claim>, StoreError> {
         self.write(move |c| {
@@ -399,6 +266,9 @@ impl Store {
                 .execute(params![repo, target, git_ref, commit, end.outcome.as_str()])?;
             }
             set_live(c, repo, target, &end, now)?;
+            if claim.job.source == Source::Rollback {
+                pin_after_rollback(c, &claim.job, end.outcome)?;
+            }
             for (channel, body) in &end.messages {
                 c.prepare_cached("INSERT INTO outbox (channel, body, not_before) VALUES (?1, ?2, ?3)")?
                     .execute(params![channel, body, now.0])?;
@@ -457,26 +327,6 @@ impl Store {
             finish_deployment(c, claim.deployment, Outcome::Interrupted, &reason, now)?;
             c.execute("UPDATE jobs SET state = 'waiting' WHERE id = ?1", [claim.job.id])?;
             Ok(())
-        })
-        .await
-    }
-
-    /// Ends the waiting jobs of a target as cancelled; says how many.
-    pub async fn cancel_waiting(&self, target: TargetId, now: Timestamp) -> Result<usize, StoreError> {
-        self.write(move |c| Ok(end_waiting(c, &target, Waiting::All, Outcome::Cancelled, "cancelled", now)?.count))
-            .await
-    }
-
-    /// Ends the jobs of targets that the configuration does not have any more.
-    pub async fn drop_unknown(&self, known: Vec<TargetId>) -> Result<usize, StoreError> {
-        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-        self.write(move |c| {
-            let known = serde_json::to_string(&known).map_err(|e| StoreError::Other(e.to_string()))?;
-            Ok(c.execute(
-                "UPDATE jobs SET state = 'done', outcome = 'cancelled', reason = 'the configuration does not have this target any more' \
-                 WHERE state = 'waiting' AND repo || '/' || target NOT IN (SELECT value FROM json_each(?1))",
-                [known],
-            )?)
         })
         .await
     }
@@ -591,7 +441,8 @@ fn set_live(c: &Connection, repo: &str, target: &str, end: &Finish, now: Timesta
     Ok(())
 }
 
-/// Lets an interrupted job wait again, unless a newer request waits for the same target already.
+/// Lets an interrupted job wait again, in its old place. If a newer one waits too, the first of them brings the tip and the
+/// other finds nothing to do.
 fn wait_again(c: &Connection, job: &JobRow) -> Result<(), StoreError> {
     c.execute("UPDATE jobs SET state = 'waiting' WHERE id = ?1", [job.id])?;
     Ok(())

@@ -7,10 +7,13 @@ mod deliveries;
 mod history;
 mod jobs;
 mod outbox;
+mod queue;
 mod records;
 mod schema;
 mod targets;
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,8 +25,9 @@ use tokio::sync::oneshot;
 
 pub use deliveries::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
 pub use history::Page;
-pub use jobs::{Claim, Finish, JobRow, JobStatus, Progress, Source, WaitingJob};
+pub use jobs::{Claim, Finish, JobRow, JobStatus, Progress, Source};
 pub use outbox::Message;
+pub use queue::WaitingJob;
 pub use records::{DeliveryRow, DeploymentRow, PhaseRow, ReleaseRow, ReleaseState, TargetRow, Tip};
 
 /// Most requests in one transaction: enough to share an fsync among all connections, few enough that none waits long.
@@ -100,6 +104,14 @@ impl Writer {
     }
 }
 
+/// Payloads of private repos are in it. `SQLite` gives the files beside it the same rights.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let made = options.open(path).map(drop);
+    made.map_err(|e| StoreError::NotWritable(e.to_string()))
+}
+
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
@@ -111,6 +123,7 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 impl Store {
     /// Opens or makes the store. `queue` is how many requests may wait to be written.
     pub fn open(path: &Path, queue: usize) -> Result<(Self, Writer), StoreError> {
+        make_private(path)?;
         let mut connection = open(path, OpenFlags::default())?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;

@@ -30,6 +30,7 @@ CREATE TABLE jobs (
     event        TEXT,
     pusher       TEXT,
     release      TEXT,                  -- where a rollback goes
+    pinned_before TEXT,                 -- what a rollback found pinned; comes back if it fails
     state        TEXT NOT NULL,         -- waiting, running, done
     outcome      TEXT,
     reason       TEXT,

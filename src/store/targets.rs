@@ -52,23 +52,6 @@ impl Store {
         .await
     }
 
-    /// Pins a target to a release: nothing deploys until it is resumed.
-    pub async fn pin(&self, id: &TargetId, release: String) -> Result<(), StoreError> {
-        let id = id.clone();
-        self.write(move |c| {
-            c.execute(
-                "INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)",
-                params![id.repo.as_str(), id.target.as_str()],
-            )?;
-            c.execute(
-                "UPDATE targets SET pinned = ?3 WHERE repo = ?1 AND target = ?2",
-                params![id.repo.as_str(), id.target.as_str(), release],
-            )?;
-            Ok(())
-        })
-        .await
-    }
-
     /// The releases of a target, newest first.
     pub async fn releases(&self, id: &TargetId) -> Result<Vec<ReleaseRow>, StoreError> {
         let id = id.clone();

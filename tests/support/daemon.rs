@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 
 use super::world::{PATIENCE, wait_until};
 
@@ -17,7 +17,16 @@ use super::world::{PATIENCE, wait_until};
 pub const HOOKD: &str = env!("CARGO_BIN_EXE_hookd");
 
 /// Makes the socket that is standard input the first of systemd's, in the process that becomes the daemon.
-const AS_SYSTEMD: &str = r#"exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@""#;
+const AS_SYSTEMD: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec";
+
+/// What is special about the place that a daemon runs in.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Shell text that runs before it, in a mount namespace of its own; what it mounts is gone with the daemon.
+    pub prelude: Option<String>,
+    /// Whether it is started without the rights that root has over other users' files.
+    pub powerless: bool,
+}
 
 /// A running daemon; killed when it goes out of scope.
 pub struct Daemon {
@@ -26,39 +35,37 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it, and waits until it is ready or has ended. `prelude` is shell text that runs before it in a mount
-    /// namespace of its own; what it mounts is gone with the daemon.
-    pub fn start(directory: &Path, socket: &TcpListener, prelude: Option<&str>) -> Result<Self, ExitStatus> {
-        let daemon = Self::spawn(directory, socket, prelude);
+    /// Starts it, and waits until it is ready or has ended.
+    pub fn start(directory: &Path, socket: &TcpListener, place: &Place) -> Result<Self, ExitStatus> {
+        let daemon = Self::spawn(directory, socket, place);
         daemon.until_ready()
     }
 
-    fn spawn(directory: &Path, socket: &TcpListener, prelude: Option<&str>) -> Self {
+    fn spawn(directory: &Path, socket: &TcpListener, place: &Place) -> Self {
         let notify_path = directory.join("notify.sock");
         let _ = std::fs::remove_file(&notify_path);
         let notify = UnixDatagram::bind(&notify_path).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(directory.join("daemon.log"))
-            .unwrap();
-        let mut command = match prelude {
-            None => {
-                let mut command = Command::new("sh");
-                command.args(["-c", AS_SYSTEMD, "sh"]);
-                command
-            }
-            Some(prelude) => {
-                let mut command = Command::new("unshare");
-                command.args(["--mount", "--propagation", "private"]);
-                if !nix::unistd::geteuid().is_root() {
-                    command.args(["--user", "--map-root-user"]);
-                }
-                command.args(["sh", "-c", &format!("set -e; {prelude}\n{AS_SYSTEMD}"), "sh"]);
-                command
-            }
+        let mut options = OpenOptions::new();
+        let log = options.create(true).append(true).open(directory.join("daemon.log"));
+        let log = log.unwrap();
+        let wrapper = if place.powerless && geteuid().is_root() {
+            "setpriv --bounding-set=-all --inh-caps=-all"
+        } else {
+            ""
         };
+        let prelude = place.prelude.as_deref().unwrap_or_default();
+        let script = format!("set -e\n{prelude}\n{AS_SYSTEMD} {wrapper} \"$@\"");
+        let mut command = Command::new("sh");
+        if place.prelude.is_some() {
+            command = Command::new("unshare");
+            command.args(["--mount", "--propagation", "private"]);
+            if !geteuid().is_root() {
+                command.args(["--user", "--map-root-user"]);
+            }
+            command.arg("sh");
+        }
+        command.args(["-c", &script, "sh"]);
         let socket = std::os::fd::OwnedFd::from(socket.try_clone().unwrap());
         let child = command
             .args([HOOKD, "serve", "--log-format", "text", "--config"])

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::daemon::{Daemon, HOOKD, text_of};
+use super::daemon::{Daemon, HOOKD, Place, text_of};
 use super::forge::{Delivery, SECRET};
 use super::gate::{self, Gate};
 use super::http::{self, Address, Answer};
@@ -79,7 +79,7 @@ pub struct World {
     pub site: Repo,
     pub daemon: Option<Daemon>,
     socket: TcpListener,
-    prelude: Option<String>,
+    place: Place,
     // Removed last.
     directory: TempDir,
 }
@@ -112,7 +112,7 @@ impl World {
             site: Repo::new(path, "site"),
             daemon: None,
             socket: TcpListener::bind("127.0.0.1:0").unwrap(),
-            prelude: None,
+            place: Place::default(),
             directory,
         };
         world.write_secret("secret", SECRET);
@@ -145,7 +145,12 @@ impl World {
 
     /// Shell text that runs before the daemon does, in a mount namespace of its own. `$DIR` is the story's directory.
     pub fn before_start(&mut self, prelude: &str) {
-        self.prelude = Some(prelude.replace("$DIR", &self.dir().to_string_lossy()));
+        self.place.prelude = Some(prelude.replace("$DIR", &self.dir().to_string_lossy()));
+    }
+
+    /// The daemon will run without the rights that root has over other users' files.
+    pub fn without_power(&mut self) {
+        self.place.powerless = true;
     }
 
     /// The story's directory.
@@ -161,7 +166,7 @@ impl World {
     /// A path as the daemon sees it, also in its own mount namespace.
     pub fn seen(&self, below: &str) -> PathBuf {
         let path = self.path(below);
-        match (&self.prelude, &self.daemon) {
+        match (&self.place.prelude, &self.daemon) {
             (Some(_), Some(daemon)) => {
                 Path::new(&format!("/proc/{}/root", daemon.pid())).join(path.strip_prefix("/").unwrap())
             }
@@ -193,7 +198,7 @@ impl World {
 
     /// Starts a daemon that may refuse to.
     pub fn try_start(&self) -> Result<Daemon, ExitStatus> {
-        Daemon::start(self.dir(), &self.socket, self.prelude.as_deref())
+        Daemon::start(self.dir(), &self.socket, &self.place)
     }
 
     pub fn daemon(&self) -> &Daemon {

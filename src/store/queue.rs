@@ -1,0 +1,219 @@
+//! Jobs that wait: their order, whom they replace, and the end of those that never run.
+
+use rusqlite::{Connection, params};
+
+use super::deliveries::{AcceptedJob, NewJob};
+use super::jobs::{JOB_COLUMNS, JobRow, Source, target_of};
+use super::{Store, StoreError};
+use crate::model::{CommitId, Outcome, TargetId, Timestamp};
+
+/// A job that waits, as the schedule sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingJob {
+    /// Its number.
+    pub id: i64,
+    /// Its place in the queue.
+    pub position: i64,
+    /// Which target.
+    pub target: TargetId,
+    /// It is not tried before.
+    pub not_before: Timestamp,
+    /// A person paused or pinned the target, and the job is no rollback.
+    pub held: bool,
+    /// A person asked for it, and may be waiting.
+    pub by_hand: bool,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+}
+
+/// Inserts a job, or lets it take the place of the one that waits. Used within a transaction of the caller.
+pub(super) fn insert(
+    c: &Connection,
+    job: &NewJob,
+    delivery: Option<(i64, &str, &str)>,
+    now: Timestamp,
+) -> Result<AcceptedJob, StoreError> {
+    let (repo, target) = (job.target.repo.as_str(), job.target.target.as_str());
+    let mut place = None;
+    if !job.keep_all && job.source != Source::Rollback {
+        place = end_waiting(
+            c,
+            &job.target,
+            Waiting::Deployments,
+            Outcome::Superseded,
+            "a newer request took its place",
+            now,
+        )?
+        .position;
+    }
+    c.prepare_cached(
+        "INSERT INTO jobs (repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
+         state, requested_at, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, \
+         coalesce(?12, (SELECT coalesce(max(id), 0) + 1 FROM jobs)))",
+    )?
+    .execute(params![
+        repo,
+        target,
+        job.git_ref.as_str(),
+        job.wanted.as_ref().map(CommitId::as_str),
+        job.source.as_str(),
+        delivery.map(|d| d.0),
+        delivery.map(|d| d.1),
+        delivery.map(|d| d.2),
+        job.pusher,
+        job.release,
+        now.0,
+        place
+    ])?;
+    Ok(AcceptedJob {
+        id: c.last_insert_rowid(),
+        target: job.target.to_string(),
+    })
+}
+
+/// Which of the jobs that wait for a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// All.
+    All,
+    /// All but rollbacks.
+    Deployments,
+}
+
+/// What [`end_waiting`] found.
+struct Unrun {
+    /// The first place in the queue that they had.
+    position: Option<i64>,
+    /// How many they were.
+    count: usize,
+}
+
+/// Ends the jobs that wait for a target without having run them; each is in the history with its outcome.
+fn end_waiting(
+    c: &Connection,
+    target: &TargetId,
+    which: Waiting,
+    outcome: Outcome,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Unrun, StoreError> {
+    let (repo, target) = (target.repo.as_str(), target.target.as_str());
+    let ended: Vec<(i64, i64)> = c
+        .prepare_cached(
+            "UPDATE jobs SET state = 'done', outcome = ?3, reason = ?4 \
+             WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND (?5 OR source <> 'rollback') RETURNING id, position",
+        )?
+        .query_map(params![repo, target, outcome.as_str(), reason, which == Waiting::All], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (job, _) in &ended {
+        c.prepare_cached(
+            "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
+             SELECT id, repo, target, git_ref, wanted, 'fetch', outcome, reason, requested_at, ?2 FROM jobs WHERE id = ?1",
+        )?
+        .execute(params![job, now.0])?;
+    }
+    Ok(Unrun {
+        position: ended.iter().map(|(_, position)| *position).min(),
+        count: ended.len(),
+    })
+}
+
+/// Pins a target for a rollback, which remembers what was pinned before.
+pub(super) fn pin(c: &Connection, job: i64, target: &TargetId, release: &str) -> Result<(), StoreError> {
+    let (repo, target) = (target.repo.as_str(), target.target.as_str());
+    c.execute(
+        "INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)",
+        params![repo, target],
+    )?;
+    let before = "SELECT pinned FROM targets WHERE repo = ?1 AND target = ?2";
+    c.execute(
+        &format!("UPDATE jobs SET pinned_before = ({before}) WHERE id = ?3"),
+        params![repo, target, job],
+    )?;
+    c.execute(
+        "UPDATE targets SET pinned = ?3 WHERE repo = ?1 AND target = ?2",
+        params![repo, target, release],
+    )?;
+    Ok(())
+}
+
+/// What is pinned once a rollback has ended: its release if it is live, else what was pinned before.
+pub(super) fn pin_after_rollback(c: &Connection, job: &JobRow, outcome: Outcome) -> Result<(), StoreError> {
+    let which = if outcome == Outcome::Live {
+        "release"
+    } else {
+        "pinned_before"
+    };
+    c.execute(
+        &format!(
+            "UPDATE targets SET pinned = (SELECT {which} FROM jobs WHERE id = ?3) WHERE repo = ?1 AND target = ?2"
+        ),
+        params![job.target.repo.as_str(), job.target.target.as_str(), job.id],
+    )?;
+    Ok(())
+}
+
+impl Store {
+    /// All jobs that wait, in the order of the queue.
+    pub async fn waiting(&self) -> Result<Vec<WaitingJob>, StoreError> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached(
+                "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
+                 j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL), \
+                 j.source NOT IN ('webhook', 'poll') \
+                 FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
+                 WHERE j.state = 'waiting' ORDER BY j.position, j.id",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(WaitingJob {
+                    id: row.get(0)?,
+                    position: row.get(1)?,
+                    target: target_of(row, 2)?,
+                    not_before: Timestamp(row.get(4)?),
+                    requested_at: Timestamp(row.get(5)?),
+                    held: row.get(6)?,
+                    by_hand: row.get(7)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Ends the waiting jobs of a target as cancelled; says how many.
+    pub async fn cancel_waiting(&self, target: TargetId, now: Timestamp) -> Result<usize, StoreError> {
+        self.write(move |c| {
+            let of_target = "repo || '/' || target = ?1";
+            // The oldest one last: it knows what was pinned before all of them.
+            let sql = format!(
+                "SELECT {JOB_COLUMNS} FROM jobs WHERE state = 'waiting' AND source = 'rollback' AND {of_target} ORDER BY id DESC"
+            );
+            let rollbacks: Vec<JobRow> = c
+                .prepare(&sql)?
+                .query_map([target.to_string()], JobRow::read)?
+                .collect::<Result<_, _>>()?;
+            for job in &rollbacks {
+                pin_after_rollback(c, job, Outcome::Cancelled)?;
+            }
+            Ok(end_waiting(c, &target, Waiting::All, Outcome::Cancelled, "cancelled", now)?.count)
+        })
+        .await
+    }
+
+    /// Ends the jobs of targets that the configuration does not have any more; says how many.
+    pub async fn drop_unknown(&self, known: Vec<TargetId>, now: Timestamp) -> Result<usize, StoreError> {
+        self.write(move |c| {
+            let targets: Vec<TargetId> = c
+                .prepare_cached("SELECT DISTINCT repo, target FROM jobs WHERE state = 'waiting'")?
+                .query_map([], |row| target_of(row, 0))?
+                .collect::<Result<_, _>>()?;
+            let reason = "the configuration does not have this target any more";
+            let mut count = 0;
+            for target in targets.iter().filter(|target| !known.contains(target)) {
+                count += end_waiting(c, target, Waiting::All, Outcome::Cancelled, reason, now)?.count;
+            }
+            Ok(count)
+        })
+        .await
+    }
+}

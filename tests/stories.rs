@@ -1,0 +1,26 @@
+//! hookd from outside, as stories: a push, a delivery, and what is served in the end. Each story has a world of its own: a
+//! repository made by the real git program, a daemon process, and a forge that signs with its own code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may panic, in its helpers too"
+)]
+
+mod support;
+
+mod stories {
+    mod cli;
+    mod commands;
+    mod content;
+    mod crash;
+    mod disk;
+    mod failure;
+    mod flood;
+    mod person;
+    mod push;
+    mod queue;
+    mod redelivery;
+    mod requests;
+    mod restart;
+}

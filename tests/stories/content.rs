@@ -1,0 +1,293 @@
+//! What is deployed: which refs, which files, and what becomes of trees that need more than a copy.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::support::daemon::text_of;
+use crate::support::forge::{Delivery, SECRET, ZEROS, push};
+use crate::support::repo::git;
+use crate::support::world::World;
+
+/// A delivery for a ref of the site, which must be answered so.
+#[track_caller]
+fn deliver(world: &World, git_ref: &str, commit: &str, status: u16) -> String {
+    let answer = world
+        .send(&Delivery::push("alice/site", git_ref, commit).signed(SECRET))
+        .expect(status);
+    world.settled();
+    answer.word("reason")
+}
+
+/// The usual repo, with a target of its own.
+fn target(keys: &str) -> String {
+    format!(
+        r#"
+[repo.site]
+url = "$DIR/site.git"
+full_name = "alice/site"
+forge = "github"
+secret = "file:$DIR/secret"
+poll = "off"
+[repo.site.deploy.live]
+path = "$DIR/live"
+{keys}
+"#
+    )
+}
+
+#[test]
+fn a_force_push_is_a_push() {
+    let world = World::site("");
+    world.deploy("one");
+    world.deploy("two");
+    world.site.git(&["checkout", "--quiet", "--orphan", "elsewhere"]);
+    let rewritten = world.deploy("rewritten");
+    assert_eq!(world.served(), "rewritten");
+    assert_eq!(world.target("site/live")["commit"], rewritten);
+    // Back to a commit that was live before.
+    world.site.git(&[
+        "reset",
+        "--quiet",
+        "--hard",
+        &world.history()[0]["commit"].as_str().unwrap().to_owned(),
+    ]);
+    world.site.push();
+    deliver(&world, "refs/heads/main", &world.site.head(), 202);
+    assert_eq!(world.served(), "one");
+}
+
+#[test]
+fn a_deleted_branch_never_deploys() {
+    let world = World::site("");
+    let one = world.deploy("one");
+    let payload = push("alice/site", "refs/heads/main", &one, ZEROS).to_string();
+    let deleted = Delivery::github("push", payload).signed(SECRET);
+    world.site.git(&["push", "--quiet", "origin", ":refs/heads/main"]);
+    let answer = world.send(&deleted).expect(200);
+    assert_eq!(answer.word("status"), "ignored");
+    assert!(answer.word("reason").contains("deleted"), "{}", answer.text());
+    // A push that was overtaken by the deletion finds no branch, and says so.
+    deliver(
+        &world,
+        "refs/heads/main",
+        &world.site.commit(&[("index.html", "two")]),
+        202,
+    );
+    assert_eq!(world.last()["outcome"], "failed");
+    assert!(
+        world.last()["reason"].as_str().unwrap().contains("refs/heads/main"),
+        "{}",
+        world.last()
+    );
+    assert_eq!(world.served(), "one");
+}
+
+#[test]
+fn a_target_of_tags_follows_tags_alone() {
+    let world = World::new(&target("tag = \"v*\""));
+    world.site.publish("one");
+    assert!(deliver(&world, "refs/heads/main", &world.site.head(), 200).contains("branch"));
+    world.site.git(&["tag", "--annotate", "-m", "first", "v1.0"]);
+    world.site.git(&["push", "--quiet", "origin", "v1.0"]);
+    // Of an annotated tag, a forge names the tag object.
+    deliver(&world, "refs/tags/v1.0", &world.site.git(&["rev-parse", "v1.0"]), 202);
+    assert_eq!(world.served(), "one");
+    assert_eq!(world.last()["commit"], world.site.head());
+    world.site.publish("two");
+    world.site.push_to("refs/tags/v1.1");
+    deliver(&world, "refs/tags/v1.1", &world.site.head(), 202);
+    assert_eq!(world.served(), "two");
+    world.site.push_to("refs/tags/nightly");
+    deliver(&world, "refs/tags/nightly", &world.site.head(), 200);
+}
+
+#[test]
+fn a_tag_without_a_delivery_is_found_and_the_greatest_wins() {
+    let world = World::new(&target("tag = \"v*\"").replace("poll = \"off\"", "poll = \"1s\""));
+    for (page, tag) in [("nine", "v9"), ("ten", "v10"), ("eight", "v8")] {
+        world.site.commit(&[("index.html", page)]);
+        world.site.git(&["tag", tag]);
+    }
+    world.site.git(&["push", "--quiet", "origin", "--tags"]);
+    crate::support::world::wait_until("a tag is found", || world.served() == "ten");
+    world.settled();
+    world.site.commit(&[("index.html", "eleven")]);
+    world.site.push_to("refs/tags/v11");
+    crate::support::world::wait_until("the new tag is found", || world.served() == "eleven");
+    world.settled();
+    assert_eq!(world.outcomes(), ["live", "live"]);
+}
+
+#[test]
+fn patterns_of_branches_deploy_the_branch_that_was_pushed() {
+    let world = World::new(&target(r#"branch = ["main", "release/*", "!release/old"]"#));
+    for (branch, status) in [
+        ("main", 202),
+        ("release/1", 202),
+        ("release/old", 200),
+        ("release/1/x", 200),
+        ("other", 200),
+    ] {
+        let commit = world.site.commit(&[("index.html", branch)]);
+        world.site.git(&[
+            "push",
+            "--quiet",
+            "--force",
+            "origin",
+            &format!("HEAD:refs/heads/{}", branch.replace("release/1/x", "deep/x")),
+        ]);
+        deliver(&world, &format!("refs/heads/{branch}"), &commit, status);
+        if status == 202 {
+            assert_eq!(world.served(), branch);
+        }
+    }
+    assert_eq!(world.served(), "release/1");
+}
+
+/// Everything that `git check-ref-format` lets through, but for letters.
+const EVERY_CHARACTER: &str = "!\"#$%&'()+,-./0123456789;<=>@A_]`z{|}ü€😀$(touch x)`touch x`";
+
+#[test]
+fn a_branch_name_with_every_character_that_git_allows_is_deployed() {
+    let branch = EVERY_CHARACTER.replace(' ', "\u{a0}");
+    let git_ref = format!("refs/heads/{branch}");
+    let world = World::new(&target(
+        r#"
+branch = ["**"]
+build = "printf %s \"$HOOKD_BRANCH\" > branch; printf %s \"$HOOKD_REF\" > ref"
+"#,
+    ));
+    world.site.git(&["check-ref-format", &git_ref]);
+    world.site.commit(&[("index.html", "special")]);
+    world.site.push_to(&git_ref);
+    deliver(&world, &git_ref, &world.site.head(), 202);
+    assert_eq!(world.last()["outcome"], "live", "{}", world.last());
+    assert_eq!(world.served(), "special");
+    let built = |name: &str| text_of(&world.path("live/current").join(name));
+    assert_eq!((built("branch"), built("ref")), (branch, git_ref));
+    assert!(!world.path("live/current/x").exists(), "a part of the name was run");
+}
+
+#[test]
+fn paths_deploy_only_what_touches_them() {
+    let world = World::site(r#"paths = ["content/", "*.toml", "!content/drafts/"]"#);
+    let push = |files: &[(&str, &str)]| {
+        let before = world.outcomes().len();
+        world.site.commit(files);
+        world.site.push();
+        deliver(&world, "refs/heads/main", &world.site.head(), 202);
+        world.outcomes().get(before).cloned().unwrap_or("unchanged".to_owned())
+    };
+    assert_eq!(push(&[("index.html", "one"), ("content/a", "1")]), "live");
+    assert_eq!(push(&[("README", "x")]), "unchanged");
+    assert_eq!(push(&[("content/drafts/b", "2")]), "unchanged");
+    assert_eq!(push(&[("content/c", "3")]), "live");
+    assert_eq!(push(&[("site.toml", "4")]), "live");
+    // The difference is the one to what is live, over several pushes.
+    assert_eq!(push(&[("README", "y")]), "unchanged");
+    world.site.commit(&[("content/d", "5")]);
+    assert_eq!(push(&[("README", "z")]), "live");
+    assert_eq!(text_of(&world.path("live/current/README")), "z");
+}
+
+#[test]
+fn shared_paths_outlive_releases() {
+    let world = World::site(
+        "shared = [\"uploads\", \".env\", \"data/cache\"]\nbuild = \"test -e uploads && echo $HOOKD_COMMIT > uploads/last\"",
+    );
+    world
+        .site
+        .commit(&[("uploads/seed.txt", "from git"), ("index.html", "one")]);
+    world.site.push();
+    fs::create_dir_all(world.path("live/shared")).unwrap();
+    fs::write(world.path("live/shared/.env"), "KEY=1").unwrap();
+    deliver(&world, "refs/heads/main", &world.site.head(), 202);
+    assert_eq!(world.last()["outcome"], "live", "{}", world.last());
+    assert_eq!(text_of(&world.path("live/current/.env")), "KEY=1");
+    fs::write(world.path("live/current/uploads/photo"), "a photo").unwrap();
+    world.deploy("two");
+    assert_eq!(text_of(&world.path("live/current/uploads/photo")), "a photo");
+    assert_eq!(
+        text_of(&world.path("live/shared/uploads/last")).trim(),
+        world.site.head()
+    );
+}
+
+#[test]
+fn in_place_keeps_what_is_not_in_git() {
+    let world = World::site("strategy = \"in-place\"");
+    fs::create_dir_all(world.path("live")).unwrap();
+    fs::write(world.path("live/mine"), "untracked").unwrap();
+    world.site.commit(&[("index.html", "one"), ("old/file", "x")]);
+    world.site.push();
+    deliver(&world, "refs/heads/main", &world.site.head(), 202);
+    fs::remove_dir_all(world.site.work.join("old")).unwrap();
+    world.deploy("two");
+    assert_eq!(text_of(&world.path("live/index.html")), "two");
+    assert_eq!(text_of(&world.path("live/mine")), "untracked");
+    assert!(!world.path("live/old").exists() && !world.path("live/.git").exists());
+    // It keeps no releases, and says so.
+    let refused = world.hookd(&["rollback", "site"]).expect(1);
+    assert!(refused.err.contains("deployed in place"), "{refused:?}");
+}
+
+#[test]
+fn lfs_pointers_are_refused_before_anything_is_live() {
+    let world = World::site("");
+    world.deploy("one");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+    world.site.commit(&[("index.html", "two"), ("film.mp4", pointer)]);
+    world.site.push();
+    deliver(&world, "refs/heads/main", &world.site.head(), 202);
+    let last = world.last();
+    assert_eq!(last["outcome"], "failed");
+    let reason = last["reason"].as_str().unwrap();
+    assert!(reason.contains("LFS") && reason.contains("film.mp4"), "{reason}");
+    assert_eq!(world.served(), "one");
+    assert_eq!(world.releases().len(), 1, "{:?}", world.releases());
+}
+
+#[test]
+fn submodules_with_a_relative_url_are_filled() {
+    let world = World::site("");
+    let theme = world.repo("theme");
+    theme.commit(&[("style.css", "body{}")]);
+    theme.push();
+    let add = ["submodule", "--quiet", "add", "../theme.git", "themes/plain"];
+    world.site.commit(&[("index.html", "one")]);
+    world
+        .site
+        .git(&["config", "remote.origin.url", &world.site.bare.to_string_lossy()]);
+    world.site.git(&add);
+    world.site.commit(&[("index.html", "with a theme")]);
+    world.site.push();
+    deliver(&world, "refs/heads/main", &world.site.head(), 202);
+    assert_eq!(world.last()["outcome"], "live", "{}", world.last());
+    assert_eq!(text_of(&world.path("live/current/themes/plain/style.css")), "body{}");
+
+    theme.commit(&[("style.css", "p{}")]);
+    theme.push();
+    git(
+        &world.site.work.join("themes/plain"),
+        &["pull", "--quiet", "origin", "main"],
+    );
+    world.deploy("with a newer theme");
+    assert_eq!(text_of(&world.path("live/current/themes/plain/style.css")), "p{}");
+}
+
+#[test]
+fn links_and_modes_are_as_in_git() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::site("");
+    world.site.commit(&[("index.html", "one"), ("run.sh", "#!/bin/sh\n")]);
+    fs::set_permissions(world.site.work.join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("index.html", world.site.work.join("link.html")).unwrap();
+    world.deploy("two");
+    let live = world.path("live/current");
+    assert_eq!(
+        fs::read_link(live.join("link.html")).unwrap().to_str(),
+        Some("index.html")
+    );
+    let mode = |name: &str| fs::metadata(live.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("run.sh"), mode("index.html")), (0o755, 0o644));
+}

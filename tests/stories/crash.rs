@@ -1,0 +1,290 @@
+//! SIGKILL in each phase: what is served stays whole, and the next start brings it to the end that the contract promises.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::daemon::text_of;
+use crate::support::world::World;
+
+/// The build leaves its mark as the last thing it does; a page without it would be half a release.
+const KEYS: &str = r#"
+build = "$DIR/gate build && cp index.html built.html"
+reload = "$DIR/gate reload"
+check = "$DIR/gate check && ! grep -q bad index.html"
+check_timeout = "200ms"
+"#;
+
+/// What is served is a whole release.
+#[track_caller]
+fn is_whole(world: &World) {
+    let release = world.release().expect("something is live");
+    assert!(world.seen("live/releases").join(&release).is_dir(), "{release} is gone");
+    assert_eq!(
+        world.served(),
+        text_of(&world.seen("live/current/built.html")),
+        "{release}"
+    );
+}
+
+/// Nothing half-made is left in the target's directories or in the daemon's.
+#[track_caller]
+fn is_tidy(world: &World, releases: usize) {
+    let found = world.releases();
+    assert_eq!(found.len(), releases, "{found:?}");
+    let hidden = |name: &String| name.starts_with('.');
+    let left: Vec<String> = found.into_iter().filter(hidden).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let payloads = fs::read_dir(world.path("state/payloads")).unwrap().count();
+    assert_eq!(payloads, 0, "payload files are left");
+}
+
+#[test]
+fn killed_in_build_it_builds_again() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("build");
+    world.push("two");
+    let build = gate.reached();
+    world.kill();
+    build.killed();
+    assert_eq!(world.served(), "one");
+    is_whole(&world);
+
+    world.start();
+    gate.reached().open();
+    world.settled();
+    assert_eq!(world.served(), "two");
+    assert_eq!(world.outcomes(), ["live", "interrupted", "live"]);
+    is_tidy(&world, 2);
+}
+
+#[test]
+fn killed_in_the_first_build_nothing_is_live_before_the_second() {
+    let mut world = World::still_site(KEYS);
+    let gate = world.gate("build");
+    world.start();
+    world.push("one");
+    let build = gate.reached();
+    world.kill();
+    build.killed();
+    assert_eq!(world.release(), None);
+
+    world.start();
+    gate.reached().open();
+    world.settled();
+    assert_eq!(world.served(), "one");
+    is_tidy(&world, 1);
+}
+
+#[test]
+fn killed_in_reload_it_reloads_again() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("reload");
+    world.push("two");
+    let reload = gate.reached();
+    world.kill();
+    reload.killed();
+    assert_eq!(world.served(), "two", "it was switched already");
+    is_whole(&world);
+
+    world.start();
+    gate.reached().open();
+    world.settled();
+    assert_eq!(world.served(), "two");
+    assert_eq!(
+        world.outcomes(),
+        ["live", "live"],
+        "it is the same deployment that goes on"
+    );
+    is_tidy(&world, 2);
+}
+
+#[test]
+fn killed_in_check_it_checks_again() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("check");
+    world.push("two");
+    let check = gate.reached();
+    world.kill();
+    check.killed();
+    assert_eq!(world.served(), "two");
+
+    world.start();
+    gate.reached().open();
+    world.settled();
+    assert_eq!(world.served(), "two");
+    assert_eq!(world.outcomes(), ["live", "live"]);
+    is_tidy(&world, 2);
+}
+
+#[test]
+fn killed_in_a_check_that_fails_it_rolls_back_after_the_start() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("check");
+    world.push("bad");
+    let check = gate.reached();
+    world.kill();
+    check.killed();
+
+    world.start();
+    gate.reached().open();
+    world.settled();
+    assert_eq!(world.served(), "one");
+    assert_eq!(world.outcomes(), ["live", "rolled-back"]);
+    is_whole(&world);
+}
+
+#[test]
+fn killed_while_it_rolls_back_it_rolls_back_all_the_same() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("reload");
+    world.push("bad");
+    gate.reached().pass();
+    // The check has failed; this is the reload of the way back.
+    let reload = gate.reached();
+    assert_eq!(world.served(), "one");
+    world.kill();
+    reload.killed();
+    assert_eq!(world.served(), "one");
+
+    world.start();
+    gate.reached().open();
+    world.settled();
+    assert_eq!(world.served(), "one");
+    assert_eq!(world.outcomes(), ["live", "rolled-back"]);
+    assert_eq!(world.target("site/live")["commit"], world.history()[0]["commit"]);
+    is_whole(&world);
+}
+
+#[test]
+fn killed_twice_in_the_same_deployment() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("build");
+    world.push("two");
+    for _ in 0..2 {
+        let build = gate.reached();
+        world.kill();
+        build.killed();
+        world.start();
+    }
+    gate.reached().open();
+    world.settled();
+    assert_eq!(world.served(), "two");
+    assert_eq!(world.outcomes(), ["live", "interrupted", "interrupted", "live"]);
+    is_tidy(&world, 2);
+}
+
+/// The phase has no command to stop at. What a crash leaves there is made from what one in `reload` leaves: the same rows
+/// with the phase before it, and `current` as it was before the rename or after it.
+#[test]
+fn killed_in_activate_before_and_after_the_rename() {
+    for renamed in [false, true] {
+        let mut world = World::site(KEYS);
+        world.deploy("one");
+        let one = world.release().unwrap();
+        let gate = world.gate("reload");
+        world.push("two");
+        let reload = gate.reached();
+        world.kill();
+        reload.killed();
+        let store = rusqlite::Connection::open(world.path("state/hookd.db")).unwrap();
+        let changed = store
+            .execute("UPDATE deployments SET phase = 'activate' WHERE outcome IS NULL", [])
+            .unwrap();
+        assert_eq!(changed, 1);
+        drop(store);
+        if !renamed {
+            point_at(&world.path("live"), &one);
+            // The link that the rename would have moved.
+            std::os::unix::fs::symlink("releases/x", world.path("live/.current-0123456789abcdef")).unwrap();
+        }
+
+        world.start();
+        gate.reached().open();
+        world.settled();
+        assert_eq!(world.served(), "two", "renamed: {renamed}");
+        assert_eq!(world.outcomes(), ["live", "live"]);
+        assert!(!world.path("live/.current-0123456789abcdef").exists());
+        is_tidy(&world, 2);
+    }
+}
+
+fn point_at(target: &Path, release: &str) {
+    let link = target.join("current");
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(format!("releases/{release}"), &link).unwrap();
+}
+
+/// Not every moment has a gate: some kills at moments that differ.
+#[test]
+fn killed_at_any_moment() {
+    let mut world = World::site(
+        r#"
+build = "cp index.html built.html"
+reload = "true"
+check = "true"
+"#,
+    );
+    world.deploy("page");
+    for round in 0_u64..12 {
+        let page = format!("page {round}");
+        world.push(&page);
+        // From right after the 202 to well beyond the end of the deployment.
+        std::thread::sleep(Duration::from_millis(round * 17));
+        world.kill();
+        is_whole(&world);
+        world.start();
+        world.settled();
+        assert_eq!(world.served(), page);
+        is_whole(&world);
+        assert!(world.releases().iter().all(|name| !name.starts_with('.')));
+    }
+    let ends = world.outcomes();
+    assert!(
+        ends.iter()
+            .all(|end| ["live", "interrupted", "superseded"].contains(&end.as_str())),
+        "{ends:?}"
+    );
+}
+
+#[test]
+fn killed_in_place_it_is_brought_to_the_commit_again() {
+    let mut world = World::site(
+        r#"
+strategy = "in-place"
+build = "$DIR/gate build && cp index.html built.html"
+check = "$DIR/gate check"
+"#,
+    );
+    let page = |world: &World| text_of(&world.path("live/index.html"));
+    let built = |world: &World| text_of(&world.path("live/built.html"));
+    world.deploy("one");
+    assert_eq!((page(&world).as_str(), built(&world).as_str()), ("one", "one"));
+
+    let gate = world.gate("build");
+    world.push("two");
+    let build = gate.reached();
+    world.kill();
+    build.killed();
+    world.start();
+    gate.reached().open();
+    world.settled();
+    assert_eq!((page(&world).as_str(), built(&world).as_str()), ("two", "two"));
+
+    let gate = world.gate("check");
+    world.push("three");
+    let check = gate.reached();
+    world.kill();
+    check.killed();
+    world.start();
+    gate.reached().open();
+    world.settled();
+    assert_eq!((page(&world).as_str(), built(&world).as_str()), ("three", "three"));
+    assert_eq!(world.outcomes(), ["live", "interrupted", "live", "live"]);
+}
