@@ -27,7 +27,7 @@ const FLOORS: &[&[&str]] = &[
     &["rules", "schedule", "notify"],
     &["deploy", "explain"],
     &["worker"],
-    &["poll", "relay"],
+    &["poll", "ranges", "relay"],
     &["http"],
     &["systemd"],
     &["daemon"],

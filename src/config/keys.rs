@@ -86,9 +86,10 @@ pub const KEYS: &[Key] = &[
     key("notify.NAME.command", "command", "(none)", "Is run for each outcome, with the JSON in HOOKD_MESSAGE."),
     key("notify.NAME.on", "outcome or list of outcomes", "[\"live\", \"failed\", \"rolled-back\", \"cancelled\", \"interrupted\"]", "Which outcomes are told."),
 
-    key("forge.NAME.kind", "name of a forge", "(NAME, if it is the name of a forge)", "Which forge the API belongs to. Not supported yet: nothing asks the API."),
-    key("forge.NAME.url", "URL", "(the forge's public API)", "Base of the API, for a forge of your own. Not supported yet."),
-    key("forge.NAME.token", "secret source", "(required)", "The access token for the API. Not supported yet."),
+    key("forge.NAME.kind", "name of a forge", "(NAME, if it is the name of a forge)", "Which forge the API belongs to."),
+    key("forge.NAME.url", "URL", "(the forge's public API)", "Base of the API, for a forge of your own. Nothing asks it yet."),
+    key("forge.NAME.token", "secret source", "(required, unless `ranges` is given)", "The access token for the API. Nothing asks it yet."),
+    key("forge.NAME.ranges", "URL", "(the forge's public place)", "Where the forge publishes the addresses of its webhooks, for `allow_from = \"NAME\"`; GitHub and Bitbucket only."),
 
     key("repo.NAME.url", "URL", "(required)", "The only place that is ever fetched from."),
     key("repo.NAME.secret", "secret source or list of them", "(required)", "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check."),
@@ -99,7 +100,7 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.known_hosts", "path", "(`known_hosts` in the state directory, and `/etc/ssh/ssh_known_hosts`)", "The host keys that ssh remotes may have."),
     key("repo.NAME.token", "secret source", "(none)", "The access token for https remotes."),
     inherited("repo.NAME.ca_file", "path", "(the system's)", "PEM file of the authorities that https remotes are checked against."),
-    inherited("repo.NAME.allow_from", "network, name of a forge, or list of them", "[]", "Addresses that deliveries may come from; a forge's name stands for the ranges that it publishes (not supported yet: refused); empty is everybody."),
+    inherited("repo.NAME.allow_from", "network, name of a forge, or list of them", "[]", "Addresses that deliveries may come from; `github`, `gitlab`, `bitbucket` or the NAME of a `[forge.NAME]` stands for the ranges that it publishes; empty is everybody."),
     inherited("repo.NAME.allow_sha1", "boolean", "false", "Takes GitHub's old `X-Hub-Signature`, too."),
     inherited("repo.NAME.timestamp_tolerance", "duration", "\"5m\"", "How old a signed time stamp may be."),
     key("repo.NAME.public_key", "Ed25519 key in base64 or hex", "(none)", "The key of forges that sign with one (SourceHut, Standard Webhooks)."),
