@@ -17,10 +17,13 @@ mod stories {
     mod disk;
     mod failure;
     mod flood;
+    mod github;
+    mod mistakes;
     mod person;
     mod push;
     mod queue;
     mod redelivery;
+    mod remote;
     mod requests;
     mod restart;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::world::World;
+use crate::support::world::{World, wait_until};
 
 /// The names of an object's fields.
 #[track_caller]
@@ -239,11 +239,14 @@ fn the_status_page_and_the_metrics_tell_of_it() {
     let page = world.ask("GET", "/", "").unwrap().expect(200);
     assert!(page.header("content-type").unwrap().starts_with("text/html"));
     assert!(page.text().contains("site/live") && page.text().contains("build exited with 1"));
-    let metrics = world.ask("GET", "/metrics", "").unwrap().expect(200).text();
+    // They are counted right after the end of a deployment is recorded.
+    let counted = r#"hookd_deployments_total{target="site/live",outcome="failed"} 1"#;
+    let metrics = || world.ask("GET", "/metrics", "").unwrap().expect(200).text();
+    wait_until("the failure is counted", || metrics().contains(counted));
+    let metrics = metrics();
     for line in [
         r#"hookd_deliveries_total{repo="site",result="accepted"} 2"#,
         r#"hookd_deployments_total{target="site/live",outcome="live"} 1"#,
-        r#"hookd_deployments_total{target="site/live",outcome="failed"} 1"#,
         "hookd_jobs_queued 0",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

@@ -263,9 +263,9 @@ check = "$DIR/gate check"
 "#,
     );
     let page = |world: &World| text_of(&world.path("live/index.html"));
-    let built = |world: &World| text_of(&world.path("live/built.html"));
+    let mark = |world: &World| text_of(&world.path("live/built.html"));
     world.deploy("one");
-    assert_eq!((page(&world).as_str(), built(&world).as_str()), ("one", "one"));
+    assert_eq!((page(&world).as_str(), mark(&world).as_str()), ("one", "one"));
 
     let gate = world.gate("build");
     world.push("two");
@@ -275,7 +275,7 @@ check = "$DIR/gate check"
     world.start();
     gate.reached().open();
     world.settled();
-    assert_eq!((page(&world).as_str(), built(&world).as_str()), ("two", "two"));
+    assert_eq!((page(&world).as_str(), mark(&world).as_str()), ("two", "two"));
 
     let gate = world.gate("check");
     world.push("three");
@@ -285,6 +285,6 @@ check = "$DIR/gate check"
     world.start();
     gate.reached().open();
     world.settled();
-    assert_eq!((page(&world).as_str(), built(&world).as_str()), ("three", "three"));
+    assert_eq!((page(&world).as_str(), mark(&world).as_str()), ("three", "three"));
     assert_eq!(world.outcomes(), ["live", "interrupted", "live", "live"]);
 }

@@ -164,15 +164,15 @@ fn a_flood_leaves_little_in_memory() {
     world.site.publish("one");
     let head = world.site.head();
     let wrong = || Delivery::push("alice/site", "refs/heads/main", &head).signed("guess");
-    flood(&world, 1500, &wrong, &[401, 429]);
+    flood(&world, 800, &wrong, &[401, 429]);
     // A stranger can also send much at once, without a signature.
     let much = || Delivery {
         body: vec![b'x'; 3 << 20],
         ..wrong()
     };
-    flood(&world, 40, &much, &[401, 429]);
+    flood(&world, 16, &much, &[401, 429]);
     let right = || Delivery::push("alice/site", "refs/heads/main", &head).signed(SECRET);
-    flood(&world, 300, &right, &[200, 202]);
+    flood(&world, 200, &right, &[200, 202]);
     world.settled();
     assert_eq!(world.served(), "one");
     wait_until("memory is given back", || world.daemon().memory() < MEMORY_MAX);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What no answer comes near, unless something hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection that can be given up half-way.
 pub trait Connection: Read + Write + Send {}
@@ -74,7 +74,7 @@ fn unix(path: &Path) -> io::Result<UnixStream> {
 pub fn request(method: &str, path: &str, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
     let mut text = head(method, path, headers);
     if method != "GET" {
-        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        text += &format!("Content-Length: {}\r\n", body.len());
     }
     text.push_str("\r\n");
     let mut bytes = text.into_bytes();
@@ -86,7 +86,7 @@ pub fn request(method: &str, path: &str, headers: &[(String, String)], body: &[u
 pub fn head(method: &str, path: &str, headers: &[(String, String)]) -> String {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: hookd.test\r\nConnection: close\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text += &format!("{name}: {value}\r\n");
     }
     text
 }

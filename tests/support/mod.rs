@@ -9,4 +9,5 @@ pub mod gate;
 pub mod git_server;
 pub mod http;
 pub mod repo;
+pub mod tap;
 pub mod world;

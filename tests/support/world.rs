@@ -17,7 +17,7 @@ use super::http::{self, Address, Answer};
 use super::repo::Repo;
 
 /// What nothing comes near that is awaited, unless something hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Time between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -373,14 +373,14 @@ impl World {
     /// What is told of a world whose story failed.
     fn describe(&self) -> String {
         let mut told = format!("---- configuration\n{}", text_of(&self.path("hookd.toml")));
-        told.push_str(&format!("---- log of the daemon\n{}", self.log()));
+        told += &format!("---- log of the daemon\n{}", self.log());
         for path in [
             "/api/v1/status",
             "/api/v1/deployments?limit=100",
             "/api/v1/deliveries?limit=100",
         ] {
             if let Ok(answer) = self.ask("GET", path, "") {
-                told.push_str(&format!("---- {path}\n{}\n", answer.text()));
+                told += &format!("---- {path}\n{}\n", answer.text());
             }
         }
         let tree = Command::new("find")

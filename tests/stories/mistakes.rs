@@ -1,0 +1,100 @@
+//! A configuration with mistakes: all of them are told at once, each with its place and what to do.
+
+use crate::support::world::World;
+
+const TEN: &str = r#"state_dir = "$DIR/state"
+control = 5
+max_jobs = 0
+
+[repo.blog]
+url = "https://alice:hunter2@example.org/alice/blog.git"
+poll = "ten minutes"
+forge = "githab"
+
+[repo.blog.deploy.production]
+branch = "main"
+tag = "v*"
+path = "$DIR/live"
+biuld = "make"
+keep = -1
+
+[repo.shop]
+url = "https://github.com/alice/shop.git"
+secret = "hunter2"
+[repo.shop.deploy.live]
+path = "$DIR/shop"
+"#;
+
+/// The line of each mistake, and a word that its message must have.
+const EXPECTED: [(usize, &str); 11] = [
+    (2, "control"),
+    (3, "max_jobs"),
+    (5, "secret"),
+    (6, "password"),
+    (7, "poll"),
+    (8, "githab"),
+    (12, "tag"),
+    (14, "biuld"),
+    (15, "keep"),
+    (19, "secret"),
+    (20, "branch"),
+];
+
+#[test]
+fn a_file_with_ten_mistakes_and_one_tells_all_of_them() {
+    let world = World::still("");
+    world.configure_whole(TEN);
+    let said = world.hookd(&["check"]).expect(78);
+    let file = world.path("hookd.toml");
+    let places: Vec<&str> = said
+        .err
+        .lines()
+        .filter(|line| line.starts_with(&*file.to_string_lossy()))
+        .collect();
+    for (line, word) in EXPECTED {
+        let place = format!("{}:{line}:", file.display());
+        let found = places
+            .iter()
+            .find(|text| text.starts_with(&place) && text.contains(word));
+        assert!(found.is_some(), "nothing about `{word}` in line {line}:\n{}", said.err);
+    }
+    assert!(places.len() >= EXPECTED.len(), "{}", said.err);
+    assert!(
+        said.err.matches('^').count() >= EXPECTED.len(),
+        "a caret under each:\n{}",
+        said.err
+    );
+    assert!(
+        said.err.contains("did you mean `build`") && said.err.contains("`github`"),
+        "{}",
+        said.err
+    );
+    assert!(!said.err.contains("hunter2"), "a password is told:\n{}", said.err);
+
+    let json = world.hookd(&["check", "--json"]).expect(78).json();
+    assert_eq!(json["ok"], false);
+    assert!(json["errors"].as_array().unwrap().len() >= EXPECTED.len());
+    assert_eq!(world.try_start().err().and_then(|status| status.code()), Some(78));
+    assert!(world.log().contains("did you mean `build`"));
+}
+
+#[test]
+fn what_is_wrong_with_a_secret_is_told_before_anything_listens() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::still_site("");
+    let refused = |words: &str| {
+        let said = world.hookd(&["check"]).expect(78);
+        assert!(said.err.contains(words), "{said:?}");
+        assert_eq!(
+            world.try_start().err().and_then(|status| status.code()),
+            Some(78),
+            "{words}"
+        );
+    };
+    std::fs::set_permissions(world.path("secret"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    refused("is open to every user of this machine");
+    world.write_secret("secret", "");
+    refused("is empty");
+    std::fs::remove_file(world.path("secret")).unwrap();
+    refused("cannot be read");
+}
