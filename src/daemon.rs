@@ -19,6 +19,7 @@ use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics, Rejections};
 use crate::logbook::LogBook;
 use crate::poll::Poller;
+use crate::ranges::Ranges;
 use crate::store::{Store, Writer};
 use crate::worker::{Settings, Worker};
 use crate::{clock, relay, signature, systemd};
@@ -320,10 +321,12 @@ impl Daemon {
             let _ = ended.send(end);
         });
         let poller = Poller::new(world.clone(), worker.clone());
+        let ranges = Ranges::open(&receiver.borrow().config);
         let app = Arc::new(App {
             world,
             worker,
             poller,
+            ranges,
             settings: receiver,
             reload_error: reload_errors,
             rejections: Rejections::default(),
@@ -394,6 +397,7 @@ impl Daemon {
             async move { worker.run(work).await }
         });
         let chores = tokio::spawn(chores(Arc::clone(&self.app)));
+        let ranges = tokio::spawn(self.app.ranges.clone().run(self.app.settings.clone()));
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
         systemd::ready(&status_line(&self.app).await);
@@ -414,7 +418,7 @@ impl Daemon {
         self.app.worker.finish(grace).await;
         control.cancel();
         controls.join_all().await;
-        for task in [working, chores, relaying, guard] {
+        for task in [working, chores, ranges, relaying, guard] {
             task.abort();
         }
         for path in sockets.made {

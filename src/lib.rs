@@ -8,11 +8,11 @@
 //! |---|---|---|
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
 //! | ground | [`config`], [`clock`] | the configuration as nobody needs to doubt it; the time |
-//! | doors | [`forge`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
+//! | doors | [`forge`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
 //! | judgement | [`rules`], [`schedule`], [`notify`] | what a delivery means; which job starts; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |
-//! | loops | [`poll`], [`relay`] | look at the remotes; drain the outbox |
+//! | loops | [`poll`], [`ranges`], [`relay`] | look at the remotes; keep the addresses of forges; drain the outbox |
 //! | faces | [`http`] | the public listener for forges, the control listener for people |
 //! | service | [`systemd`] | its sockets, and what it is told |
 //! | root | [`daemon`] | builds all of this, reloads it, stops it |
@@ -58,6 +58,7 @@ pub mod model;
 pub mod notify;
 pub mod poll;
 pub mod probe;
+pub mod ranges;
 pub mod relay;
 pub mod release;
 pub mod rules;

@@ -54,7 +54,7 @@ pub enum ProbeError {
 }
 
 /// The URL as it may be shown: user, password and query can hold secrets.
-fn shown(url: &Url) -> String {
+pub fn shown(url: &Url) -> String {
     let mut shown = url.clone();
     // Fails for URLs without a host alone, which have no user either.
     let _ = shown.set_username("");
@@ -80,6 +80,30 @@ impl Probe {
             client: client.build(connector(url).map_err(|error| setup(&error))?),
             request: request(url).map_err(|error| setup(&error))?,
         })
+    }
+
+    /// The same with these headers.
+    fn with(mut self, headers: &[(String, String)]) -> Result<Self, ProbeError> {
+        let setup = |error: &dyn Error| ProbeError::Setup(error.to_string());
+        for (name, value) in headers {
+            let name: http::HeaderName = name.parse().map_err(|error| setup(&error))?;
+            let value = value.parse().map_err(|error| setup(&error))?;
+            self.request.headers_mut().insert(name, value);
+        }
+        Ok(self)
+    }
+
+    /// One request, no redirects, with its whole answer.
+    async fn exchange(self, most: usize, limit: Duration) -> Result<(u16, Vec<u8>), ProbeError> {
+        let answer = async {
+            let response = self.client.request(self.request).await;
+            let response = response.map_err(|error| in_words(&error))?;
+            let status = response.status().as_u16();
+            let read = Limited::new(response.into_body(), most).collect().await;
+            let body = read.map_err(|error| ProbeError::Answer(error.to_string()))?;
+            Ok((status, body.to_bytes().to_vec()))
+        };
+        timeout(limit, answer).await.unwrap_or(Err(ProbeError::Timeout(limit)))
     }
 
     /// One GET, no redirects.
@@ -192,30 +216,20 @@ pub async fn post(
     body: Vec<u8>,
     limit: Duration,
 ) -> Result<(u16, Vec<u8>), ProbeError> {
-    let mut probe = Probe::new(url)?;
-    let setup = |error: &dyn Error| ProbeError::Setup(error.to_string());
-    for (name, value) in headers {
-        let name: http::HeaderName = name.parse().map_err(|error| setup(&error))?;
-        let value = value.parse().map_err(|error| setup(&error))?;
-        probe.request.headers_mut().insert(name, value);
-    }
+    let mut probe = Probe::new(url)?.with(headers)?;
     *probe.request.method_mut() = http::Method::POST;
     *probe.request.body_mut() = Full::new(body.into());
-    let answer = async {
-        let response = probe
-            .client
-            .request(probe.request)
-            .await
-            .map_err(|error| in_words(&error))?;
-        let status = response.status().as_u16();
-        let read = Limited::new(response.into_body(), BODY_MAX).collect().await;
-        let body = read
-            .map_err(|error| ProbeError::Answer(error.to_string()))?
-            .to_bytes()
-            .to_vec();
-        Ok((status, body))
-    };
-    timeout(limit, answer).await.unwrap_or(Err(ProbeError::Timeout(limit)))
+    probe.exchange(BODY_MAX, limit).await
+}
+
+/// Asks with these headers; gives the status and the answer. One of more than `most` bytes is none.
+pub async fn fetch(
+    url: &Url,
+    headers: &[(String, String)],
+    most: usize,
+    limit: Duration,
+) -> Result<(u16, Vec<u8>), ProbeError> {
+    Probe::new(url)?.with(headers)?.exchange(most, limit).await
 }
 
 /// Asks until the answer is 2xx or `timeout` is over, and tells `on_attempt` of each answer in words. The error is the last

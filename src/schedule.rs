@@ -83,6 +83,9 @@ pub struct Reconciled {
 /// Compares what the remote has with what was dealt with. A target that follows one branch wants its tip; a target that
 /// follows a pattern wants what moved since the last look, and of several the greatest by version.
 pub fn reconcile(target: &Target, row: &TargetRow, tips: &[Tip], remote: &[RemoteRef]) -> Reconciled {
+    if !knows_enough(target) {
+        return Reconciled::default();
+    }
     let dealt_with = |git_ref: &GitRef, commit: &CommitId| {
         let is = |r: &str, c: &str| r == git_ref.as_str() && c == commit.as_str();
         tips.iter().any(|tip| is(&tip.git_ref, &tip.commit))
@@ -124,6 +127,13 @@ pub fn reconcile(target: &Target, row: &TargetRow, tips: &[Tip], remote: &[Remot
         seen.push((FIRST_LOOK.to_owned(), String::new()));
     }
     Reconciled { wanted, seen }
+}
+
+/// Whether a look at the remote can tell that the target is to be deployed. Who pushed, and what else happened on the
+/// forge, only a delivery tells.
+fn knows_enough(target: &Target) -> bool {
+    let pushes = target.on.is_empty() || target.on.iter().any(|on| on.0 == "push");
+    pushes && target.pusher.is_empty()
 }
 
 /// Whether the target follows this ref.
@@ -178,4 +188,34 @@ fn chunk<'a>(text: &mut &'a str) -> &'a str {
     let (head, tail) = text.split_at(end);
     *text = tail;
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(more: &str) -> Target {
+        let text = format!(
+            "[repo.a]\nurl = \"/srv/a\"\nsecret = \"env:S\"\n[repo.a.deploy.b]\nbranch = \"main\"\npath = \"/srv/b\"\n{more}\n"
+        );
+        let loaded = crate::config::parse(std::path::Path::new("/hookd.toml"), &text, &|_| None).unwrap();
+        let id = "a/b".parse().unwrap();
+        Target::clone(loaded.config.target(&id).unwrap().1)
+    }
+
+    #[test]
+    fn a_look_at_the_remote_starts_nothing_that_only_certain_deliveries_may() {
+        let remote = [RemoteRef {
+            name: "refs/heads/main".to_owned(),
+            object: "1".repeat(40).parse().unwrap(),
+            peeled: None,
+        }];
+        let wanted = |more| {
+            reconcile(&target(more), &TargetRow::default(), &[], &remote)
+                .wanted
+                .is_some()
+        };
+        assert!(wanted("") && wanted("on = [\"release\", \"push\"]"));
+        assert!(!wanted("on = \"release\"") && !wanted("pusher = \"alice\""));
+    }
 }

@@ -9,8 +9,10 @@
 mod support;
 
 mod conditions {
+    mod api;
     mod keys;
     mod openpgp;
     mod signed;
+    mod sources;
     mod ssh;
 }

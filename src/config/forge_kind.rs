@@ -76,11 +76,6 @@ impl ForgeKind {
             _ => return None,
         })
     }
-
-    /// Whether it publishes the addresses that its webhooks come from, so that `allow_from` can name it.
-    pub fn publishes_addresses(self) -> bool {
-        matches!(self, Self::GitHub | Self::GitLab | Self::Bitbucket)
-    }
 }
 
 impl FromStr for ForgeKind {

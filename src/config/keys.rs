@@ -79,16 +79,17 @@ pub const KEYS: &[Key] = &[
 
     key("http.trusted_proxies", "network or list of networks", "[]", "Proxies whose `X-Forwarded-For` or `Forwarded` is believed."),
     key("http.status", "address", "(none)", "A loopback address for the status page, besides the control socket."),
-    key("http.tls.cert", "path", "(none)", "PEM file of the certificate chain; with it the public listener speaks TLS itself."),
-    key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key."),
+    key("http.tls.cert", "path", "(none)", "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
+    key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key. Read again when it changes."),
 
     key("notify.NAME.url", "URL", "(none)", "Gets each outcome as a JSON POST."),
     key("notify.NAME.command", "command", "(none)", "Is run for each outcome, with the JSON in HOOKD_MESSAGE."),
     key("notify.NAME.on", "outcome or list of outcomes", "[\"live\", \"failed\", \"rolled-back\", \"cancelled\", \"interrupted\"]", "Which outcomes are told."),
 
     key("forge.NAME.kind", "name of a forge", "(NAME, if it is the name of a forge)", "Which forge the API belongs to."),
-    key("forge.NAME.url", "URL", "(the forge's public API)", "Base of the API, for a forge of your own."),
-    key("forge.NAME.token", "secret source", "(required)", "The access token for the API."),
+    key("forge.NAME.url", "URL", "(the forge's public API)", "Base of the API, for a forge of your own. Nothing asks it yet."),
+    key("forge.NAME.token", "secret source", "(required, unless `ranges` is given)", "The access token for the API. Nothing asks it yet."),
+    key("forge.NAME.ranges", "URL", "(the forge's public place)", "Where the forge publishes the addresses of its webhooks, for `allow_from = \"NAME\"`; GitHub and Bitbucket only."),
 
     key("repo.NAME.url", "URL", "(required)", "The only place that is ever fetched from."),
     key("repo.NAME.secret", "secret source or list of them", "(required)", "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check."),
@@ -99,7 +100,7 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.known_hosts", "path", "(`known_hosts` in the state directory, and `/etc/ssh/ssh_known_hosts`)", "The host keys that ssh remotes may have."),
     key("repo.NAME.token", "secret source", "(none)", "The access token for https remotes."),
     inherited("repo.NAME.ca_file", "path", "(the system's)", "PEM file of the authorities that https remotes are checked against."),
-    inherited("repo.NAME.allow_from", "network, name of a forge, or list of them", "[]", "Addresses that deliveries may come from; a forge's name stands for the ranges that it publishes; empty is everybody."),
+    inherited("repo.NAME.allow_from", "network, name of a forge, or list of them", "[]", "Addresses that deliveries may come from; `github`, `gitlab`, `bitbucket` or the NAME of a `[forge.NAME]` stands for the ranges that it publishes; empty is everybody."),
     inherited("repo.NAME.allow_sha1", "boolean", "false", "Takes GitHub's old `X-Hub-Signature`, too."),
     inherited("repo.NAME.timestamp_tolerance", "duration", "\"5m\"", "How old a signed time stamp may be."),
     key("repo.NAME.public_key", "Ed25519 key in base64 or hex", "(none)", "The key of forges that sign with one (SourceHut, Standard Webhooks)."),
@@ -137,7 +138,7 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.deploy.TARGET.memory_max", "size", "(none)", "Most memory of the commands."),
     inherited("repo.NAME.deploy.TARGET.notify", "name or list of names", "[]", "Which `[notify.NAME]` are told the outcome."),
     inherited("repo.NAME.deploy.TARGET.require_signed", "path", "(none)", "File of allowed signers (of ssh-keygen, armoured OpenPGP keys, or both); deploys only commits or tags that one of them signed."),
-    inherited("repo.NAME.deploy.TARGET.require_checks", "name or list of names", "[]", "CI checks that must be green first."),
+    inherited("repo.NAME.deploy.TARGET.require_checks", "name or list of names", "[]", "CI checks that must be green first. Not supported yet: refused."),
     inherited("repo.NAME.deploy.TARGET.queue", "\"latest\" or \"all\"", "\"latest\"", "Whether a newer push replaces the waiting one, or each pushed commit is deployed in order."),
 ];
 

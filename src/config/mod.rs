@@ -19,6 +19,7 @@ pub mod keys;
 mod paths;
 mod pattern;
 mod problems;
+mod published;
 mod raw;
 mod redact;
 mod remote;

@@ -165,8 +165,19 @@ pub enum Transport {
 pub enum AllowFrom {
     /// A network.
     Net(IpNet),
-    /// The ranges that this forge publishes.
-    Published(ForgeKind),
+    /// The ranges that a forge publishes.
+    Published(Published),
+}
+
+/// Where a forge publishes the addresses that its webhooks come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The word in `allow_from`: the forge's name, or the NAME of a `[forge.NAME]`.
+    pub name: String,
+    /// Which forge it is, and so how it writes them.
+    pub kind: ForgeKind,
+    /// Where they are fetched from; none if the forge has them in its manual only, and hookd knows them.
+    pub url: Option<url::Url>,
 }
 
 /// `[repo.NAME.generic]`: how the `generic` forge signs and what its JSON looks like.
@@ -371,6 +382,8 @@ pub struct ForgeApi {
     pub kind: ForgeKind,
     /// `url`: base of the API; default: the forge's public one.
     pub url: Option<url::Url>,
-    /// `token`
-    pub token: SecretSource,
+    /// `token`; none for a forge that is asked for its ranges only.
+    pub token: Option<SecretSource>,
+    /// `ranges`: where it publishes the addresses of its webhooks; default: the forge's public place.
+    pub ranges: Option<url::Url>,
 }

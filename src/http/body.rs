@@ -100,8 +100,11 @@ async fn next_frame(
     start: Instant,
     limits: &Limits,
 ) -> Result<Option<hyper::body::Frame<bytes::Bytes>>, BodyError> {
-    let seconds = so_far.len() as u64 / limits.body_rate.max(1);
-    let due = RATE_GRACE + Duration::from_secs(seconds);
+    let due = match (so_far.len() as u64).checked_div(limits.body_rate) {
+        Some(seconds) => RATE_GRACE + Duration::from_secs(seconds),
+        // 0 is no such limit; that of the whole body holds.
+        None => limits.body_time,
+    };
     let left = due.saturating_sub(start.elapsed());
     match tokio::time::timeout(left, body.frame()).await {
         Err(_) => Err(BodyError::TooSlow),

@@ -235,6 +235,7 @@ impl App {
                 ));
             }
         }
+        warnings.extend(self.ranges.warnings(&settings.config));
         warnings
     }
 

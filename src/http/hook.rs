@@ -17,12 +17,16 @@ use crate::config::{AllowFrom, ForgeKind, QueueMode, Repo};
 use crate::forge::{self, Delivery, ParseError, Parsed, Trust, Verified};
 use crate::logging::About;
 use crate::model::{DeliveryId, EventKind, RepoName, Secret, TargetId};
+use crate::ranges::Member;
 use crate::rules::{self, Decision, Verdict};
 use crate::store::{Accepted, DeliveryResult, NewDelivery, NewJob, Source, StoreError};
 use crate::worker::Settings;
 
 /// Seconds after which a sender may try again when nothing can be stored.
 const RETRY_STORE: u64 = 30;
+
+/// Seconds after which a sender may try again whose forge's addresses are not known yet: by then they were asked for again.
+const RETRY_RANGES: u64 = 60;
 
 /// What came in, as far as it is known.
 struct Arrival<'a> {
@@ -60,11 +64,9 @@ pub async fn receive(
         .as_deref()
         .and_then(|n| n.parse::<RepoName>().ok())
         .and_then(|n| settings.config.repos.get(&n).cloned());
-    if let Some(repo) = &repo
-        && !may_send(repo, from)
-    {
-        refused("source address not allowed");
-        return answer::error(StatusCode::FORBIDDEN, "source address not allowed");
+    if let Some((reason, answer)) = repo.as_ref().and_then(|repo| app.turned_away(repo, from)) {
+        refused(reason);
+        return answer;
     }
     let read = match body::read(incoming, &settings.config.limits, &app.bodies).await {
         Ok(read) => read,
@@ -111,15 +113,6 @@ fn acceptable_type(headers: &HeaderMap) -> bool {
         || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-fn may_send(repo: &Repo, from: IpAddr) -> bool {
-    repo.allow_from.is_empty()
-        || repo.allow_from.iter().any(|allowed| match allowed {
-            AllowFrom::Net(net) => net.contains(&from),
-            // The published ranges are not fetched yet; the configuration refuses them until they are.
-            AllowFrom::Published(_) => false,
-        })
-}
-
 fn body_error(error: BodyError, refused: &impl Fn(&'static str)) -> Answer {
     match error {
         BodyError::TooLarge => {
@@ -139,6 +132,28 @@ fn body_error(error: BodyError, refused: &impl Fn(&'static str)) -> Answer {
 }
 
 impl App {
+    /// What is answered to an address that the repo does not allow, and why; none if it does.
+    fn turned_away(&self, repo: &Repo, from: IpAddr) -> Option<(&'static str, Answer)> {
+        let member = |allowed: &AllowFrom| match allowed {
+            AllowFrom::Net(net) if net.contains(&from) => Member::Yes,
+            AllowFrom::Net(_) => Member::No,
+            AllowFrom::Published(published) => self.ranges.has(published, from),
+        };
+        let members: Vec<Member> = repo.allow_from.iter().map(member).collect();
+        if members.is_empty() || members.contains(&Member::Yes) {
+            return None;
+        }
+        if members.contains(&Member::NotKnown) {
+            let reason = "addresses of the forge not known yet";
+            return Some((
+                reason,
+                answer::later(StatusCode::SERVICE_UNAVAILABLE, reason, RETRY_RANGES),
+            ));
+        }
+        let reason = "source address not allowed";
+        Some((reason, answer::error(StatusCode::FORBIDDEN, reason)))
+    }
+
     fn refuse(&self, from: IpAddr, repo: Option<&str>, headers: &HeaderMap, reason: &'static str) {
         self.metrics.rejected(reason);
         let text = |names: &[&str]| {
@@ -215,14 +230,10 @@ impl Arrival<'_> {
                 Ok(verified) => {
                     authenticated();
                     // `POST /hook` does not name the repo, so this could not be asked before.
-                    if !may_send(repo, self.from) {
-                        self.app.refuse(
-                            self.from,
-                            Some(repo.name.as_str()),
-                            self.headers,
-                            "source address not allowed",
-                        );
-                        return Ok(answer::error(StatusCode::FORBIDDEN, "source address not allowed"));
+                    if let Some((reason, answer)) = self.app.turned_away(repo, self.from) {
+                        self.app
+                            .refuse(self.from, Some(repo.name.as_str()), self.headers, reason);
+                        return Ok(answer);
                     }
                     return Ok(self.understand(repo, &verified).await);
                 }

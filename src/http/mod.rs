@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::config::Limits;
 use crate::deploy::World;
 use crate::poll::Poller;
+use crate::ranges::Ranges;
 use crate::worker::{Settings, Worker};
 
 pub use metrics::Metrics;
@@ -33,6 +34,8 @@ pub struct App {
     pub worker: Worker,
     /// Looks at the remotes.
     pub poller: Poller,
+    /// The addresses that forges publish.
+    pub ranges: Ranges,
     /// The configuration in force.
     pub settings: watch::Receiver<Settings>,
     /// Why the newest file is not in force, if it isn't.

@@ -4,11 +4,10 @@ use super::{Condition, failed, passed, shown};
 use crate::config::{Pattern, RefFilter, Target};
 use crate::model::{Action, Event, EventKind, GitRef, RefKind};
 
-/// True if one of the patterns takes the text in and none with `!` takes it out. With nothing but `!`, all else is in.
+/// True if the patterns take the text, by the same rule as everywhere: the last one that matches decides. No pattern at
+/// all is no condition.
 pub fn matches(patterns: &[Pattern], text: &str) -> bool {
-    let hit = |pattern: &&Pattern| pattern.glob.is_match(text);
-    let (out, into): (Vec<_>, Vec<_>) = patterns.iter().partition(|pattern| pattern.negated);
-    (into.is_empty() || into.iter().any(hit)) && !out.iter().any(hit)
+    patterns.is_empty() || crate::config::matches(patterns, text)
 }
 
 /// The event's ref, checked; or why it is none that can be deployed.

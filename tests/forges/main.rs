@@ -7,5 +7,6 @@ mod explain;
 mod hostile;
 mod payloads;
 mod rules;
+mod sending;
 mod signatures;
 mod support;

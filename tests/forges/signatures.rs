@@ -4,11 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
 use hookd::config::{Encoding, ForgeKind, Generic, HashAlgorithm, Repo, SecretSource};
-use hookd::forge::{
-    Delivery, Rejection, Signing, Trust, is_unsigned_ping, sample_push, sign, unsupported_algorithm, verify,
-};
+use hookd::forge::{Delivery, Rejection, Trust, is_unsigned_ping, sample_push, unsupported_algorithm, verify};
 use hookd::model::{CommitId, Timestamp};
 
+use crate::sending::signed;
 use crate::support::{ALL, NOW, check, headers, payload, repo, secret, table, verdict_of};
 
 const GITHUB: Option<ForgeKind> = Some(ForgeKind::GitHub);
@@ -517,69 +516,6 @@ fn sample() -> Vec<u8> {
         &CommitId::zero(),
         &after,
     )
-}
-
-fn signed(kind: ForgeKind, key: &str, body: &[u8]) -> Vec<(String, String)> {
-    let id = "0000-1".parse().unwrap();
-    let generic = crate::support::generic();
-    sign(
-        kind,
-        Some(&secret(key)),
-        body,
-        &Signing {
-            id: &id,
-            now: NOW,
-            generic: Some(&generic),
-            auth_header: None,
-        },
-    )
-    .unwrap()
-}
-
-#[test]
-fn what_hookd_sends_is_believed_for_every_forge() {
-    let after: CommitId = "1".repeat(40).parse().unwrap();
-    for kind in ALL.iter().copied().filter(|kind| *kind != ForgeKind::SourceHut) {
-        for (git_ref, before, after) in [
-            ("refs/heads/main", CommitId::zero(), after.clone()),
-            ("refs/heads/a/b", after.clone(), after.clone()),
-            ("refs/heads/a/b", after.clone(), CommitId::zero()),
-            ("refs/tags/v1", CommitId::zero(), after.clone()),
-            ("refs/tags/v1", after.clone(), CommitId::zero()),
-        ] {
-            let body = sample_push(kind, "alice/blog", &git_ref.parse().unwrap(), &before, &after);
-            let headers = headers(&signed(kind, "s3cret", &body));
-            for forge in [Some(kind), None] {
-                if forge.is_none() && kind == ForgeKind::Generic {
-                    continue;
-                }
-                let repo = Repo {
-                    forge,
-                    ..repo("blog", "alice/blog")
-                };
-                let keys = [secret("s3cret")];
-                let delivery = Delivery {
-                    headers: &headers,
-                    body: &body,
-                };
-                let verified =
-                    verify(&delivery, &Trust::of(&repo, &keys, NOW)).unwrap_or_else(|e| panic!("{kind:?}: {e}"));
-                let parsed = hookd::forge::parse(&verified).unwrap_or_else(|e| panic!("{kind:?}: {e}"));
-                let event = &parsed.events[0];
-                assert_eq!(event.git_ref.as_deref(), Some(git_ref), "{kind:?}");
-                assert_eq!(event.repo.as_deref(), Some("alice/blog"), "{kind:?}");
-                assert_eq!(event.after.as_ref(), Some(&after), "{kind:?} {git_ref}");
-                assert_eq!(parsed.forge, kind);
-                assert_eq!(
-                    hookd::forge::full_name(&headers, &body)
-                        .map(|(_, name)| name)
-                        .as_deref(),
-                    Some("alice/blog"),
-                    "{kind:?}"
-                );
-            }
-        }
-    }
 }
 
 #[test]

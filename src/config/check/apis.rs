@@ -6,8 +6,8 @@ use super::command;
 use super::source_of_secret;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{ForgeApi, Notify};
-use crate::config::{ForgeKind, suggest};
+use crate::config::types::{ForgeApi, Notify, Published};
+use crate::config::{ForgeKind, published, suggest};
 use crate::model::Outcome;
 
 /// All `[notify.NAME]`: the names, also of those that are wrong, and those that are right.
@@ -47,13 +47,25 @@ pub(super) fn forges(root: &Section) -> BTreeMap<String, ForgeApi> {
         } else {
             kind_by_name(&section, name)
         };
-        section.require("token", source_of_secret::HINT);
+        if section.own("ranges").is_none() {
+            section.require("token", source_of_secret::HINT);
+        }
         let url = section.string("url").and_then(|text| web_url(&section, text));
+        let ranges = section.string("ranges").and_then(|text| web_url(&section, text));
         let token = section
             .string("token")
             .and_then(|text| source_of_secret::parse(&section, "token", text));
-        if let (Some(kind), Some(token)) = (kind, token) {
-            all.insert(name.value.to_owned(), ForgeApi { kind, url, token });
+        if let Some(kind) = kind {
+            let api = ForgeApi {
+                kind,
+                url,
+                token,
+                ranges,
+            };
+            if let (Some(_), Err(reason)) = (&api.ranges, published::find(name.value, kind, Some(&api))) {
+                section.wrong(name.place, format!("`ranges`: {reason}"), None);
+            }
+            all.insert(name.value.to_owned(), api);
         }
     }
     all
@@ -84,6 +96,26 @@ fn check_name(section: &Section, name: At<&str>) {
 pub(super) fn forge_kind(section: &Section, key: &str, text: At<&str>) -> Option<ForgeKind> {
     let kinds: Vec<_> = ForgeKind::ALL.iter().map(|kind| (kind.as_str(), *kind)).collect();
     section.chosen(key, text, &kinds)
+}
+
+/// The forge whose published ranges `allow_from` names: a `[forge.NAME]`, or the forge itself.
+pub(super) fn published_ranges(
+    section: &Section,
+    text: At<&str>,
+    forges: &BTreeMap<String, ForgeApi>,
+) -> Option<Published> {
+    let api = forges.get(text.value);
+    let kind = match api {
+        Some(api) => api.kind,
+        None => forge_kind(section, "allow_from", text)?,
+    };
+    let found = published::find(text.value, kind, api);
+    found
+        .map_err(|reason| {
+            let hint = "write its networks, such as \"192.0.2.0/24\"".to_owned();
+            section.wrong(text.place, format!("`allow_from`: {reason}"), hint);
+        })
+        .ok()
 }
 
 /// Names of `[notify.NAME]`, all of which exist.

@@ -29,12 +29,12 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
     let defaults = root.sub(keys::DEFAULTS, keys::DEFAULTS);
     if let Some(defaults) = &defaults {
         // Even with nobody to take them, they must hold.
-        repo::options(defaults);
+        repo::options(defaults, &forges);
         target::options(defaults, &notify_names);
     }
     let mut repos = BTreeMap::new();
     for (name, section) in root.tables("repo", "repo.NAME", defaults.as_ref().map(|d| d.table)) {
-        if let Some(repo) = repo::read(name, &section, &notify_names, &mut seen) {
+        if let Some(repo) = repo::read(name, &section, &notify_names, &forges, &mut seen) {
             repos.insert(repo.name.clone(), Arc::new(repo));
         }
     }

@@ -13,7 +13,7 @@ use super::{apis, server, source_of_secret, target};
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{
-    AllowFrom, Encoding, Generic, HashAlgorithm, Remote, Repo, SecretSource, Target, Transport,
+    AllowFrom, Encoding, ForgeApi, Generic, HashAlgorithm, Remote, Repo, SecretSource, Target, Transport,
 };
 use crate::config::{ForgeKind, remote};
 use crate::model::{RepoName, TargetName};
@@ -26,6 +26,9 @@ const POLL_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 
 /// Without `timestamp_tolerance`: what the libraries of Standard Webhooks use.
 const TIMESTAMP_TOLERANCE: Duration = Duration::from_mins(5);
+
+/// All `[forge.NAME]`.
+type Forges = BTreeMap<String, ForgeApi>;
 
 /// The keys that `[defaults]` may give, too.
 pub(super) struct Options {
@@ -41,7 +44,7 @@ pub(super) struct Options {
     refuse_lfs: bool,
 }
 
-pub(super) fn options(s: &Section) -> Options {
+pub(super) fn options(s: &Section, forges: &Forges) -> Options {
     let path = |key| s.path(key).map(|at| at.value);
     let depth = s.number("depth", 0..=u64::from(i32::MAX.unsigned_abs()));
     let tolerance = s.duration("timestamp_tolerance", Duration::from_secs(1)..=Duration::from_hours(24));
@@ -50,7 +53,7 @@ pub(super) fn options(s: &Section) -> Options {
         ssh_key: path("ssh_key"),
         known_hosts: path("known_hosts"),
         ca_file: path("ca_file"),
-        allow_from: s.each("allow_from", |text| allow_from(s, text)),
+        allow_from: s.each("allow_from", |text| allow_from(s, text, forges)),
         allow_sha1: s.boolean("allow_sha1").unwrap_or(false),
         timestamp_tolerance: tolerance.unwrap_or(TIMESTAMP_TOLERANCE),
         submodules: s.boolean("submodules").unwrap_or(true),
@@ -66,30 +69,21 @@ fn poll(section: &Section) -> Option<Duration> {
     Some(section.duration("poll", POLL_RANGE.0..=POLL_RANGE.1).unwrap_or(POLL))
 }
 
-fn allow_from(section: &Section, text: At<&str>) -> Option<AllowFrom> {
-    if !text.value.starts_with(|c: char| c.is_ascii_alphabetic()) || text.value.contains(':') {
-        return server::network(section, "allow_from", text).map(AllowFrom::Net);
-    }
-    let kind = apis::forge_kind(section, "allow_from", text)?;
-    if !kind.publishes_addresses() {
-        let message = format!("`allow_from`: {kind} publishes no addresses");
-        section.wrong(
-            text.place,
-            message,
-            "write its networks, such as \"192.0.2.0/24\"".to_owned(),
-        );
+fn allow_from(section: &Section, text: At<&str>, forges: &Forges) -> Option<AllowFrom> {
+    if text.value.starts_with(|c: char| c.is_ascii_alphabetic()) && !text.value.contains(':') {
+        apis::published_ranges(section, text, forges).map(AllowFrom::Published)
     } else {
-        let message = format!("`allow_from`: the published ranges of {kind} are not supported yet");
-        section.wrong(
-            text.place,
-            message,
-            "write its networks, such as \"192.0.2.0/24\"".to_owned(),
-        );
+        server::network(section, "allow_from", text).map(AllowFrom::Net)
     }
-    Some(AllowFrom::Published(kind))
 }
 
-pub(super) fn read(name: At<&str>, section: &Section, notify_names: &[&str], seen: &mut Seen) -> Option<Repo> {
+pub(super) fn read(
+    name: At<&str>,
+    section: &Section,
+    notify_names: &[&str],
+    forges: &Forges,
+    seen: &mut Seen,
+) -> Option<Repo> {
     let repo_name = name.value.parse::<RepoName>();
     if let Err(e) = &repo_name {
         section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
@@ -113,7 +107,7 @@ pub(super) fn read(name: At<&str>, section: &Section, notify_names: &[&str], see
             "an ssh remote uses `ssh_key`".to_owned(),
         );
     }
-    let options = options(section);
+    let options = options(section, forges);
     let generic = generic(section, forge);
     let public_key = section.string("public_key").and_then(|text| public_key(section, text));
     let auth_header = header(section, "auth_header");

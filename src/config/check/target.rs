@@ -98,7 +98,12 @@ fn shared(section: &Section) -> Vec<String> {
             return None;
         }
         taken.push(path.clone());
-        Some(path)
+        // The `/` at the end says that it is a directory, whatever its name looks like.
+        Some(if text.value.ends_with('/') {
+            format!("{path}/")
+        } else {
+            path
+        })
     })
 }
 

@@ -316,3 +316,14 @@ fn every_key_of_the_table_is_read_and_its_type_is_looked_at() {
         assert!(found.iter().any(says_so), "{path}: {found:?}");
     }
 }
+
+#[test]
+fn a_shared_path_keeps_the_slash_that_says_that_it_is_a_directory() {
+    let shared = |text: &str| {
+        let loaded = read(&with_target(&format!("shared = \"{text}\""))).unwrap();
+        let id = "blog/live".parse().unwrap();
+        loaded.config.target(&id).unwrap().1.shared[0].clone()
+    };
+    assert_eq!(shared("a//b.d/"), "a/b.d/");
+    assert_eq!(shared("./.env"), ".env");
+}

@@ -67,6 +67,11 @@ fn listeners_and_the_top_level() {
             "file:PATH",
         ),
         (
+            "[forge.gitlab]\nranges = \"https://x\"".into(),
+            "1:8: `ranges`: gitlab has its addresses in its manual only",
+            "",
+        ),
+        (
             "[forge.a]\nkind = \"gitea\"\ntoken = \"env:T\"\nurl = \"ftp://x\"".into(),
             "4:7: the URL begins neither with `https://` nor with `http://`",
             "",
@@ -125,9 +130,16 @@ fn repos() {
             "networks",
         ),
         (
-            with_repo("allow_from = \"github\""),
-            "4:14: `allow_from`: the published ranges of github are not supported yet",
+            with_repo(
+                "allow_from = \"work\"\n[forge.work]\nkind = \"gitlab\"\nurl = \"https://h/api/v4\"\ntoken = \"env:T\"",
+            ),
+            "4:14: `allow_from`: a GitLab of your own publishes no addresses",
             "networks",
+        ),
+        (
+            with_repo("allow_from = \"gihub\""),
+            "4:14: `gihub` is no value of `allow_from`",
+            "mean `github`",
         ),
         (
             with_repo("auth_header = \"a b\""),
