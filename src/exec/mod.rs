@@ -62,6 +62,7 @@ impl fmt::Debug for CommandSpec {
             .field("memory_max", &self.memory_max)
             .field("timeout", &self.timeout)
             .field("grace", &self.grace)
+            .field("lifeline", &self.lifeline)
             .finish()
     }
 }
