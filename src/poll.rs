@@ -158,8 +158,16 @@ impl Poller {
         let store = &self.world.store;
         let (row, tips) = (store.target(&target.id).await?, store.tips(&target.id).await?);
         let found = schedule::reconcile(target, &row, &tips, remote);
-        let busy = self.worker.running().iter().any(|running| running.target == target.id)
-            || store.waiting().await?.iter().any(|job| job.target == target.id);
+        let waiting = store.waiting().await?;
+        let waits = waiting.iter().find(|job| job.target == target.id);
+        if let (Some((_, commit)), Some(job)) = (&found.wanted, waits)
+            && job.checks.as_ref().is_some_and(|checks| checks.commit != *commit)
+        {
+            // It waits for the checks of a commit that is not the newest any more, and nobody said so.
+            store.look_again(job.id).await?;
+            self.worker.wake();
+        }
+        let busy = waits.is_some() || self.worker.running().iter().any(|running| running.target == target.id);
         // Whoever pauses a target does not want it to move; what comes meanwhile is found by the look after `resume`.
         if busy || row.held() {
             return Ok(found.wanted.is_some());
