@@ -1,6 +1,6 @@
 //! The composition root: builds everything, starts it, reloads it, stops it.
 
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,15 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 
 /// How long store and worker may take to answer before systemd is not told any more that all is well.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// File below the state directory that everything holds locked which works for a deployment.
+const LIFELINE: &str = "children";
+
+/// Longest wait for what a killed daemon had started: some more than it takes to kill whatever can be killed.
+const ORPHANS_TIME: Duration = Duration::from_secs(10);
+
+/// Pause between two looks whether it is gone.
+const ORPHANS_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +93,10 @@ pub async fn run(file: &Path) -> Result<(), StartError> {
     let config = Arc::clone(&settings.config);
     warn_of(&settings, &warnings);
     let _lock = own_state_dir(&config.state_dir)?;
+    let orphans = config.state_dir.join(LIFELINE);
+    if let Err(error) = orphans_end(&orphans).await {
+        return Err(StartError::new(format!("{}: {error}", orphans.display()), None));
+    }
     let (world, writer) = open_world(&config)?;
     let sockets = Sockets::open(&config).await?;
     let daemon = Daemon::build(file, settings, world);
@@ -148,6 +161,30 @@ fn own_state_dir(path: &Path) -> Result<Flock<std::fs::File>, StartError> {
     })
 }
 
+/// Waits until nothing runs any more that a killed daemon had started. It ends by itself once the daemon is gone, but not
+/// before the next one could begin with the same directories.
+async fn orphans_end(lifeline: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::File::options();
+    let file = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(lifeline)?;
+    let end = tokio::time::Instant::now() + ORPHANS_TIME;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+            Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() >= end => {
+                tracing::warn!("something that the last hookd had started does not end");
+                return Ok(());
+            }
+            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(ORPHANS_PAUSE).await,
+        }
+    }
+}
+
 fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
     let limits = &config.limits;
     let file = config.state_dir.join("hookd.db");
@@ -157,13 +194,15 @@ fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
     let logs = LogBook::open(logs.clone(), limits.output)
         .map_err(|e| StartError::new(format!("{}: {e}", logs.display()), None))?;
     let program = PathBuf::from("/proc/self/exe");
-    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total);
+    let lifeline = config.state_dir.join(LIFELINE);
+    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total).held_by(lifeline.clone());
     Ok((
         World {
             store,
             git,
             logs,
             program,
+            lifeline,
         },
         writer,
     ))

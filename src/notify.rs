@@ -66,6 +66,7 @@ async fn run(program: &Path, command: &Command, body: &str) -> Result<(), String
         memory_max: None,
         timeout: TIMEOUT,
         grace: GRACE,
+        lifeline: None,
     };
     let never = tokio_util::sync::CancellationToken::new();
     let said = |line: exec::OutputLine| tracing::info!("notify: {}", line.text);

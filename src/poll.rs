@@ -158,43 +158,36 @@ impl Poller {
         let store = &self.world.store;
         let (row, tips) = (store.target(&target.id).await?, store.tips(&target.id).await?);
         let found = schedule::reconcile(target, &row, &tips, remote);
-        let waiting = store.waiting().await?;
-        let waits = waiting.iter().find(|job| job.target == target.id);
-        if let (Some((_, commit)), Some(job)) = (&found.wanted, waits)
-            && job.checks.as_ref().is_some_and(|checks| checks.commit != *commit)
-        {
-            // It waits for the checks of a commit that is not the newest any more, and nobody said so.
-            store.look_again(job.id).await?;
-            self.worker.wake();
-        }
-        let busy = waits.is_some() || self.worker.running().iter().any(|running| running.target == target.id);
         // Whoever pauses a target does not want it to move; what comes meanwhile is found by the look after `resume`.
-        if busy || row.held() {
+        if row.held() {
             return Ok(found.wanted.is_some());
         }
         store.note_tips(&target.id, found.seen).await?;
         let Some((git_ref, commit)) = found.wanted else {
             return Ok(false);
         };
-        let about = About {
-            repo: Some(repo.name.as_str()),
-            target: Some(&target.id.to_string()),
-            git_ref: Some(git_ref.as_str()),
-            commit: Some(commit.as_str()),
-            ..About::default()
-        };
-        about.info(format!("{git_ref} is at {} and no delivery said so", commit.short()));
         let job = NewJob {
             target: target.id.clone(),
-            git_ref,
-            wanted: Some(commit),
+            git_ref: git_ref.clone(),
+            wanted: Some(commit.clone()),
             source: Source::Poll,
             pusher: None,
             release: None,
             keep_all: target.queue == QueueMode::All,
         };
-        store.request(vec![job], clock::now()).await?;
-        self.worker.wake();
+        if store.request_if_idle(job, clock::now()).await?.is_some() {
+            let about = About {
+                repo: Some(repo.name.as_str()),
+                target: Some(&target.id.to_string()),
+                git_ref: Some(git_ref.as_str()),
+                commit: Some(commit.as_str()),
+                ..About::default()
+            };
+            about.info(format!("{git_ref} is at {} and no delivery said so", commit.short()));
+            self.worker.wake();
+        } else if store.look_again(&target.id, git_ref, commit).await? {
+            self.worker.wake();
+        }
         Ok(true)
     }
 }

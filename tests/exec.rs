@@ -39,6 +39,7 @@ fn shell(line: &str) -> CommandSpec {
         memory_max: None,
         timeout: LONG,
         grace: Duration::from_millis(200),
+        lifeline: None,
     }
 }
 

@@ -10,6 +10,7 @@
 mod support;
 
 mod stories {
+    mod access;
     mod cli;
     mod commands;
     mod content;
@@ -18,6 +19,7 @@ mod stories {
     mod failure;
     mod flood;
     mod github;
+    mod machine;
     mod mistakes;
     mod person;
     mod push;

@@ -76,6 +76,7 @@ impl Run<'_> {
             memory_max: target.memory_max,
             timeout,
             grace: target.kill_grace,
+            lifeline: Some(self.world.lifeline.clone()),
         };
         let record = &mut self.record;
         exec::run(

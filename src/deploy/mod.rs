@@ -39,6 +39,9 @@ pub struct World {
     pub logs: LogBook,
     /// This program, to be run as the supervisor of a command.
     pub program: PathBuf,
+    /// The file that everything holds locked which works for a deployment, so that the next daemon can tell when all of it
+    /// is gone.
+    pub lifeline: PathBuf,
 }
 
 /// What is deployed where.

@@ -81,6 +81,7 @@ impl Run<'_> {
             memory_max: None,
             timeout: GPGV_TIME,
             grace: GPGV_GRACE,
+            lifeline: None,
         };
         let take = |line: exec::OutputLine| {
             if line.stream == Stream::Stdout {

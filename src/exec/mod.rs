@@ -46,6 +46,9 @@ pub struct CommandSpec {
     pub timeout: Duration,
     /// From TERM to KILL, once it is stopped.
     pub grace: Duration,
+    /// A file that is kept locked (shared) until nothing of the command is left, also if the daemon is gone by then. None
+    /// for commands that nobody minds.
+    pub lifeline: Option<PathBuf>,
 }
 
 impl fmt::Debug for CommandSpec {
@@ -187,6 +190,7 @@ mod tests {
             memory_max: None,
             timeout: Duration::from_secs(1),
             grace: Duration::from_secs(1),
+            lifeline: None,
         };
         let shown = format!("{spec:?}");
         assert!(shown.contains("TOKEN") && !shown.contains("s3cret"), "{shown}");

@@ -132,6 +132,7 @@ fn order(spec: &CommandSpec) -> Order {
     environment.extend(spec.environment.iter().cloned());
     Order {
         grace: spec.grace,
+        lifeline: spec.lifeline.clone(),
         start: Start {
             argv: match &spec.command {
                 Command::Shell(line) => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],

@@ -1,9 +1,11 @@
 //! The supervisor: starts one command, and sees to it that nothing of it is left in the end.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -76,6 +78,11 @@ fn supervise() -> io::Result<()> {
     let mut line = String::new();
     control.read_line(&mut line)?;
     let order: Order = serde_json::from_str(&line)?;
+    let _held = order.lifeline.as_deref().map(hold).transpose()?;
+    if is_abandoned(control.get_ref())? {
+        // The next daemon may have asked for this file already, and begun.
+        return Ok(());
+    }
 
     let (starter, main) = spawn_starter(order.start)?;
     let mut supervisor = Supervisor {
@@ -98,6 +105,20 @@ fn supervise() -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// Locks the lifeline, until this process ends.
+fn hold(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    file.lock_shared()?;
+    Ok(file)
+}
+
+/// Whether the daemon has closed its end.
+fn is_abandoned(control: &UnixStream) -> io::Result<bool> {
+    let mut fds = [PollFd::new(control.as_fd(), PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO)?;
+    Ok(fds[0].any().unwrap_or(false))
 }
 
 /// Starts the starter; returns the socket to it and its process id.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Order {
     /// From TERM to KILL.
     pub grace: Duration,
+    /// The file to keep locked.
+    pub lifeline: Option<PathBuf>,
     /// For the starter.
     pub start: Start,
 }

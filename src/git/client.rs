@@ -39,6 +39,8 @@ pub struct Git {
     pub idle: Duration,
     /// Longest call.
     pub total: Duration,
+    /// A file that workers keep locked (shared) as long as they live, also if the daemon is gone by then.
+    pub lifeline: Option<PathBuf>,
 }
 
 type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
@@ -46,7 +48,21 @@ type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
 impl Git {
     /// With the program that understands `git-worker`, and the two time-outs.
     pub fn new(program: PathBuf, idle: Duration, total: Duration) -> Self {
-        Self { program, idle, total }
+        Self {
+            program,
+            idle,
+            total,
+            lifeline: None,
+        }
+    }
+
+    /// The same, with workers that hold this file locked.
+    #[must_use]
+    pub fn held_by(self, lifeline: PathBuf) -> Self {
+        Self {
+            lifeline: Some(lifeline),
+            ..self
+        }
     }
 
     /// Heads and tags of the remote, in its order.
@@ -285,6 +301,7 @@ impl Git {
                 .unwrap_or(u64::MAX)
                 .saturating_mul(2),
             scratch: scratch.to_owned(),
+            lifeline: self.lifeline.clone(),
             remote: access.map(spec).transpose()?,
             job,
         };

@@ -14,6 +14,8 @@ pub(super) struct Request {
     pub idle_ms: u64,
     /// A private directory that the daemon removes afterwards.
     pub scratch: PathBuf,
+    /// A file to keep locked (shared) until the end.
+    pub lifeline: Option<PathBuf>,
     /// The remote, for the jobs that talk to one.
     pub remote: Option<RemoteSpec>,
     /// What to do.

@@ -1,11 +1,14 @@
 //! The child process: reads one request, does it, tells how it goes, ends. Ends at once when its parent does.
 
-use std::io::{BufRead, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{getpgrp, getpid};
 
@@ -40,6 +43,11 @@ pub fn worker_main() -> ExitCode {
         }
     };
     zeroize::Zeroize::zeroize(&mut line);
+    let held = request.lifeline.as_deref().map(hold).transpose();
+    if held.is_err() || is_abandoned() {
+        // The next daemon may have asked for the lifeline already, and begun.
+        return ExitCode::FAILURE;
+    }
     if let Err(error) = globals::set(Duration::from_millis(request.idle_ms)) {
         send(&Reply::Error(GitError::from_git2(&error, "setting up libgit2")));
         return ExitCode::FAILURE;
@@ -50,6 +58,20 @@ pub fn worker_main() -> ExitCode {
     let failed = reply.is_err();
     send(&reply.unwrap_or_else(Reply::Error));
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Locks the lifeline, until this process ends.
+fn hold(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    file.lock_shared()?;
+    Ok(file)
+}
+
+/// Whether the parent has closed its end.
+fn is_abandoned() -> bool {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO).is_ok() && fds[0].any().unwrap_or(false)
 }
 
 /// The parent never closes its end, so the end of the input is the end of the parent; a `git` that was started goes,

@@ -353,11 +353,10 @@ impl Arrival<'_> {
             accepted.reason
         ));
         match accepted.result {
-            DeliveryResult::Accepted => self.app.worker.wake(),
+            // What is ignored may say of a check what a job waits for.
+            DeliveryResult::Accepted | DeliveryResult::Ignored => self.app.worker.wake(),
             // The same push may rightly come twice, after one that undid it: the remote knows.
             DeliveryResult::Duplicate => self.app.poller.look_soon(&repo.name),
-            // What it says of a check may be what a job waits for.
-            DeliveryResult::Ignored => self.app.worker.wake(),
         }
         let mut body = json!({ "status": word, "delivery": delivery.as_str() });
         match word {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::deliveries::{AcceptedJob, NewJob};
 use super::jobs::{Claim, Source, finish_deployment};
 use super::{Store, StoreError, queue};
-use crate::model::{CheckState, CommitId, Outcome, TargetId, Timestamp};
+use crate::model::{CheckState, CommitId, GitRef, Outcome, TargetId, Timestamp};
 
 /// The outcome under which a tip is noted whose checks were red or took too long: once they are green, it is tried again.
 pub(super) const UNCHECKED: &str = "unchecked";
@@ -242,14 +242,15 @@ impl Store {
         .await
     }
 
-    /// Lets a job that waits for checks look again now.
-    pub async fn look_again(&self, job: i64) -> Result<(), StoreError> {
+    /// A ref is at this commit: a job that waits for the checks of another one looks again. Says whether there is one.
+    pub async fn look_again(&self, target: &TargetId, git_ref: GitRef, tip: CommitId) -> Result<bool, StoreError> {
+        let target = target.clone();
         self.write(move |c| {
-            c.execute(
-                "UPDATE jobs SET not_before = 0 WHERE id = ?1 AND state = 'waiting' AND held_commit IS NOT NULL",
-                [job],
-            )?;
-            Ok(())
+            let sql = "UPDATE jobs SET not_before = 0 WHERE repo = ?1 AND target = ?2 AND state = 'waiting' \
+                 AND git_ref = ?3 AND held_commit <> ?4";
+            let (repo, name) = (target.repo.as_str(), target.target.as_str());
+            let mut statement = c.prepare_cached(sql)?;
+            Ok(statement.execute(params![repo, name, git_ref.as_str(), tip.as_str()])? > 0)
         })
         .await
     }

@@ -129,6 +129,18 @@ impl Store {
             .await
     }
 
+    /// Stores a job unless one waits or runs for its target already: what a poll found must not replace the delivery that
+    /// says the same.
+    pub async fn request_if_idle(&self, job: NewJob, now: Timestamp) -> Result<Option<AcceptedJob>, StoreError> {
+        self.write(move |c| {
+            if queue::is_busy(c, &job.target)? {
+                return Ok(None);
+            }
+            queue::insert(c, &job, None, now).map(Some)
+        })
+        .await
+    }
+
     /// Stores the job of a rollback, and pins its target at once: what waits must not overtake it.
     pub async fn request_rollback(
         &self,

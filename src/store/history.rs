@@ -2,6 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use crate::model::Phase;
+
 use super::{DeploymentRow, PhaseRow, Store, StoreError};
 
 /// Which part of the history is wanted.
@@ -38,10 +40,9 @@ impl Store {
             let Some(row) = c.query_row(&sql, [id], DeploymentRow::read).optional()? else {
                 return Ok(None);
             };
-            let mut statement = c.prepare_cached(
-                "SELECT phase, started_at, finished_at FROM phases WHERE deployment = ?1 ORDER BY started_at",
-            )?;
-            let phases = statement
+            let mut statement =
+                c.prepare_cached("SELECT phase, started_at, finished_at FROM phases WHERE deployment = ?1")?;
+            let mut phases: Vec<PhaseRow> = statement
                 .query_map([id], |r| {
                     Ok(PhaseRow {
                         phase: r.get(0)?,
@@ -50,6 +51,8 @@ impl Store {
                     })
                 })?
                 .collect::<Result<_, _>>()?;
+            // Several may begin in the same millisecond.
+            phases.sort_by_key(|row| (row.started_at, row.phase.parse::<Phase>().ok()));
             Ok(Some((row, phases)))
         })
         .await

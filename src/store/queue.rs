@@ -28,6 +28,14 @@ pub struct WaitingJob {
     pub checks: Option<Held>,
 }
 
+/// Whether a job waits or runs for a target. Used within a transaction of the caller.
+pub(super) fn is_busy(c: &Connection, target: &TargetId) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting') \
+         OR EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'running')";
+    let names = params![target.repo.as_str(), target.target.as_str()];
+    Ok(c.prepare_cached(sql)?.query_row(names, |row| row.get(0))?)
+}
+
 /// Inserts a job, or lets it take the place of the one that waits. Used within a transaction of the caller.
 pub(super) fn insert(
     c: &Connection,

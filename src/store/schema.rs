@@ -37,6 +37,7 @@ mod tests {
         for migration in &MIGRATIONS[..version] {
             connection.execute_batch(migration).unwrap();
         }
+        let version = i64::try_from(version).unwrap();
         connection.pragma_update(None, "user_version", version).unwrap();
         connection
     }

@@ -58,12 +58,10 @@ fn push_and_wait(world: &World, page: &str) -> String {
     commit
 }
 
-#[track_caller]
-fn settled(world: &World) {
-    wait_until("nothing waits or runs", || {
-        let status = world.status();
-        status["waiting"] == 0 && status["running"] == 0
-    });
+/// The outcomes of all deployments, oldest first.
+fn outcomes(world: &World) -> Vec<String> {
+    let word = |row: &Value| row["outcome"].as_str().unwrap_or("none").to_owned();
+    world.history().iter().map(word).collect()
 }
 
 #[test]
@@ -98,7 +96,7 @@ fn a_push_waits_for_its_checks_and_goes_live_when_they_are_green() {
     ended(&world, &"1".repeat(40), "lint", "success").expect(200);
     ended(&world, &commit, "docs", "failure").expect(200);
     ended(&world, &commit, "lint", "success").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "one");
     // All of it was one deployment.
     assert_eq!(world.history().len(), 1);
@@ -127,7 +125,7 @@ fn a_red_check_ends_it_at_once_and_a_green_rerun_takes_it_up() {
     let world = World::site(BUILD);
     let commit = push_and_wait(&world, "one");
     ended(&world, &commit, "build", "failure").expect(200);
-    settled(&world);
+    world.settled();
     let last = world.last();
     assert_eq!(
         (&last["outcome"], &last["commit"]),
@@ -137,12 +135,12 @@ fn a_red_check_ends_it_at_once_and_a_green_rerun_takes_it_up() {
     // Somebody runs it again.
     let answer = ended(&world, &commit, "build", "success").expect(202);
     assert_eq!(answer.json()["jobs"][0]["target"], "site/live");
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "one");
-    assert_eq!(world.outcomes(), ["failed", "live"]);
+    assert_eq!(outcomes(&world), ["failed", "live"]);
     // What is live needs nothing more.
     ended(&world, &commit, "build", "success").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(world.history().len(), 2);
 }
 
@@ -152,7 +150,7 @@ fn what_is_no_success_is_red() {
     for conclusion in ["cancelled", "skipped", "neutral", "timed_out"] {
         let commit = push_and_wait(&world, conclusion);
         ended(&world, &commit, "build", conclusion).expect(200);
-        settled(&world);
+        world.settled();
         assert_eq!(world.last()["outcome"], "failed", "{conclusion}");
     }
     assert_eq!(world.served(), "");
@@ -172,9 +170,9 @@ fn forks_and_strangers_turn_nothing_green() {
     world.send(&unsigned).expect(401);
     // Had one of them counted, this would not be the first word on the check.
     ended(&world, &commit, "build", "failure").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(
-        (world.served(), world.outcomes()),
+        (world.served(), outcomes(&world)),
         (String::new(), vec!["failed".to_owned()])
     );
 }
@@ -183,7 +181,7 @@ fn forks_and_strangers_turn_nothing_green() {
 fn time_runs_out_and_the_poll_does_not_begin_anew() {
     let mut world = World::site(&format!("{BUILD}checks_timeout = \"1s\"\n"));
     let commit = world.push("one");
-    settled(&world);
+    world.settled();
     assert_eq!(world.last()["reason"], "checks not green after 1s: build pending");
     let before = world.history().len();
     world.stop();
@@ -192,7 +190,7 @@ fn time_runs_out_and_the_poll_does_not_begin_anew() {
     assert_eq!(world.history().len(), before);
     // Late is better than never.
     ended(&world, &commit, "build", "success").expect(202);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "one");
 }
 
@@ -204,7 +202,7 @@ fn the_time_goes_on_and_the_deployment_too_over_a_restart() {
     world.start();
     wait_until("it still waits", || waits_for(&world).ends_with("build pending"));
     ended(&world, &commit, "build", "success").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "one");
     assert_eq!(world.history().len(), 1);
 }
@@ -214,12 +212,12 @@ fn a_newer_push_takes_the_place_of_one_that_waits() {
     let world = World::site(BUILD);
     let first = push_and_wait(&world, "one");
     let second = push_and_wait(&world, "two");
-    assert_eq!(world.outcomes(), ["superseded", "none"]);
+    assert_eq!(outcomes(&world), ["superseded", "none"]);
     assert_eq!(world.history()[0]["commit"], first.as_str());
     ended(&world, &second, "build", "success").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "two");
-    assert_eq!(world.outcomes(), ["superseded", "live"]);
+    assert_eq!(outcomes(&world), ["superseded", "live"]);
 }
 
 #[test]
@@ -240,7 +238,7 @@ fn the_newest_green_commit_goes_live_while_the_tip_waits() {
     wait_until("the tip waits on", || waits_for(&world).contains(&commits[2][..7]));
     assert_eq!(world.served(), "one");
     ended(&world, &commits[2], "build", "success").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "three");
     assert_eq!(world.target("site/live")["commit"], commits[2].as_str());
     let live: Vec<_> = world
@@ -258,15 +256,15 @@ fn an_older_green_commit_goes_live_if_the_tip_is_red() {
     let first = push_and_wait(&world, "one");
     let second = push_and_wait(&world, "two");
     ended(&world, &second, "build", "failure").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "");
     ended(&world, &first, "build", "success").expect(202);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "one");
     // The tip is done with: nothing tries it again and again.
-    assert_eq!(world.outcomes(), ["superseded", "failed", "live"]);
+    assert_eq!(outcomes(&world), ["superseded", "failed", "live"]);
     ended(&world, &second, "build", "success").expect(202);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "two");
 }
 
@@ -277,12 +275,12 @@ fn an_older_commit_that_fails_to_build_is_not_tried_for_ever() {
     let tip = push_and_wait(&world, "two");
     ended(&world, &broken, "build", "success").expect(200);
     wait_until("it failed and the tip waits on", || {
-        world.outcomes().contains(&"failed".to_owned()) && waits_for(&world).contains(&tip[..7])
+        outcomes(&world).contains(&"failed".to_owned()) && waits_for(&world).contains(&tip[..7])
     });
-    let failed = |world: &World| world.outcomes().iter().filter(|outcome| *outcome == "failed").count();
+    let failed = |world: &World| outcomes(world).iter().filter(|outcome| *outcome == "failed").count();
     assert_eq!(failed(&world), 1);
     ended(&world, &tip, "build", "success").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!((world.served().as_str(), failed(&world)), ("two", 1));
 }
 
@@ -296,8 +294,8 @@ fn in_a_queue_of_all_each_commit_waits_for_its_own() {
     ended(&world, &second, "build", "failure").expect(200);
     assert_eq!(world.served(), "");
     ended(&world, &first, "build", "success").expect(200);
-    settled(&world);
-    assert_eq!(world.outcomes(), ["live", "failed", "live"]);
+    world.settled();
+    assert_eq!(outcomes(&world), ["live", "failed", "live"]);
     assert_eq!(world.served(), "three");
 }
 
@@ -363,7 +361,7 @@ require_checks = "build"
     let second = world.site.publish("two");
     wait_until("it waits for the new tip", || waits_for(&world).contains(&second[..7]));
     ended(&world, &second, "build", "success").expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "two");
 }
 
@@ -380,7 +378,7 @@ fn statuses_count_by_their_context() {
     };
     say(&world, &status("pending")).expect(200);
     say(&world, &status("success")).expect(200);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "one");
 }
 
@@ -456,7 +454,7 @@ fn github_is_asked_for_check_runs_and_statuses() {
         waits_for(&world).contains("answered 404")
     });
     api.answer(green);
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "one");
     let asked = api.asked();
     let header = |name: &str| {
@@ -540,7 +538,7 @@ fn an_api_that_is_asked_again_and_again_is_not_fetched_in_vain() {
             json!({"statuses": [{"context": "build", "status": "success"}]}).to_string(),
         )
     });
-    settled(&world);
+    world.settled();
     assert_eq!(world.served(), "one");
     assert_eq!(world.history().len(), 1);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use crate::support::daemon::text_of;
@@ -247,7 +248,6 @@ fn run_as_another_user_reads_the_payload_and_writes_the_release() {
     }
     let world = World::site("run_as = \"nobody\"\nbuild = \"id -un > who; cat $HOOKD_PAYLOAD_FILE > payload\"");
     // The story's directory itself is closed to others.
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(world.dir(), std::fs::Permissions::from_mode(0o711)).unwrap();
     let commit = world.deploy("one");
     assert_eq!(

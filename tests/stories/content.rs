@@ -49,7 +49,7 @@ fn a_force_push_is_a_push() {
         "reset",
         "--quiet",
         "--hard",
-        &world.history()[0]["commit"].as_str().unwrap().to_owned(),
+        world.history()[0]["commit"].as_str().unwrap(),
     ]);
     world.site.push();
     deliver(&world, "refs/heads/main", &world.site.head(), 202);

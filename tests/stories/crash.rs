@@ -247,8 +247,7 @@ check = "true"
     }
     let ends = world.outcomes();
     assert!(
-        ends.iter()
-            .all(|end| ["live", "interrupted", "superseded"].contains(&end.as_str())),
+        ends.iter().all(|end| ["live", "interrupted"].contains(&end.as_str())),
         "{ends:?}"
     );
 }

@@ -17,7 +17,7 @@ use super::world::{PATIENCE, wait_until};
 pub const HOOKD: &str = env!("CARGO_BIN_EXE_hookd");
 
 /// Makes the socket that is standard input the first of systemd's, in the process that becomes the daemon.
-const AS_SYSTEMD: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec";
+const AS_SYSTEMD: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1";
 
 /// What is special about the place that a daemon runs in.
 #[derive(Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Place {
     pub prelude: Option<String>,
     /// Whether it is started without the rights that root has over other users' files.
     pub powerless: bool,
+    /// Whether it has to listen itself.
+    pub without_socket: bool,
 }
 
 /// A running daemon; killed when it goes out of scope.
@@ -55,7 +57,8 @@ impl Daemon {
             ""
         };
         let prelude = place.prelude.as_deref().unwrap_or_default();
-        let script = format!("set -e\n{prelude}\n{AS_SYSTEMD} {wrapper} \"$@\"");
+        let socket_passed = if place.without_socket { "" } else { AS_SYSTEMD };
+        let script = format!("set -e\n{prelude}\n{socket_passed}\nexec {wrapper} \"$@\"");
         let mut command = Command::new("sh");
         if place.prelude.is_some() {
             command = Command::new("unshare");

@@ -72,23 +72,21 @@ fn unix(path: &Path) -> io::Result<UnixStream> {
 
 /// A request with a body, whose connection ends with it.
 pub fn request(method: &str, path: &str, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
-    let mut text = head(method, path, headers);
-    if method != "GET" {
-        text += &format!("Content-Length: {}\r\n", body.len());
-    }
-    text.push_str("\r\n");
-    let mut bytes = text.into_bytes();
+    let length = if method == "GET" {
+        String::new()
+    } else {
+        format!("Content-Length: {}\r\n", body.len())
+    };
+    let mut bytes = format!("{}{length}\r\n", head(method, path, headers)).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
 
 /// The head of a request without the empty line that ends it.
 pub fn head(method: &str, path: &str, headers: &[(String, String)]) -> String {
-    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: hookd.test\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
-    }
-    text
+    let first = format!("{method} {path} HTTP/1.1\r\nHost: hookd.test\r\nConnection: close\r\n");
+    let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    std::iter::once(first).chain(lines).collect()
 }
 
 /// An answer.

@@ -148,6 +148,11 @@ impl World {
         self.place.prelude = Some(prelude.replace("$DIR", &self.dir().to_string_lossy()));
     }
 
+    /// The daemon will have to listen itself, as its configuration says.
+    pub fn without_socket(&mut self) {
+        self.place.without_socket = true;
+    }
+
     /// The daemon will run without the rights that root has over other users' files.
     pub fn without_power(&mut self) {
         self.place.powerless = true;
@@ -325,23 +330,24 @@ impl World {
         rows
     }
 
-    /// The outcomes of all deployments that did something, oldest first. A look at the remote may find a push before its
-    /// delivery comes; one of the two jobs is then `unchanged`.
+    /// All deployments that did something, oldest first. A look at the remote may find a push before its delivery comes;
+    /// one of the two jobs is then `superseded` or `unchanged`.
+    fn effective(&self) -> Vec<Value> {
+        let mut rows = self.history();
+        rows.retain(|row| row["outcome"] != "unchanged" && row["outcome"] != "superseded");
+        rows
+    }
+
+    /// The outcomes of all deployments that did something, oldest first.
     pub fn outcomes(&self) -> Vec<String> {
         let word = |row: &Value| row["outcome"].as_str().unwrap_or("none").to_owned();
-        self.history()
-            .iter()
-            .map(word)
-            .filter(|outcome| outcome != "unchanged")
-            .collect()
+        self.effective().iter().map(word).collect()
     }
 
     /// The last deployment that did something.
     #[track_caller]
     pub fn last(&self) -> Value {
-        let mut rows = self.history();
-        rows.retain(|row| row["outcome"] != "unchanged");
-        rows.pop().expect("something was deployed")
+        self.effective().pop().expect("something was deployed")
     }
 
     /// All deliveries, oldest first.
@@ -370,30 +376,27 @@ impl World {
         names(&self.seen("live/releases"))
     }
 
-    /// What is told of a world whose story failed.
-    fn describe(&self) -> String {
-        let mut told = format!("---- configuration\n{}", text_of(&self.path("hookd.toml")));
-        told += &format!("---- log of the daemon\n{}", self.log());
+    /// What is told of a world whose story failed: what it is, and its text.
+    fn describe(&self) -> Vec<(&'static str, String)> {
+        let mut told = vec![
+            ("configuration", text_of(&self.path("hookd.toml"))),
+            ("log of the daemon", self.log()),
+        ];
         for path in [
             "/api/v1/status",
             "/api/v1/deployments?limit=100",
             "/api/v1/deliveries?limit=100",
         ] {
-            if let Ok(answer) = self.ask("GET", path, "") {
-                told += &format!("---- {path}\n{}\n", answer.text());
-            }
+            told.extend(self.ask("GET", path, "").ok().map(|answer| (path, answer.text())));
         }
-        let tree = Command::new("find")
-            .arg(self.dir())
-            .args([
-                "-path", "*.work", "-prune", "-o", "-path", "*.git", "-prune", "-o", "-ls",
-            ])
-            .output();
-        told.push_str(
-            &tree
-                .map(|t| String::from_utf8_lossy(&t.stdout).into_owned())
-                .unwrap_or_default(),
-        );
+        let mut tree = Command::new("find");
+        tree.arg(self.dir()).args([
+            "-name", "*.work", "-prune", "-o", "-name", "*.git", "-prune", "-o", "-ls",
+        ]);
+        let tree = tree
+            .output()
+            .map(|tree| String::from_utf8_lossy(&tree.stdout).into_owned());
+        told.push(("files", tree.unwrap_or_default()));
         told
     }
 
@@ -419,7 +422,9 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.describe());
+            for (what, text) in self.describe() {
+                eprintln!("---- {what}\n{text}");
+            }
             return;
         }
         drop(self.daemon.take());
