@@ -9,7 +9,7 @@
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
 //! | ground | [`config`], [`clock`] | the configuration as nobody needs to doubt it; the time |
 //! | doors | [`forge`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
-//! | judgement | [`rules`], [`schedule`], [`notify`] | what a delivery means; which job starts; who is told what |
+//! | judgement | [`rules`], [`schedule`], [`checks`], [`notify`] | what a delivery means; which job starts; whether CI is green; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |
 //! | loops | [`poll`], [`ranges`], [`relay`] | look at the remotes; keep the addresses of forges; drain the outbox |
@@ -42,6 +42,7 @@
 //! The daemon starts nothing but itself: `hookd git-worker` for each call of [`git`], and for each command of [`exec`] a
 //! supervisor that adopts and kills whatever the command leaves behind. Both end when the daemon does.
 
+pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod config;

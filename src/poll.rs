@@ -185,6 +185,8 @@ impl Poller {
             };
             about.info(format!("{git_ref} is at {} and no delivery said so", commit.short()));
             self.worker.wake();
+        } else if store.look_again(&target.id, git_ref, commit).await? {
+            self.worker.wake();
         }
         Ok(true)
     }

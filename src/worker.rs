@@ -12,7 +12,7 @@ use crate::config::{Config, Secrets};
 use crate::deploy::{self, End, Halt, Site, Why, World};
 use crate::model::{Outcome, RepoName, TargetId, Timestamp};
 use crate::schedule::{self, Next};
-use crate::store::{Claim, Finish, StoreError};
+use crate::store::{Claim, Finish, Hold, StoreError};
 
 /// Pause before the store is asked again after it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -249,6 +249,7 @@ impl Worker {
                         .insert(site.repo.name.clone(), clock::now().after(UNCHANGED_PAUSE));
                 }
             }
+            End::Held(hold) => self.put_back(claim, *hold).await,
             End::GivenBack => {
                 let reason = "the daemon was stopped; it runs again".to_owned();
                 if let Err(error) = self.world.store.give_back(claim, reason, clock::now()).await {
@@ -256,6 +257,22 @@ impl Worker {
                 }
             }
             End::LeftOpen => {}
+        }
+    }
+
+    /// Lets the job wait for its checks; the repo stays busy until that is recorded.
+    async fn put_back(&self, claim: Claim, hold: Hold) {
+        let mut first = true;
+        loop {
+            match self.world.store.hold(claim.copy(), hold.clone(), clock::now()).await {
+                Ok(()) | Err(StoreError::Closed) => return,
+                Err(error) => {
+                    if std::mem::take(&mut first) {
+                        tracing::error!(%error, "could not record that deployment {} waits", claim.deployment);
+                    }
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
         }
     }
 

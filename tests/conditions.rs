@@ -10,6 +10,7 @@ mod support;
 
 mod conditions {
     mod api;
+    mod checks;
     mod keys;
     mod openpgp;
     mod signed;

@@ -24,7 +24,7 @@ const FLOORS: &[&[&str]] = &[
         "logbook",
         "logging",
     ],
-    &["rules", "schedule", "notify"],
+    &["rules", "schedule", "checks", "notify"],
     &["deploy", "explain"],
     &["worker"],
     &["poll", "ranges", "relay"],

@@ -96,8 +96,10 @@ fn notes(target: &TargetStatus) -> Vec<String> {
             output::printable(reason)
         ));
     }
-    if let Some(at) = target.next_try {
-        notes.push(format!("{name}: tried again at {}", output::time(at)));
+    match (&target.waits_for, target.next_try) {
+        (Some(what), _) => notes.push(format!("{name}: {}", output::printable(what))),
+        (None, Some(at)) => notes.push(format!("{name}: tried again at {}", output::time(at))),
+        (None, None) => {}
     }
     notes
 }

@@ -87,8 +87,8 @@ pub const KEYS: &[Key] = &[
     key("notify.NAME.on", "outcome or list of outcomes", "[\"live\", \"failed\", \"rolled-back\", \"cancelled\", \"interrupted\"]", "Which outcomes are told."),
 
     key("forge.NAME.kind", "name of a forge", "(NAME, if it is the name of a forge)", "Which forge the API belongs to."),
-    key("forge.NAME.url", "URL", "(the forge's public API)", "Base of the API, for a forge of your own. Nothing asks it yet."),
-    key("forge.NAME.token", "secret source", "(required, unless `ranges` is given)", "The access token for the API. Nothing asks it yet."),
+    key("forge.NAME.url", "URL", "(the forge's public API)", "Base of the API, for a forge of your own."),
+    key("forge.NAME.token", "secret source", "(required, unless `ranges` is given)", "The access token for the API, which is asked for the checks of `require_checks`; it needs to read checks and commit statuses, and nothing else."),
     key("forge.NAME.ranges", "URL", "(the forge's public place)", "Where the forge publishes the addresses of its webhooks, for `allow_from = \"NAME\"`; GitHub and Bitbucket only."),
 
     key("repo.NAME.url", "URL", "(required)", "The only place that is ever fetched from."),
@@ -138,7 +138,8 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.deploy.TARGET.memory_max", "size", "(none)", "Most memory of the commands."),
     inherited("repo.NAME.deploy.TARGET.notify", "name or list of names", "[]", "Which `[notify.NAME]` are told the outcome."),
     inherited("repo.NAME.deploy.TARGET.require_signed", "path", "(none)", "File of allowed signers (of ssh-keygen, armoured OpenPGP keys, or both); deploys only commits or tags that one of them signed."),
-    inherited("repo.NAME.deploy.TARGET.require_checks", "name or list of names", "[]", "CI checks that must be green first. Not supported yet: refused."),
+    inherited("repo.NAME.deploy.TARGET.require_checks", "name or list of names", "[]", "CI checks that must be green first, by the names that the forge gives them: of a job or check run, the context of a commit status, a workflow; `pipeline` for GitLab's whole pipeline."),
+    inherited("repo.NAME.deploy.TARGET.checks_timeout", "duration", "\"1h\"", "How long a commit waits for them."),
     inherited("repo.NAME.deploy.TARGET.queue", "\"latest\" or \"all\"", "\"latest\"", "Whether a newer push replaces the waiting one, or each pushed commit is deployed in order."),
 ];
 

@@ -53,6 +53,12 @@ impl Secrets {
                 secrets.token.insert(name.clone(), token);
             }
         }
+        for (name, api) in &config.forges {
+            let token = api.token.as_ref();
+            if let Some(token) = token.and_then(|source| get(format!("forge.{name}.token"), source)) {
+                secrets.forge.insert(name.clone(), token);
+            }
+        }
         if diagnostics.is_empty() {
             Ok(secrets)
         } else {

@@ -51,6 +51,25 @@ impl Config {
         let repo = self.repos.get(&id.repo)?;
         Some((repo, repo.targets.get(&id.target)?))
     }
+
+    /// The `[forge.NAME]` whose API knows a repo, if it has a token: the one on the repo's host, else the only one of the
+    /// repo's forge that gives its `url`. One without a `url` stands for the forge's public place, and so for repos there.
+    pub fn api_of(&self, repo: &Repo) -> Option<(&str, &ForgeApi)> {
+        let kind = repo.forge?;
+        let host = repo.remote.host.as_deref();
+        let of_kind = || {
+            let with_token = self.forges.iter().filter(|(_, api)| api.token.is_some());
+            with_token.filter(|(_, api)| api.kind == kind)
+        };
+        let here = |api: &ForgeApi| match &api.url {
+            Some(url) => url.host_str() == host,
+            None => host.and_then(ForgeKind::of_host) == Some(kind),
+        };
+        let elsewhere: Vec<_> = of_kind().filter(|(_, api)| api.url.is_some()).collect();
+        let only = || if let [only] = elsewhere[..] { Some(only) } else { None };
+        let found = of_kind().find(|(_, api)| here(api)).or_else(only);
+        found.map(|(name, api)| (name.as_str(), api))
+    }
 }
 
 /// `[limits]`: every limit has a default here, in the contract's section 8, and says why.
@@ -132,6 +151,8 @@ pub struct Secrets {
     pub webhook: BTreeMap<RepoName, Vec<Secret>>,
     /// Access tokens for https remotes.
     pub token: BTreeMap<RepoName, Secret>,
+    /// Access tokens for the APIs of forges, by the NAME of `[forge.NAME]`.
+    pub forge: BTreeMap<String, Secret>,
 }
 
 /// `url`: the only place that is ever fetched from.
@@ -360,6 +381,8 @@ pub struct Target {
     pub require_signed: Option<PathBuf>,
     /// `require_checks`: names of CI checks that must be green.
     pub require_checks: Vec<String>,
+    /// `checks_timeout`: how long a commit waits for them (1 h).
+    pub checks_timeout: Duration,
     /// `queue`
     pub queue: QueueMode,
 }

@@ -108,8 +108,16 @@ impl Run<'_> {
             ..Progress::default()
         });
         let text = format!("fetched {} “{}”", fetched.commit.short(), fetched.message);
-        self.record.say(Phase::Fetch, &text);
+        self.say_once(&fetched.commit, &text);
         Ok(fetched)
+    }
+
+    /// Says something about a commit, unless the deployment has waited for that commit's checks and so has said it before.
+    pub(super) fn say_once(&mut self, commit: &CommitId, text: &str) {
+        let waited = self.claim.job.held.as_ref().filter(|_| self.claim.continues);
+        if waited.is_none_or(|held| held.commit != *commit) {
+            self.record.say(Phase::Fetch, text);
+        }
     }
 
     async fn is_reachable(&self, wanted: &CommitId, tip: &CommitId) -> Result<(), Stop> {
@@ -208,7 +216,7 @@ impl Run<'_> {
             Ok(changed) => match changed.iter().find(|path| crate::config::matches(patterns, path)) {
                 Some(path) => {
                     let text = format!("`paths`: {path} changed");
-                    self.record.say(Phase::Fetch, &text);
+                    self.say_once(commit, &text);
                     Ok(())
                 }
                 None => Err(Stop::Unchanged(format!(

@@ -10,7 +10,7 @@ use crate::model::{CommitId, Outcome, Phase};
 use crate::release::ReleaseName;
 use crate::store::{Finish, Progress, ReleaseRow, ReleaseState, Source};
 
-use super::{Change, End, Run, Stop, Why};
+use super::{Change, End, Passed, Run, Stop, Why};
 
 /// Pause between two runs of a `check` command: at first, and at most.
 const CHECK_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
@@ -25,9 +25,10 @@ impl Run<'_> {
             Ok(()) => self.live_at_last(change).await,
             Err(Stop::Halted) if self.halt.why() == Why::Shutdown => End::LeftOpen,
             Err(Stop::Halted) => self.roll_back(change, "cancelled".to_owned(), Outcome::Cancelled).await,
-            Err(Stop::Failed { reason, .. } | Stop::Unchanged(reason)) => {
+            Err(Stop::Failed { reason, .. } | Stop::Unchanged(reason) | Stop::Unchecked(reason)) => {
                 self.roll_back(change, reason, Outcome::RolledBack).await
             }
+            Err(Stop::Held(hold)) => self.roll_back(change, hold.reason, Outcome::RolledBack).await,
         }
     }
 
@@ -135,11 +136,15 @@ impl Run<'_> {
         let mut finish = Finish::plain(Outcome::Live, format!("{verb} {commit}{what}"));
         let release = change.release.map(|name| name.to_string());
         finish.release = release.clone().map(|name| (name, ReleaseState::Good));
-        finish.tip = if rollback {
-            None
-        } else {
-            Some((change.git_ref.clone(), change.commit.clone()))
-        };
+        match &self.passed {
+            _ if rollback => {}
+            None => finish.tip = Some((change.git_ref.clone(), change.commit.clone())),
+            Some(Passed { tip, red: true }) => {
+                finish.tip = Some((change.git_ref.clone(), tip.to_string()));
+                finish.unchecked = true;
+            }
+            Some(Passed { red: false, .. }) => finish.again = true,
+        }
         finish.live = Some((change.commit, change.git_ref, release));
         End::Finished(Box::new(finish))
     }

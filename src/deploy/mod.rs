@@ -1,5 +1,6 @@
 //! The story of a deployment: fetch, build, activate, reload, check, finish; one rollback if it is unhealthy.
 
+mod checked;
 mod clean_up;
 mod environment;
 mod fetch;
@@ -21,9 +22,9 @@ use crate::clock;
 use crate::config::{Config, Repo, Secrets, Strategy, Target};
 use crate::git::Git;
 use crate::logbook::LogBook;
-use crate::model::{Outcome, Phase};
+use crate::model::{CommitId, Outcome, Phase};
 use crate::release::{Layout, ReleaseError, ReleaseName};
-use crate::store::{Claim, Finish, Progress, Source, Store, StoreError};
+use crate::store::{Claim, Finish, Hold, Progress, Source, Store, StoreError};
 
 use record::Record;
 
@@ -90,6 +91,8 @@ impl Halt {
 pub enum End {
     /// With an outcome.
     Finished(Box<Finish>),
+    /// Not begun yet, since the commit's checks are not green: the job waits.
+    Held(Box<Hold>),
     /// Cut off by the end of the daemon before anything went live: the job waits again.
     GivenBack,
     /// Cut off by the end of the daemon after it went live: the next start takes it up where it is.
@@ -103,8 +106,20 @@ enum Stop {
     Unchanged(String),
     /// It failed; `transient` if time may heal it.
     Failed { reason: String, transient: bool },
+    /// Its checks are red, or were not green in time: it is tried again once they are.
+    Unchecked(String),
+    /// Its checks are not green yet.
+    Held(Box<Hold>),
     /// It was asked to stop.
     Halted,
+}
+
+/// The tip of the ref, if something older is deployed because the tip's checks are not green.
+#[derive(Debug)]
+struct Passed {
+    tip: CommitId,
+    /// They are red, and not only not finished.
+    red: bool,
 }
 
 impl Stop {
@@ -119,7 +134,8 @@ impl Stop {
 impl std::fmt::Display for Stop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unchanged(reason) | Self::Failed { reason, .. } => f.write_str(reason),
+            Self::Unchanged(reason) | Self::Failed { reason, .. } | Self::Unchecked(reason) => f.write_str(reason),
+            Self::Held(hold) => f.write_str(&hold.reason),
             Self::Halted => f.write_str("stopped"),
         }
     }
@@ -148,6 +164,7 @@ struct Run<'a> {
     halt: &'a Halt,
     layout: Layout,
     record: Record,
+    passed: Option<Passed>,
 }
 
 /// What is to go live, and what is live now.
@@ -172,8 +189,12 @@ pub async fn run(world: &World, site: &Site, claim: &Claim, halt: &Halt) -> End 
         halt,
         layout,
         record,
+        passed: None,
     };
-    run.record.say(Phase::Fetch, &run.opening_words());
+    // One that waited for checks has said so.
+    if !claim.continues {
+        run.record.say(Phase::Fetch, &run.opening_words());
+    }
     let end = run.story().await;
     if let End::Finished(finish) = &end {
         run.record.outcome(finish);
@@ -219,6 +240,7 @@ impl Run<'_> {
         let fetched = self.fetch().await?;
         self.is_wanted(&live, &fetched).await?;
         self.is_signed(&fetched.commit).await?;
+        let fetched = self.is_checked(&live, fetched).await?;
         match self.site.target.strategy {
             Strategy::Release => self.build_release(live, fetched).await,
             Strategy::InPlace => self.update_in_place(live, fetched).await,
@@ -230,6 +252,15 @@ impl Run<'_> {
         let (outcome, reason, transient) = match stop {
             Stop::Unchanged(reason) => (Outcome::Unchanged, reason, false),
             Stop::Failed { reason, transient } => (Outcome::Failed, reason, transient),
+            Stop::Held(hold) => return End::Held(hold),
+            Stop::Unchecked(reason) => {
+                let finish = Finish {
+                    tip: self.record.tip(),
+                    unchecked: true,
+                    ..Finish::plain(Outcome::Failed, reason)
+                };
+                return End::Finished(Box::new(finish));
+            }
             Stop::Halted if self.halt.why() == Why::Shutdown => return End::GivenBack,
             Stop::Halted => (Outcome::Cancelled, "cancelled".to_owned(), false),
         };

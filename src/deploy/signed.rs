@@ -6,7 +6,7 @@ use crate::clock;
 use crate::config::Command;
 use crate::exec::{self, CommandSpec, Ended, Stream};
 use crate::git::SignedObject;
-use crate::model::{CommitId, Phase};
+use crate::model::CommitId;
 use crate::signature::{Kind, Refusal, Signer, Signers};
 
 use super::{Run, Stop};
@@ -34,7 +34,7 @@ impl Run<'_> {
             match self.signer(&signers, object).await? {
                 Ok(signer) => {
                     let text = format!("{} is signed by {signer}", told(object));
-                    self.record.say(Phase::Fetch, &text);
+                    self.say_once(commit, &text);
                     return Ok(());
                 }
                 Err(refusal) => refusals.push(format!("{} {refusal}", told(object))),

@@ -214,6 +214,28 @@ impl Git {
         }
     }
 
+    /// The newest of the candidates that can be reached from `tip` and not from `live`, with the first line of its message.
+    /// None if there is no such commit, or only one too far back.
+    pub async fn newest_of(
+        &self,
+        mirror: &Path,
+        tip: &CommitId,
+        live: Option<&CommitId>,
+        candidates: &[CommitId],
+        cancel: &CancellationToken,
+    ) -> Result<Option<(CommitId, String)>, GitError> {
+        let job = Job::NewestOf {
+            mirror: mirror.to_owned(),
+            tip: tip.into(),
+            live: live.map(Id::from),
+            candidates: candidates.iter().map(Id::from).collect(),
+        };
+        match self.call(None, job, cancel, &mut |_| {}).await? {
+            Reply::NewestOf(found) => Ok(found.map(|(id, message)| (id.0, message))),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Takes apart what may be signed: the commit, and for a tag that names it as an annotated tag also that tag.
     pub async fn signed(
         &self,

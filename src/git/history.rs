@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use git2::Repository;
+use git2::{Oid, Repository, Sort};
 
+use super::fetch::parse_id;
 use super::mirror::{Hold, Mirror, oid};
+use super::wire::Id;
 use super::{GitError, GitErrorKind};
 use crate::model::CommitId;
 
@@ -42,6 +44,42 @@ pub(super) fn contains(mirror: &Path, ancestor: &CommitId, tip: &CommitId) -> Re
         return Err(GitError::new(GitErrorKind::Unsupported, message).hint("set `depth = 0` for the repo"));
     }
     Ok(false)
+}
+
+/// Most commits that are walked through for a candidate: more pushes than anybody makes while CI runs.
+const WALK_MAX: usize = 10_000;
+
+/// The first of the candidates on the way back from `tip`, children before parents; what `live` has is not looked at.
+pub(super) fn newest_of(
+    mirror: &Path,
+    tip: &CommitId,
+    live: Option<&CommitId>,
+    candidates: &[CommitId],
+) -> Result<Option<(Id, String)>, GitError> {
+    let mirror = Mirror::lock(mirror, Hold::Read)?;
+    let repo = mirror.open()?;
+    let failed = |e: git2::Error| GitError::from_git2(&e, "walking the history");
+    let candidates = candidates.iter().map(oid).collect::<Result<BTreeSet<Oid>, _>>()?;
+    let mut walk = repo.revwalk().map_err(failed)?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME).map_err(failed)?;
+    walk.push(find_commit(&repo, tip)?.id()).map_err(failed)?;
+    if let Some(live) = live {
+        // What is live may be gone from the mirror, after a force push.
+        if repo.find_commit(oid(live)?).is_ok() {
+            walk.hide(oid(live)?).map_err(failed)?;
+        }
+    }
+    for id in walk.take(WALK_MAX) {
+        let id = id.map_err(failed)?;
+        if candidates.contains(&id) {
+            let commit = repo.find_commit(id).map_err(failed)?;
+            let message = commit
+                .summary_bytes()
+                .map(|text| String::from_utf8_lossy(text).into_owned());
+            return Ok(Some((Id(parse_id(id)?), message.unwrap_or_default())));
+        }
+    }
+    Ok(None)
 }
 
 /// The commit, or `RefMissing` if the mirror lacks it.

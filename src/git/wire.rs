@@ -63,6 +63,12 @@ pub(super) enum Job {
         ancestor: Id,
         tip: Id,
     },
+    NewestOf {
+        mirror: PathBuf,
+        tip: Id,
+        live: Option<Id>,
+        candidates: Vec<Id>,
+    },
     Signed {
         mirror: PathBuf,
         git_ref: String,
@@ -97,6 +103,7 @@ pub(super) enum Reply {
     },
     Paths(Vec<String>),
     Contains(bool),
+    NewestOf(Option<(Id, String)>),
     Signed(Vec<WireSigned>),
     Kept,
     Error(GitError),

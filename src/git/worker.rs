@@ -122,6 +122,16 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
         }
         Job::ChangedPaths { mirror, from, to } => history::changed_paths(&mirror, &from.0, &to.0).map(Reply::Paths),
         Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor.0, &tip.0).map(Reply::Contains),
+        Job::NewestOf {
+            mirror,
+            tip,
+            live,
+            candidates,
+        } => {
+            let candidates: Vec<CommitId> = candidates.into_iter().map(|id| id.0).collect();
+            let live = live.map(|id| id.0);
+            history::newest_of(&mirror, &tip.0, live.as_ref(), &candidates).map(Reply::NewestOf)
+        }
         Job::Signed {
             mirror,
             git_ref,

@@ -63,6 +63,9 @@ pub struct TargetStatus {
     pub waiting: usize,
     /// When the first of them is tried, if it waits for a time: milliseconds since the epoch.
     pub next_try: Option<i64>,
+    /// What the first of them waits for, if it is more than its turn: CI checks.
+    #[serde(default)]
+    pub waits_for: Option<String>,
 }
 
 /// `GET /api/v1/deployments/ID`

@@ -293,6 +293,7 @@ impl App {
             running,
             last,
             waiting: jobs.len(),
+            waits_for: jobs.iter().find_map(|job| Some(job.checks.as_ref()?.reason.clone())),
             next_try: jobs.iter().map(|job| job.not_before.0).filter(|at| *at > 0).min(),
             target: name,
         })

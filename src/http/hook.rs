@@ -18,8 +18,8 @@ use crate::forge::{self, Delivery, ParseError, Parsed, Trust, Verified};
 use crate::logging::About;
 use crate::model::{DeliveryId, EventKind, RepoName, Secret, TargetId};
 use crate::ranges::Member;
-use crate::rules::{self, Decision, Verdict};
-use crate::store::{Accepted, DeliveryResult, NewDelivery, NewJob, Source, StoreError};
+use crate::rules::{self, Decision, Note, Verdict};
+use crate::store::{Accepted, DeliveryResult, NewCheck, NewDelivery, NewJob, Source, StoreError};
 use crate::worker::Settings;
 
 /// Seconds after which a sender may try again when nothing can be stored.
@@ -322,6 +322,7 @@ impl Arrival<'_> {
             headers: serde_json::to_string(&forge::stored_headers(self.headers)).unwrap_or_default(),
             body: self.body.to_vec(),
             jobs: jobs(repo, verdicts, Source::Webhook),
+            checks: checks(repo, rules::noted(repo, &parsed)),
             id_is_unsigned: verified.is_signed() && !matches!(parsed.forge, ForgeKind::Standard) && !ping,
         };
         match self.app.world.store.accept(new).await {
@@ -352,10 +353,10 @@ impl Arrival<'_> {
             accepted.reason
         ));
         match accepted.result {
-            DeliveryResult::Accepted => self.app.worker.wake(),
+            // What is ignored may say of a check what a job waits for.
+            DeliveryResult::Accepted | DeliveryResult::Ignored => self.app.worker.wake(),
             // The same push may rightly come twice, after one that undid it: the remote knows.
             DeliveryResult::Duplicate => self.app.poller.look_soon(&repo.name),
-            DeliveryResult::Ignored => {}
         }
         let mut body = json!({ "status": word, "delivery": delivery.as_str() });
         match word {
@@ -407,6 +408,22 @@ pub fn jobs(repo: &Repo, verdicts: Vec<Verdict>, source: Source) -> Vec<NewJob> 
         });
     }
     jobs
+}
+
+/// What CI said, for the store.
+fn checks(repo: &Repo, notes: Vec<Note>) -> Vec<NewCheck> {
+    let with_queue = |target: TargetId| {
+        let keep_all = queue_of(repo, &target) == QueueMode::All;
+        (target, keep_all)
+    };
+    let stored = |note: Note| NewCheck {
+        commit: note.commit,
+        name: note.check,
+        state: note.state,
+        git_ref: note.git_ref,
+        targets: note.targets.into_iter().map(with_queue).collect(),
+    };
+    notes.into_iter().map(stored).collect()
 }
 
 fn queue_of(repo: &Repo, target: &TargetId) -> QueueMode {

@@ -49,7 +49,7 @@ pub fn render(status: &Status) -> Answer {
             "<tr><td>{}<td>{}<td><code>{commit}</code><td>{since}<td>{}<td>{}</tr>",
             escape(&target.target),
             escape(&target.follows),
-            escape(&target.state),
+            escape(target.waits_for.as_deref().unwrap_or(&target.state)),
             last.unwrap_or_default()
         );
     }

@@ -27,6 +27,10 @@ const BEGIN_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 /// The event that says that nothing more comes.
 const END: &[u8] = b"event: end\ndata: {}\n\n";
 
+/// Pause between two looks whether a deployment goes on that waits for checks: at first, and at most.
+const WAITS: (std::time::Duration, std::time::Duration) =
+    (std::time::Duration::from_millis(20), std::time::Duration::from_secs(1));
+
 /// A body that another task fills.
 struct Channel(mpsc::Receiver<Bytes>);
 
@@ -106,6 +110,7 @@ fn last_words(row: &DeploymentRow, follow: bool) -> Bytes {
 /// Sends what there is, then what comes, until the log is complete or the reader is gone.
 async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<Bytes>) {
     let mut offset = 0;
+    let mut ended = !follow;
     // Looked up before the first read, so that nothing that comes in between is missed.
     let mut growth = if follow {
         app.world.logs.follow(deployment)
@@ -128,10 +133,18 @@ async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<By
             Ok(_) => {}
             Err(_) => return,
         }
-        let Some(receiver) = &mut growth else { break };
+        let Some(receiver) = &mut growth else {
+            if ended {
+                break;
+            }
+            growth = go_on(app, deployment, sender).await;
+            // What came last is still read.
+            ended = growth.is_none();
+            continue;
+        };
         match tokio::time::timeout(HEARTBEAT, receiver.changed()).await {
             Ok(Ok(())) => {}
-            // The log is complete: read what came last, then stop.
+            // The log is complete, or goes on later.
             Ok(Err(_)) => growth = None,
             Err(_) => {
                 if sender.send(Bytes::from_static(b": still there\n\n")).await.is_err() {
@@ -143,6 +156,25 @@ async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<By
     if follow {
         // A reader that is gone needs no end.
         let _ = sender.send(Bytes::from_static(END)).await;
+    }
+}
+
+/// Waits until a deployment goes on that waits for checks; none once it has ended, or if the reader is gone.
+async fn go_on(app: &App, deployment: i64, sender: &mpsc::Sender<Bytes>) -> Option<tokio::sync::watch::Receiver<u64>> {
+    let mut pause = WAITS.0;
+    loop {
+        match app.world.store.deployment(deployment).await {
+            Ok(Some((row, _))) if row.outcome.is_none() => {}
+            _ => return None,
+        }
+        if let Some(growth) = app.world.logs.follow(deployment) {
+            return Some(growth);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = sender.closed() => return None,
+        }
+        pause = (pause * 2).min(WAITS.1);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Words: values that cannot be wrong once they exist. No I/O, no clock, no serde.
 
+mod check;
 mod commit;
 mod delivery;
 mod event;
@@ -9,6 +10,7 @@ mod outcome;
 mod secret;
 mod time;
 
+pub use check::{CheckState, CheckStateError};
 pub use commit::{CommitId, CommitIdError};
 pub use delivery::{DeliveryId, DeliveryIdError};
 pub use event::{Action, Event, EventKind};

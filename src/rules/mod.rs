@@ -1,8 +1,10 @@
 //! Event and configuration to verdicts: what is deployed, what is not, and why, in words for people. Pure.
 
+mod checks;
 mod names;
 mod refs;
 
+pub use checks::{Note, noted};
 pub use names::{may_be_unnamed, same_repo};
 pub use refs::matches;
 
@@ -172,6 +174,8 @@ fn event_is_wanted(target: &Target, event: &Event) -> Condition {
     let listed = target.on.iter().any(|on| on.0 == event.name);
     if listed || (target.on.is_empty() && event.name == "push") {
         passed("on", format!("{} is wanted", shown(&event.name)))
+    } else if let Some(said) = checks::told(target, event) {
+        failed("on", format!("{said}, which is noted for `require_checks`"))
     } else if target.on.is_empty() {
         failed(
             "on",

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::jobs::{Source, target_of};
-use super::{DeliveryRow, Store, StoreError, queue};
+use super::{DeliveryRow, NewCheck, Store, StoreError, checks, queue};
 use crate::model::{CommitId, DeliveryId, GitRef, Outcome, TargetId, Timestamp};
 
 /// A verified delivery, to be stored.
@@ -33,6 +33,8 @@ pub struct NewDelivery {
     pub body: Vec<u8>,
     /// What it asks for.
     pub jobs: Vec<NewJob>,
+    /// What it says of CI checks.
+    pub checks: Vec<NewCheck>,
     /// True if the delivery's id is not covered by the signature, so that the body's hash identifies it as well.
     pub id_is_unsigned: bool,
 }
@@ -256,10 +258,16 @@ fn first(c: &Connection, new: &NewDelivery) -> Result<Accepted, StoreError> {
     let result = if new.jobs.is_empty() { new.result } else { "accepted" };
     insert(c, new, result, &new.reason, Some(&new.body))?;
     let number = c.last_insert_rowid();
-    let jobs = insert_jobs(c, new, number)?;
+    let mut jobs = insert_jobs(c, new, number)?;
+    let of = (number, new.delivery.as_str(), new.event.as_str());
+    jobs.extend(checks::note(c, &new.repo, &new.checks, of, new.received_at)?);
     let result = if jobs.is_empty() {
         DeliveryResult::Ignored
     } else {
+        if new.jobs.is_empty() {
+            c.prepare_cached("UPDATE deliveries SET result = 'accepted' WHERE id = ?1")?
+                .execute([number])?;
+        }
         DeliveryResult::Accepted
     };
     Ok(Accepted {

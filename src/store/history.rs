@@ -68,7 +68,10 @@ impl Store {
                 );
                 c.query_row(&sql, [&target], DeploymentRow::read).optional()
             };
-            Ok((newest("NOT IN ('superseded')")?, newest("IS NULL")?))
+            Ok((
+                newest("NOT IN ('superseded')")?,
+                newest("IS NULL AND j.state = 'running'")?,
+            ))
         })
         .await
     }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::checks::UNCHECKED;
 use super::queue::pin_after_rollback;
 use super::{DeploymentRow, ReleaseState, Store, StoreError};
 use crate::model::{CommitId, GitRef, Outcome, Phase, TargetId, Timestamp};
@@ -73,10 +74,23 @@ pub struct JobRow {
     pub release: Option<String>,
     /// How often it was tried before.
     pub attempt: u32,
+    /// The commit whose checks it waited for.
+    pub held: Option<Held>,
 }
 
-pub(super) const JOB_COLUMNS: &str =
-    "id, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, attempt";
+/// A job waited for the checks of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The commit.
+    pub commit: CommitId,
+    /// Since when.
+    pub since: Timestamp,
+    /// What for, in words.
+    pub reason: String,
+}
+
+pub(super) const JOB_COLUMNS: &str = "id, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, attempt, held_commit, held_since, \
+     reason";
 
 fn words<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
     let text: String = row.get(index)?;
@@ -107,8 +121,22 @@ impl JobRow {
             pusher: row.get(9)?,
             release: row.get(10)?,
             attempt: row.get(11)?,
+            held: held(row, 12)?,
         })
     }
+}
+
+/// What a job waits or waited for; the columns are `held_commit`, `held_since` and `reason`.
+pub(super) fn held(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Held>> {
+    let commit: Option<String> = row.get(first)?;
+    let Some(commit) = commit.and_then(|commit| commit.parse().ok()) else {
+        return Ok(None);
+    };
+    Ok(Some(Held {
+        commit,
+        since: Timestamp(row.get(first + 1)?),
+        reason: row.get::<_, Option<String>>(first + 2)?.unwrap_or_default(),
+    }))
 }
 
 /// The exclusive right to run a job. [`Store::claim`] makes it, [`Store::finish`] eats it.
@@ -120,6 +148,8 @@ pub struct Claim {
     pub deployment: i64,
     /// Set if the deployment is taken up again after a crash, with what it had done.
     pub resumed: Option<DeploymentRow>,
+    /// Whether it goes on with a deployment that waited for checks.
+    pub continues: bool,
 }
 
 /// What a deployment has learned, written before it acts on it.
@@ -154,6 +184,10 @@ pub struct Finish {
     pub release: Option<(String, ReleaseState)>,
     /// The ref's tip that is dealt with, so that a poll starts nothing for it.
     pub tip: Option<(String, String)>,
+    /// The tip was not deployed for want of green checks: once they are green, it is tried again.
+    pub unchecked: bool,
+    /// What was deployed is older than the tip, whose checks are not green yet: the job waits on for it.
+    pub again: bool,
     /// Try the job again then.
     pub retry_at: Option<Timestamp>,
     /// Messages for the outbox: channel and JSON.
@@ -167,6 +201,7 @@ impl Claim {
             job: self.job.clone(),
             deployment: self.deployment,
             resumed: self.resumed.clone(),
+            continues: self.continues,
         }
     }
 }
@@ -181,6 +216,8 @@ impl Finish {
             nothing_live: false,
             release: None,
             tip: None,
+            unchecked: false,
+            again: false,
             retry_at: None,
             messages: Vec::new(),
         }
@@ -197,11 +234,17 @@ impl Store {
             let Some(row) = c.prepare_cached(&sql)?.query_row([job], JobRow::read).optional()? else {
                 return Ok(None);
             };
-            let deployment = begin(c, &row, now)?;
+            // One that waited for checks goes on with its deployment.
+            let open = open_deployment(c, row.id)?;
+            let deployment = match open {
+                Some(deployment) => deployment,
+                None => begin(c, &row, now)?,
+            };
             Ok(Some(Claim {
                 job: row,
                 deployment,
                 resumed: None,
+                continues: open.is_some(),
             }))
         })
         .await
@@ -253,17 +296,21 @@ impl Store {
             finish_deployment(c, claim.deployment, end.outcome, &end.reason, now)?;
             let (repo, target) = (claim.job.target.repo.as_str(), claim.job.target.target.as_str());
             finish_job(c, &claim.job, &end)?;
+            if end.again {
+                wait_on(c, &claim.job)?;
+            }
             if let Some((name, state)) = &end.release {
                 c.prepare_cached("UPDATE releases SET state = ?4 WHERE repo = ?1 AND target = ?2 AND name = ?3")?
                     .execute(params![repo, target, name, state.as_str()])?;
             }
             if let Some((git_ref, commit)) = &end.tip {
+                let outcome = if end.unchecked { UNCHECKED } else { end.outcome.as_str() };
                 c.prepare_cached("UPDATE deployments SET commit_id = coalesce(commit_id, ?2) WHERE id = ?1")?
                     .execute(params![claim.deployment, commit])?;
                 c.prepare_cached(
                     "INSERT OR REPLACE INTO tips (repo, target, git_ref, commit_id, outcome) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?
-                .execute(params![repo, target, git_ref, commit, end.outcome.as_str()])?;
+                .execute(params![repo, target, git_ref, commit, outcome])?;
             }
             set_live(c, repo, target, &end, now)?;
             if claim.job.source == Source::Rollback {
@@ -300,6 +347,7 @@ impl Store {
                             job,
                             deployment: row.id,
                             resumed: Some(row),
+                            continues: false,
                         });
                     }
                     row => {
@@ -383,7 +431,13 @@ fn begin(c: &Connection, job: &JobRow, now: Timestamp) -> Result<i64, StoreError
     Ok(c.last_insert_rowid())
 }
 
-fn finish_deployment(
+/// The deployment of a job that has not ended.
+pub(super) fn open_deployment(c: &Connection, job: i64) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT id FROM deployments WHERE job = ?1 AND outcome IS NULL ORDER BY id DESC LIMIT 1";
+    Ok(c.prepare_cached(sql)?.query_row([job], |r| r.get(0)).optional()?)
+}
+
+pub(super) fn finish_deployment(
     c: &Connection,
     id: i64,
     outcome: Outcome,
@@ -438,6 +492,19 @@ fn set_live(c: &Connection, repo: &str, target: &str, end: &Finish, now: Timesta
             params![repo, target],
         )?;
     }
+    Ok(())
+}
+
+/// Another job in the place of one that ended with an older commit than its ref's tip, unless a newer one waits.
+fn wait_on(c: &Connection, job: &JobRow) -> Result<(), StoreError> {
+    c.execute(
+        "INSERT INTO jobs (position, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, state, \
+         requested_at, held_commit, held_since, reason) \
+         SELECT position, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, 'waiting', \
+         requested_at, held_commit, held_since, '' FROM jobs WHERE id = ?1 AND NOT EXISTS \
+         (SELECT 1 FROM jobs w WHERE w.repo = jobs.repo AND w.target = jobs.target AND w.state = 'waiting')",
+        [job.id],
+    )?;
     Ok(())
 }
 

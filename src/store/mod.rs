@@ -3,6 +3,7 @@
 //! One thread writes. It takes all requests that wait, runs each in a savepoint of one transaction, commits once, and only
 //! then answers them: concurrent deliveries share one fsync. Reads go to a connection of their own.
 
+mod checks;
 mod deliveries;
 mod history;
 mod jobs;
@@ -23,9 +24,10 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
+pub use checks::{Hold, KnownChecks, NewCheck};
 pub use deliveries::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
 pub use history::Page;
-pub use jobs::{Claim, Finish, JobRow, JobStatus, Progress, Source};
+pub use jobs::{Claim, Finish, Held, JobRow, JobStatus, Progress, Source};
 pub use outbox::Message;
 pub use queue::WaitingJob;
 pub use records::{DeliveryRow, DeploymentRow, PhaseRow, ReleaseRow, ReleaseState, TargetRow, Tip};

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::deliveries::{AcceptedJob, NewJob};
-use super::jobs::{JOB_COLUMNS, JobRow, Source, target_of};
+use super::jobs::{Held, JOB_COLUMNS, JobRow, Source, finish_deployment, held, open_deployment, target_of};
 use super::{Store, StoreError};
 use crate::model::{CommitId, Outcome, TargetId, Timestamp};
 
@@ -24,6 +24,8 @@ pub struct WaitingJob {
     pub by_hand: bool,
     /// When it was asked for.
     pub requested_at: Timestamp,
+    /// The checks that it waits for.
+    pub checks: Option<Held>,
 }
 
 /// Whether a job waits or runs for a target. Used within a transaction of the caller.
@@ -114,6 +116,11 @@ fn end_waiting(
         .query_map(params![repo, target, outcome.as_str(), reason, which == Waiting::All], |r| Ok((r.get(0)?, r.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (job, _) in &ended {
+        // One that waited for checks has a deployment already.
+        if let Some(deployment) = open_deployment(c, *job)? {
+            finish_deployment(c, deployment, outcome, reason, now)?;
+            continue;
+        }
         c.prepare_cached(
             "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
              SELECT id, repo, target, git_ref, wanted, 'fetch', outcome, reason, requested_at, ?2 FROM jobs WHERE id = ?1",
@@ -168,7 +175,7 @@ impl Store {
             let mut statement = c.prepare_cached(
                 "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
                  j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL), \
-                 j.source NOT IN ('webhook', 'poll') \
+                 j.source NOT IN ('webhook', 'poll'), iif(j.outcome IS NULL, j.held_commit, NULL), j.held_since, j.reason \
                  FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
                  WHERE j.state = 'waiting' ORDER BY j.position, j.id",
             )?;
@@ -181,6 +188,7 @@ impl Store {
                     requested_at: Timestamp(row.get(5)?),
                     held: row.get(6)?,
                     by_hand: row.get(7)?,
+                    checks: held(row, 8)?,
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)

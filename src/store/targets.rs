@@ -165,6 +165,7 @@ impl Store {
                 "DELETE FROM jobs WHERE state = 'done' AND requested_at < ?1 AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.job = jobs.id)",
                 [before.0],
             )?;
+            c.execute("DELETE FROM checks WHERE at < ?1", [before.0])?;
             c.execute(
                 "DELETE FROM deliveries WHERE received_at < ?1 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.delivery_row = deliveries.id)",
                 [before.0],

@@ -196,6 +196,7 @@ pub fn target() -> Target {
         timeout: Duration::from_mins(10),
         kill_grace: Duration::from_secs(10),
         check_timeout: Duration::from_secs(30),
+        checks_timeout: Duration::from_hours(1),
         run_as: None,
         memory_max: None,
         notify: Vec::new(),

@@ -8,7 +8,7 @@ use super::across::Seen;
 use super::source_of_secret::is_variable;
 use super::{apis, command};
 use crate::config::section::Section;
-use crate::config::source::{At, Place};
+use crate::config::source::At;
 use crate::config::types::{OnEvent, QueueMode, RefFilter, Strategy, Target};
 use crate::config::{Pattern, paths};
 use crate::model::{GitRef, RefKind, RepoName, TargetId, TargetName};
@@ -19,6 +19,8 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 const KILL_GRACE: Duration = Duration::from_secs(10);
 /// Without `check_timeout`.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Without `checks_timeout`.
+const CHECKS_TIMEOUT: Duration = Duration::from_hours(1);
 /// Without `keep`.
 const KEEP: usize = 5;
 /// Below, no shell starts.
@@ -41,11 +43,12 @@ pub(super) struct Options {
     notify: Vec<String>,
     require_signed: Option<PathBuf>,
     require_checks: Vec<String>,
+    checks_timeout: Duration,
     queue: QueueMode,
 }
 
 pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
-    let least = Duration::from_millis(1);
+    let (least, second) = (Duration::from_millis(1), Duration::from_secs(1));
     let strategies = [("release", Strategy::Release), ("in-place", Strategy::InPlace)];
     let queues = [("latest", QueueMode::Latest), ("all", QueueMode::All)];
     Options {
@@ -60,18 +63,12 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         memory_max: s.size("memory_max", MEMORY_MIN..=MEMORY_MAX),
         notify: apis::notify_names(s, notify_names),
         require_signed: s.path("require_signed").map(|at| at.value),
-        require_checks: s.each("require_checks", |name| {
-            not_supported_yet(s, "require_checks", name.place);
-            Some(name.value.to_owned())
-        }),
+        require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
+        checks_timeout: s
+            .duration("checks_timeout", second..=7 * 24 * HOUR)
+            .unwrap_or(CHECKS_TIMEOUT),
         queue: s.choice("queue", &queues).unwrap_or(QueueMode::Latest),
     }
-}
-
-/// A condition that nothing enforces must not look as if it were enforced.
-fn not_supported_yet(section: &Section, key: &str, place: Place) {
-    let hint = "leave it out, or wait for a version of hookd that enforces it".to_owned();
-    section.wrong(place, format!("`{key}` is not supported yet"), hint);
 }
 
 fn shared(section: &Section) -> Vec<String> {
@@ -193,6 +190,7 @@ pub(super) fn read(
         notify: options.notify,
         require_signed: options.require_signed,
         require_checks: options.require_checks,
+        checks_timeout: options.checks_timeout,
         queue,
     })
 }

@@ -369,9 +369,9 @@ fn other_keys_of_targets() {
             "without `/`",
         ),
         (
-            with_target("require_checks = \"build\""),
-            "7:18: `require_checks` is not supported yet",
-            "leave it out",
+            with_target("checks_timeout = \"0s\""),
+            "7:18: `checks_timeout` must be between 1s and 7d",
+            "",
         ),
         (
             with_target("on = \"a b\""),

@@ -1,0 +1,43 @@
+//! Gitea and Forgejo: the combined status of a commit. Source: their API, `GET /repos/{owner}/{repo}/commits/{ref}/status`.
+
+use url::Url;
+
+use super::{Question, States, list, text, together};
+use crate::model::CheckState;
+
+/// What a page holds at most, in their default configuration.
+const PER_PAGE: usize = 50;
+
+/// Most pages that are read: more contexts than anybody has.
+const PAGES: usize = 20;
+
+/// The states of the checks, by their contexts.
+pub(super) async fn ask(question: &Question<'_>, base: &Url) -> Result<States, String> {
+    let mut path = vec!["repos"];
+    path.extend(question.full_name.split('/'));
+    path.extend(["commits", question.commit.as_str(), "status"]);
+    let mut found: Vec<(String, CheckState)> = Vec::new();
+    for page in 1..=PAGES {
+        let (page, limit) = (page.to_string(), PER_PAGE.to_string());
+        let answer = question.get(base, &path, &[("page", &page), ("limit", &limit)]).await?;
+        let statuses = list(&answer, "/statuses");
+        // `status` in what they send, `state` in GitHub's words and in old versions.
+        found.extend(statuses.iter().map(|status| {
+            let word = [text(status, "status"), text(status, "state")];
+            let word = word.into_iter().find(|word| !word.is_empty()).unwrap_or_default();
+            (text(status, "context").to_owned(), CheckState::of_word(word))
+        }));
+        if statuses.len() < PER_PAGE {
+            break;
+        }
+    }
+    let mut states = States::new();
+    for name in question.names {
+        let named = found
+            .iter()
+            .filter(|(context, _)| context == name)
+            .map(|(_, state)| *state);
+        states.extend(together(named).map(|state| (name.clone(), state)));
+    }
+    Ok(states)
+}
