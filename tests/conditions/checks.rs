@@ -60,8 +60,8 @@ fn push_and_wait(world: &World, page: &str) -> String {
 
 /// The outcomes of all deployments, oldest first.
 fn outcomes(world: &World) -> Vec<String> {
-    let word = |row: &Value| row["outcome"].as_str().unwrap_or("none").to_owned();
-    world.history().iter().map(word).collect()
+    let outcome = |row: &Value| row["outcome"].as_str().unwrap_or("none").to_owned();
+    world.history().iter().map(outcome).collect()
 }
 
 #[test]

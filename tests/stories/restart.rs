@@ -284,10 +284,11 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
     world.deploy("one");
     world.stop();
     let open = || rusqlite::Connection::open(world.path("state/hookd.db")).unwrap();
+    let known: i64 = open().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     open().pragma_update(None, "user_version", 9999).unwrap();
     assert_eq!(world.try_start().err().and_then(|status| status.code()), Some(1));
     assert!(world.log().contains("the store has version 9999"));
-    open().pragma_update(None, "user_version", 1).unwrap();
+    open().pragma_update(None, "user_version", known).unwrap();
     world.start();
     assert_eq!(world.outcomes(), ["live"]);
 }
