@@ -14,8 +14,9 @@ CREATE TABLE deliveries (
     headers     TEXT NOT NULL,          -- JSON; those without secrets
     body        BLOB                    -- none for duplicates
 );
-CREATE INDEX deliveries_by_id ON deliveries (repo, delivery);
-CREATE INDEX deliveries_by_body ON deliveries (repo, body_sha256);
+-- Only the first of its kind has a body: however often it comes again, it is found at once.
+CREATE INDEX deliveries_by_id ON deliveries (repo, delivery) WHERE body IS NOT NULL;
+CREATE INDEX deliveries_by_body ON deliveries (repo, body_sha256) WHERE body IS NOT NULL;
 
 CREATE TABLE jobs (
     id           INTEGER PRIMARY KEY,
