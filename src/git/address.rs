@@ -26,7 +26,10 @@ impl Address {
                 port: 0,
             });
         }
-        if let Some((scheme, _)) = url.split_once("://") {
+        if let Some((scheme, rest)) = url.split_once("://") {
+            if !is_unambiguous(rest) {
+                return None;
+            }
             let (transport, default) = match scheme.to_ascii_lowercase().as_str() {
                 "https" => (Transport::Https, 443),
                 "http" => (Transport::Http, 80),
@@ -71,6 +74,15 @@ impl Address {
             (_, port) => format!("{}:{port}", self.host),
         }
     }
+}
+
+/// Whether everybody who reads what follows `://` finds the same host in it. For the `url` crate the authority ends at `/`,
+/// `\`, `?` and `#`, and tabs and line ends are not there at all; for libgit2 it ends at `/` alone. A URL such as
+/// `https://ours\@theirs/` would be asked for on behalf of one, and sent to the other.
+fn is_unambiguous(rest: &str) -> bool {
+    let authority = rest.split('/').next().unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%[]".contains(&b);
+    !authority.is_empty() && authority.bytes().all(plain)
 }
 
 /// `user@host:path` without a scheme: the part before the first `:` has no `/`.
@@ -180,6 +192,13 @@ mod tests {
             "",
             "-oProxyCommand=x:y",
             "ftp://h/a",
+            "https://h\\@evil/a",
+            "https://h?@evil/a",
+            "https://h#@evil/a",
+            "https://h\t@evil/a",
+            "https://h @evil/a",
+            "https://ｈ/a",
+            "https:///h/a",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
