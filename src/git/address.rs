@@ -6,8 +6,10 @@ use crate::config::Transport;
 
 /// The place that credentials and host keys belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub struct Address {
+    /// How it is reached.
     pub transport: Transport,
+    /// The user, not decoded.
     pub user: Option<String>,
     /// Lower case; empty for a local path.
     pub host: String,
@@ -17,7 +19,7 @@ pub(super) struct Address {
 
 impl Address {
     /// Takes `https://…`, `http://…`, `ssh://…`, `file://…`, `user@host:path` and absolute paths.
-    pub(super) fn parse(url: &str) -> Option<Self> {
+    pub fn parse(url: &str) -> Option<Self> {
         if url.starts_with('/') || url.starts_with("file://") {
             return Some(Self {
                 transport: Transport::Local,
@@ -61,13 +63,13 @@ impl Address {
     }
 
     /// Whether both name the same server process, so that what one may see the other may, too.
-    pub(super) fn same_place(&self, other: &Self) -> bool {
+    pub fn same_place(&self, other: &Self) -> bool {
         self.transport == other.transport && self.host == other.host && self.port == other.port
     }
 
     /// `example.org`, `example.org:8443` or `this machine`, for messages. Never the user part, which may hold a
     /// password.
-    pub(super) fn display(&self) -> String {
+    pub fn display(&self) -> String {
         match (self.transport, self.port) {
             (Transport::Local, _) => "this machine".to_owned(),
             (Transport::Https, 443) | (Transport::Http, 80) | (Transport::Ssh, 22) => self.host.clone(),
@@ -98,7 +100,7 @@ fn scp_like(url: &str) -> Option<(&str, &str)> {
 
 /// The URL of a submodule as `.gitmodules` writes it, seen from the superproject's own URL (gitsubmodules(7): only
 /// `./` and `../` are relative). None if it climbs over the root.
-pub(super) fn resolve(superproject: &str, url: &str) -> Option<String> {
+pub fn resolve(superproject: &str, url: &str) -> Option<String> {
     if !url.starts_with("./") && !url.starts_with("../") {
         return Some(url.to_owned());
     }
