@@ -49,18 +49,15 @@ fn git_ref(full: &str) {
         .strip_prefix("refs/heads/")
         .or_else(|| full.strip_prefix("refs/tags/"));
     let of_git = git2::Reference::is_valid_name(full);
-    match full.parse::<GitRef>() {
-        Ok(git_ref) => {
-            assert!(of_git, "{full:?} is none for git");
-            assert_eq!((git_ref.as_str(), Some(git_ref.short())), (full, short));
-            assert!(!full.contains(char::is_control));
-        }
-        Err(_) => {
-            let usable = short.is_some_and(|short| !short.starts_with('-')) && full.len() <= REF_MAX;
-            assert!(
-                !of_git || !usable || full.contains(char::is_control),
-                "{full:?} is one for git"
-            );
-        }
+    if let Ok(git_ref) = full.parse::<GitRef>() {
+        assert!(of_git, "{full:?} is none for git");
+        assert_eq!((git_ref.as_str(), Some(git_ref.short())), (full, short));
+        assert!(!full.contains(char::is_control));
+        return;
     }
+    let usable = short.is_some_and(|short| !short.starts_with('-')) && full.len() <= REF_MAX;
+    assert!(
+        !of_git || !usable || full.contains(char::is_control),
+        "{full:?} is one for git"
+    );
 }

@@ -44,7 +44,7 @@ pub fn run(data: &[u8]) {
     if let Some(forge) = repo.forge.filter(|forge| *forge != ForgeKind::SourceHut) {
         changed(
             forge,
-            choice,
+            *choice,
             &keys[..1],
             body,
             usize::from(u16::from_be_bytes([*high, *low])),
@@ -53,8 +53,8 @@ pub fn run(data: &[u8]) {
 }
 
 /// Signs the body, and changes one bit of it or of a signed header.
-fn changed(forge: ForgeKind, choice: &u8, keys: &[Secret], body: &[u8], bit: usize) {
-    let repo = request::chosen_repo(*choice);
+fn changed(forge: ForgeKind, choice: u8, keys: &[Secret], body: &[u8], bit: usize) {
+    let repo = request::chosen_repo(choice);
     let id = "0000-1".parse().unwrap();
     let with = Signing {
         id: &id,

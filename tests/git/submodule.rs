@@ -192,12 +192,12 @@ async fn the_token_is_for_the_configured_place_alone() {
     let server = GitServer::http_with_password(&world.root(), "u", "p");
     let mut remote = access(&server.url("blog.git"));
     remote.token = Some(secret("u:p"));
-    let there = stranger.url("theme.git");
-    let (ours, theirs) = (server.url(""), there.strip_prefix("http://").unwrap());
+    let strange = stranger.url("theme.git");
+    let (ours, theirs) = (server.url(""), strange.strip_prefix("http://").unwrap());
     let ours = ours.trim_end_matches('/');
     // The last ones are on our server as the web's standard reads them, and on the stranger's as libgit2 does.
     for (number, (url, kind)) in [
-        (there.clone(), GitErrorKind::Authentication),
+        (strange.clone(), GitErrorKind::Authentication),
         (format!("{ours}@{theirs}"), GitErrorKind::Authentication),
         (format!("{ours}\\\\@{theirs}"), GitErrorKind::Submodule),
         (format!("{ours}?@{theirs}"), GitErrorKind::Submodule),
