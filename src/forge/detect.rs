@@ -21,6 +21,19 @@ const EVENT_HEADERS: &[(&str, ForgeKind)] = &[
     ("x-pagure-topic", ForgeKind::Pagure),
 ];
 
+/// Headers with the id of a delivery; Pagure and Azure DevOps have theirs in the body.
+const DELIVERY_HEADERS: &[&str] = &[
+    "x-forgejo-delivery",
+    "x-gitea-delivery",
+    "x-gogs-delivery",
+    "x-github-delivery",
+    "idempotency-key",
+    "webhook-id",
+    "x-request-uuid",
+    "x-request-id",
+    "x-webhook-delivery",
+];
+
 /// What is left when no event header is there: such a delivery can still be verified, and then be told what it lacks.
 const SIGNATURE_HEADERS: &[(&str, ForgeKind)] = &[
     ("x-forgejo-signature", ForgeKind::Forgejo),
@@ -70,6 +83,16 @@ pub fn word(kind: ForgeKind) -> &'static str {
 /// The forge that the headers speak for; none if they say nothing. Never `generic`, which only the configuration can name.
 pub fn detect(headers: &HeaderMap) -> Option<ForgeKind> {
     by_event(headers).or_else(|| first_of(SIGNATURE_HEADERS, headers))
+}
+
+/// The event that the headers claim, whoever sent them.
+pub fn claimed_event(headers: &HeaderMap) -> Option<&str> {
+    EVENT_HEADERS.iter().find_map(|(name, _)| header(headers, name))
+}
+
+/// The delivery id that the headers claim, whoever sent them.
+pub fn claimed_delivery(headers: &HeaderMap) -> Option<&str> {
+    DELIVERY_HEADERS.iter().find_map(|name| header(headers, name))
 }
 
 /// The forge whose event header is there.
