@@ -140,7 +140,11 @@ fn pipeline(body: &Value) -> Result<Event, ParseError> {
     let status = text(run, "/status").unwrap_or("unknown");
     let side = |name: &str| body.pointer(&format!("/merge_request/{name}_project_id"));
     let of_fork = has(body, "/merge_request") && side("source") != side("target");
-    let own_source = text(run, "/source").is_none_or(|source| OWN_SOURCES.contains(&source));
+    // Old versions do not tell the source.
+    let own_source = match text(run, "/source") {
+        Some(source) => OWN_SOURCES.contains(&source),
+        None => !has(body, "/merge_request"),
+    };
     let name = text(run, "/ref").filter(|name| !name.starts_with("refs/merge-requests/"));
     Ok(Event {
         git_ref: name.map(|name| named_ref(name, flag(run, "/tag") == Some(true))),

@@ -200,10 +200,12 @@ pub(super) fn workflow_run(body: &Value) -> Result<Vec<Event>, ParseError> {
     Ok(vec![event])
 }
 
-/// `workflow_job`, which does not tell the trigger.
+/// `workflow_job`: tells neither the trigger nor whose the branch is, and a fork's `main` looks like the repo's own. So it
+/// counts for its commit, and for no branch.
 pub(super) fn workflow_job(body: &Value) -> Result<Vec<Event>, ParseError> {
     object(body, "/workflow_job")?;
     let mut event = ci("workflow_job", body, &body["workflow_job"]);
+    event.git_ref = None;
     event.check = owned(body, &["/workflow_job/name"]);
     Ok(vec![event])
 }
