@@ -13,5 +13,6 @@ mod delivery {
     mod events;
     mod hooks;
     mod live;
+    mod refused;
     mod sender;
 }

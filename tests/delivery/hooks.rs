@@ -102,6 +102,29 @@ impl Hook {
     }
 }
 
+/// All of them.
+pub fn all() -> Vec<Hook> {
+    vec![
+        github(),
+        github_form(),
+        gitlab(),
+        gitlab_signing(),
+        gitea(),
+        gitea_form(),
+        forgejo(),
+        gogs(),
+        bitbucket(),
+        bitbucket_server(),
+        azure(),
+        azure_header(),
+        sourcehut(),
+        pagure(),
+        standard(),
+        standard_v1a(),
+        generic(),
+    ]
+}
+
 pub fn github() -> Hook {
     Hook {
         signer: Signer::Node,

@@ -47,6 +47,7 @@ pub struct Delivery<'h> {
     path: String,
     headers: Vec<(String, String)>,
     signed: bool,
+    cut: Option<usize>,
 }
 
 /// A body below `tests/payloads`, or the body itself.
@@ -68,6 +69,7 @@ impl<'h> Delivery<'h> {
             path: "/hook/site".to_owned(),
             headers: Vec::new(),
             signed: true,
+            cut: None,
         };
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
         if let Some(name) = hook.id_header {
@@ -106,6 +108,12 @@ impl<'h> Delivery<'h> {
         self
     }
 
+    /// Half of its body gets lost after it was signed.
+    pub fn cut(mut self) -> Self {
+        self.cut = Some(self.body.len() / 2);
+        self
+    }
+
     /// Has it signed and sent.
     #[track_caller]
     pub fn send(&self, world: &World) -> Answer {
@@ -121,6 +129,9 @@ impl<'h> Delivery<'h> {
             json!({})
         };
         order["form"] = self.hook.form.into();
+        if let Some(cut) = self.cut {
+            order["cut"] = cut.into();
+        }
         order["url"] = format!("http://{address}{}", self.path).into();
         order["body"] = body.to_string_lossy().into();
         order["secret"] = in_world(&self.secret, world).into();

@@ -2,7 +2,7 @@
 
 Standard input: {url, body (a file), secret, form, headers, and how to sign, if at all:
 sign: {header, algorithm, encoding, prefix} for an HMAC; basic: the user, with the secret as the password;
-ed25519: "sourcehut" or "standard", with the key's file as the secret}. Prints {status, text}.
+ed25519: "sourcehut" or "standard", with the key's file as the secret}. Of the signed body, `cut` bytes are sent if it is there. Prints {status, text}.
 """
 
 import base64
@@ -61,6 +61,7 @@ def main():
         # What sends forms through here signs the JSON in them.
         body = urllib.parse.urlencode({"payload": body}).encode()
         headers["Content-Type"] = "application/x-www-form-urlencoded"
+    body = body[: order.get("cut")]
     request = urllib.request.Request(order["url"], data=body, headers=headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
