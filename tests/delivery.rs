@@ -13,6 +13,7 @@ mod delivery {
     mod events;
     mod hooks;
     mod live;
+    mod printed;
     mod refused;
     mod sender;
 }

@@ -33,7 +33,7 @@ pub use delivery::{Delivery, header, is_unsigned_ping, stored_headers};
 pub use detect::{detect, detect_with_body, unsupported_algorithm, word};
 pub use full_name::full_name;
 pub use parse::{Claims, ParseError, Parsed, claims, parse, parse_unverified};
-pub use sample::sample_push;
+pub use sample::{Sample, sample_push};
 pub use sign::{CannotSign, Signing, sign};
 pub use trust::Trust;
 pub use verify::{Rejection, Verified, verify};

@@ -79,8 +79,13 @@ impl Hook {
     /// Configures the repo `name` with its targets, `$DIR/NAME/TARGET` each.
     pub fn repo(&self, name: &str, full_name: &str, targets: &[(&str, &str)]) -> String {
         // Tables come after all keys, or they would take them.
+        let secret = if self.secret == KEY {
+            ""
+        } else {
+            "secret = \"file:$DIR/hook-secret\"\n"
+        };
         let mut text = format!(
-            "[repo.{name}]\nurl = \"$DIR/site.git\"\nsecret = \"file:$DIR/hook-secret\"\npoll = \"off\"\nforge = \"{}\"\n\
+            "[repo.{name}]\nurl = \"$DIR/site.git\"\n{secret}poll = \"off\"\nforge = \"{}\"\n\
              full_name = \"{full_name}\"\n{}\n",
             self.forge,
             self.keys.replace("NAME", name)
@@ -96,7 +101,7 @@ impl Hook {
         let world = World::still("");
         let (right, wrong) = (make_key(&world, "key.pem"), make_key(&world, "wrong.pem"));
         assert_ne!(right, wrong);
-        world.write_secret("hook-secret", if self.secret == KEY { SECRET } else { self.secret });
+        world.write_secret("hook-secret", self.secret);
         world.configure(&config.replace("$PUBLIC", &right));
         world
     }

@@ -228,6 +228,15 @@ fn sources_of_secrets() {
             .iter()
             .any(|w| w.starts_with("4:10: `insecure-none`: whoever reaches"))
     );
+    // A public key says as well as a secret who may send.
+    for enough in [
+        "public_key = \"uX7KWyyDNMaBma4aVbJ/cbUQpdjqczuCyK/HxzV/u+4=\"",
+        "forge = \"sourcehut\"",
+    ] {
+        let text = format!("[repo.b]\nurl = \"ssh://git@example.org/~ann/b\"\n{enough}\n");
+        let loaded = read(&text).unwrap_or_else(|report| panic!("{:?}", report.errors));
+        assert!(loaded.config.repos.values().all(|repo| repo.secret.is_empty()));
+    }
 }
 
 #[test]
