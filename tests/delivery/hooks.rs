@@ -84,16 +84,16 @@ impl Hook {
         } else {
             "secret = \"file:$DIR/hook-secret\"\n"
         };
-        let mut text = format!(
+        let repo = format!(
             "[repo.{name}]\nurl = \"$DIR/site.git\"\n{secret}poll = \"off\"\nforge = \"{}\"\n\
              full_name = \"{full_name}\"\n{}\n",
             self.forge,
             self.keys.replace("NAME", name)
         );
-        for (target, keys) in targets {
-            text += &format!("[repo.{name}.deploy.{target}]\npath = \"$DIR/{name}/{target}\"\n{keys}\n");
-        }
-        text
+        let one = |(target, keys): &(&str, &str)| {
+            format!("[repo.{name}.deploy.{target}]\npath = \"$DIR/{name}/{target}\"\n{keys}\n")
+        };
+        std::iter::once(repo).chain(targets.iter().map(one)).collect()
     }
 
     /// A world whose daemon will have this configuration, with the secrets and keys that belong to it; nothing runs yet.

@@ -24,7 +24,7 @@ impl Tried<'_> {
         let what = format!("{}: {what}: {}", self.hook.name, answer.text);
         assert_eq!(answer.status, status, "{what}");
         assert!(!answer.text.contains(self.hook.secret), "{what}");
-        let rows = self.world.hookd(&["deliveries", "--json", "-n", "1"]).expect(0).json();
+        let rows = self.world.get("/api/v1/deliveries?limit=1");
         let row = &rows[0];
         let is = |key: &str, text: &str| row[key].as_str().is_some_and(|found| found.contains(text));
         assert!(is("reason", reason), "{what}: {row}");
@@ -122,7 +122,9 @@ fn each_wrong_delivery_is_refused(hook: &Hook) {
         .lines()
         .filter(|line| line.contains("refused a delivery: ") && line.contains("from 127.0.0.1"));
     assert_eq!(lines.count(), refused, "{}: {log}", hook.name);
-    let told = format!("{log}{}", Value::from(world.deliveries()));
+    let listed = world.hookd(&["deliveries", "-n", "100"]).expect(0).out;
+    assert_eq!(listed.matches(" rejected ").count(), refused, "{}: {listed}", hook.name);
+    let told = format!("{log}{listed}{}", Value::from(world.deliveries()));
     assert!(!told.contains(hook.secret), "{}: {told}", hook.name);
 }
 

@@ -2,14 +2,12 @@
 
 use serde_json::Value;
 
-use super::Then::{Deploys, Ignored, Pong};
 use super::{changed, come_to};
 use crate::delivery::hooks;
 
 /// The row of GitHub: push, tags, delete, ping; `workflow_run`, `check_suite`, `check_run`, `status`.
 #[test]
 fn github() {
-    let drone = "bradrydzewski/drone-test-go";
     let suite = "github/check_suite.octokit-completed.json";
     let run = "github/workflow_run.octokit-completed.json";
     let check = "github/check_run.octokit-completed.json";
@@ -29,135 +27,35 @@ fn github() {
         "github/pull_request.octokit-closed.json",
         &[("/pull_request/merged", true.into())],
     );
-    let hello = "Codertocat/Hello-World";
     come_to(
         &hooks::github(),
-        &[
-            (
-                "push",
-                "github/push.drone-branch-create.json",
-                drone,
-                Deploys("branches", "refs/heads/feature-branch"),
-            ),
-            (
-                "push",
-                "github/push.drone-tag.json",
-                drone,
-                Deploys("tags", "refs/tags/v0.0.1"),
-            ),
-            (
-                "push",
-                "github/push.drone-branch-delete.json",
-                drone,
-                Ignored("the branch was deleted"),
-            ),
-            (
-                "push",
-                "github/push.drone-tag-delete.json",
-                drone,
-                Ignored("the tag was deleted"),
-            ),
-            (
-                "create",
-                "github/create.drone-tag.json",
-                drone,
-                Deploys("on-tags", "refs/tags/v0.0.1"),
-            ),
-            (
-                "create",
-                "github/create.drone-branch.json",
-                drone,
-                Deploys("on-branches", "refs/heads/feature-branch"),
-            ),
-            (
-                "delete",
-                "github/delete.drone-branch.json",
-                drone,
-                Ignored("the branch was deleted"),
-            ),
-            ("ping", "github/ping.octokit-repository.json", hello, Pong),
-            (
-                "workflow_run",
-                run,
-                "octo-org/octo-repo",
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "workflow_run",
-                &of_fork,
-                "octo-org/octo-repo",
-                Ignored("from a fork or a pull request"),
-            ),
-            (
-                "workflow_run",
-                &of_request,
-                "octo-org/octo-repo",
-                Ignored("from a fork or a pull request"),
-            ),
-            (
-                "workflow_run",
-                &red,
-                "octo-org/octo-repo",
-                Ignored("is not green: failure"),
-            ),
-            (
-                "check_suite",
-                suite,
-                hello,
-                Deploys("on-branches", "refs/heads/changes"),
-            ),
-            (
-                "check_suite",
-                &of_forks_suite,
-                hello,
-                Ignored("from a fork or a pull request"),
-            ),
-            ("check_run", check, hello, Ignored("is not green: failure")),
-            ("check_run", &green, hello, Deploys("on-branches", "refs/heads/changes")),
-            ("workflow_job", &job, hello, Ignored("names no branch or tag")),
-            (
-                "status",
-                "github/status.playground.json",
-                "baxterthehacker/public-repo",
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "release",
-                "github/release.octokit-published.json",
-                hello,
-                Deploys("on-tags", "refs/tags/0.0.1"),
-            ),
-            (
-                "release",
-                "github/release.octokit-edited.json",
-                hello,
-                Ignored("not (newly) published"),
-            ),
-            (
-                "pull_request",
-                "github/pull_request.octokit-closed.json",
-                hello,
-                Ignored("was not merged"),
-            ),
-            (
-                "pull_request",
-                &merged,
-                hello,
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "repository_dispatch",
-                "github/repository_dispatch.octokit-on-demand-test.json",
-                "octo-org/octo-repo",
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "star",
-                "github/star.octokit-created.json",
-                hello,
-                Ignored("star is not in `on`"),
-            ),
-        ],
+        &[("of_fork", &of_fork), ("of_request", &of_request), ("red", &red), ("of_forks_suite", &of_forks_suite), ("green", &green), ("job", &job), ("merged", &merged)],
+        "
+        push                | github/push.drone-branch-create.json                   | bradrydzewski/drone-test-go | branches refs/heads/feature-branch
+        push                | github/push.drone-tag.json                             | bradrydzewski/drone-test-go | tags refs/tags/v0.0.1
+        push                | github/push.drone-branch-delete.json                   | bradrydzewski/drone-test-go | ignored: the branch was deleted
+        push                | github/push.drone-tag-delete.json                      | bradrydzewski/drone-test-go | ignored: the tag was deleted
+        create              | github/create.drone-tag.json                           | bradrydzewski/drone-test-go | on-tags refs/tags/v0.0.1
+        create              | github/create.drone-branch.json                        | bradrydzewski/drone-test-go | on-branches refs/heads/feature-branch
+        delete              | github/delete.drone-branch.json                        | bradrydzewski/drone-test-go | ignored: the branch was deleted
+        ping                | github/ping.octokit-repository.json                    | Codertocat/Hello-World      | pong
+        workflow_run        | github/workflow_run.octokit-completed.json             | octo-org/octo-repo          | on-branches refs/heads/master
+        workflow_run        | $of_fork                                               | octo-org/octo-repo          | ignored: from a fork or a pull request
+        workflow_run        | $of_request                                            | octo-org/octo-repo          | ignored: from a fork or a pull request
+        workflow_run        | $red                                                   | octo-org/octo-repo          | ignored: is not green: failure
+        check_suite         | github/check_suite.octokit-completed.json              | Codertocat/Hello-World      | on-branches refs/heads/changes
+        check_suite         | $of_forks_suite                                        | Codertocat/Hello-World      | ignored: from a fork or a pull request
+        check_run           | github/check_run.octokit-completed.json                | Codertocat/Hello-World      | ignored: is not green: failure
+        check_run           | $green                                                 | Codertocat/Hello-World      | on-branches refs/heads/changes
+        workflow_job        | $job                                                   | Codertocat/Hello-World      | ignored: names no branch or tag
+        status              | github/status.playground.json                          | baxterthehacker/public-repo | on-branches refs/heads/master
+        release             | github/release.octokit-published.json                  | Codertocat/Hello-World      | on-tags refs/tags/0.0.1
+        release             | github/release.octokit-edited.json                     | Codertocat/Hello-World      | ignored: not (newly) published
+        pull_request        | github/pull_request.octokit-closed.json                | Codertocat/Hello-World      | ignored: was not merged
+        pull_request        | $merged                                                | Codertocat/Hello-World      | on-branches refs/heads/master
+        repository_dispatch | github/repository_dispatch.octokit-on-demand-test.json | octo-org/octo-repo          | on-branches refs/heads/master
+        star                | github/star.octokit-created.json                       | Codertocat/Hello-World      | ignored: star is not in `on`
+        ",
     );
 }
 
@@ -187,69 +85,24 @@ const GITEA_TAG: &str = r#"{"ref":"refs/tags/v1","before":"000000000000000000000
 /// The row of Gitea: push, tags, delete, no ping; `workflow_run`; `status` for `require_checks`.
 #[test]
 fn gitea() {
-    let world = "gogits/hello-world";
     let (green, of_fork) = (gitea_run("push", "ann/site"), gitea_run("pull_request", "mallory/site"));
     come_to(
         &hooks::gitea(),
-        &[
-            (
-                "push",
-                "gitea/push.playground.json",
-                "example/example",
-                Deploys("branches", "refs/heads/master"),
-            ),
-            ("push", GITEA_TAG, "ann/site", Deploys("tags", "refs/tags/v1")),
-            ("push", GITEA_TAG_DELETED, "ann/site", Ignored("the tag was deleted")),
-            (
-                "create",
-                "gitea/create.drone-tag.json",
-                world,
-                Deploys("on-tags", "refs/tags/v1.0.0"),
-            ),
-            (
-                "delete",
-                "gitea/delete.drone-branch.json",
-                world,
-                Ignored("the branch was deleted"),
-            ),
-            (
-                "delete",
-                "gitea/delete.drone-tag.json",
-                world,
-                Ignored("the tag was deleted"),
-            ),
-            (
-                "workflow_run",
-                &green,
-                "ann/site",
-                Deploys("on-branches", "refs/heads/main"),
-            ),
-            (
-                "workflow_run",
-                &of_fork,
-                "ann/site",
-                Ignored("from a fork or a pull request"),
-            ),
-            ("status", GITEA_STATUS, "ann/site", Ignored("names no branch or tag")),
-            (
-                "release",
-                "gitea/release.playground.json",
-                "example/example",
-                Deploys("on-tags", "refs/tags/example"),
-            ),
-            (
-                "pull_request",
-                "gitea/pull_request.drone-merged.json",
-                "jcitizen/my-repo",
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "pull_request",
-                "gitea/pull_request.drone-opened.json",
-                "jcitizen/my-repo",
-                Ignored("was not merged"),
-            ),
-        ],
+        &[("tag", GITEA_TAG), ("tag_gone", GITEA_TAG_DELETED), ("green", &green), ("of_fork", &of_fork), ("status", GITEA_STATUS)],
+        "
+        push         | gitea/push.playground.json           | example/example    | branches refs/heads/master
+        push         | $tag                                 | ann/site           | tags refs/tags/v1
+        push         | $tag_gone                            | ann/site           | ignored: the tag was deleted
+        create       | gitea/create.drone-tag.json          | gogits/hello-world | on-tags refs/tags/v1.0.0
+        delete       | gitea/delete.drone-branch.json       | gogits/hello-world | ignored: the branch was deleted
+        delete       | gitea/delete.drone-tag.json          | gogits/hello-world | ignored: the tag was deleted
+        workflow_run | $green                               | ann/site           | on-branches refs/heads/main
+        workflow_run | $of_fork                             | ann/site           | ignored: from a fork or a pull request
+        status       | $status                              | ann/site           | ignored: names no branch or tag
+        release      | gitea/release.playground.json        | example/example    | on-tags refs/tags/example
+        pull_request | gitea/pull_request.drone-merged.json | jcitizen/my-repo   | on-branches refs/heads/master
+        pull_request | gitea/pull_request.drone-opened.json | jcitizen/my-repo   | ignored: was not merged
+        ",
     );
 }
 
@@ -260,99 +113,39 @@ fn forgejo() {
     let of_fork = changed(run, &[("/run/is_fork_pull_request", true.into())]);
     let red = changed(run, &[("/action", "failure".into())]);
     let gone = r#"{"ref":"refs/heads/old","ref_type":"branch","pusher_type":"user","repository":{"full_name":"ann/site"},"sender":{"login":"ann","username":"ann"}}"#;
-    let ansible = "infra/ansible";
     come_to(
         &hooks::forgejo(),
-        &[
-            (
-                "push",
-                "forgejo/push.woodpecker.json",
-                "gordon/hello-world",
-                Deploys("branches", "refs/heads/main"),
-            ),
-            ("push", GITEA_TAG, "ann/site", Deploys("tags", "refs/tags/v1")),
-            ("push", GITEA_TAG_DELETED, "ann/site", Ignored("the tag was deleted")),
-            (
-                "create",
-                "forgejo/create.woodpecker-tag.json",
-                "gordon/hello-world",
-                Deploys("on-tags", "refs/tags/v1.0.0"),
-            ),
-            ("delete", gone, "ann/site", Ignored("the branch was deleted")),
-            (
-                "action_run_success",
-                run,
-                ansible,
-                Deploys("on-branches", "refs/heads/main"),
-            ),
-            (
-                "action_run_success",
-                &of_fork,
-                ansible,
-                Ignored("from a fork or a pull request"),
-            ),
-            ("action_run_failure", &red, ansible, Ignored("is not green: failure")),
-            (
-                "pull_request",
-                "forgejo/pull_request.woodpecker-merged.json",
-                "anbraten/test-repo",
-                Deploys("on-branches", "refs/heads/main"),
-            ),
-            (
-                "pull_request",
-                "forgejo/pull_request.woodpecker-closed.json",
-                "anbraten/test-repo",
-                Ignored("was not merged"),
-            ),
-        ],
+        &[("tag", GITEA_TAG), ("tag_gone", GITEA_TAG_DELETED), ("gone", gone), ("of_fork", &of_fork), ("red", &red)],
+        "
+        push               | forgejo/push.woodpecker.json                | gordon/hello-world | branches refs/heads/main
+        push               | $tag                                        | ann/site           | tags refs/tags/v1
+        push               | $tag_gone                                   | ann/site           | ignored: the tag was deleted
+        create             | forgejo/create.woodpecker-tag.json          | gordon/hello-world | on-tags refs/tags/v1.0.0
+        delete             | $gone                                       | ann/site           | ignored: the branch was deleted
+        action_run_success | forgejo/action_run_success.packit-push.json | infra/ansible      | on-branches refs/heads/main
+        action_run_success | $of_fork                                    | infra/ansible      | ignored: from a fork or a pull request
+        action_run_failure | $red                                        | infra/ansible      | ignored: is not green: failure
+        pull_request       | forgejo/pull_request.woodpecker-merged.json | anbraten/test-repo | on-branches refs/heads/main
+        pull_request       | forgejo/pull_request.woodpecker-closed.json | anbraten/test-repo | ignored: was not merged
+        ",
     );
 }
 
 /// The row of Gogs: push, tags (which come as `create`), delete, no ping, no CI.
 #[test]
 fn gogs() {
-    let world = "gogits/hello-world";
     let tag = r#"{"ref":"v1","ref_type":"tag","sha":"1111111111111111111111111111111111111111","default_branch":"master","repository":{"full_name":"ann/site"},"sender":{"login":"ann","username":"ann"}}"#;
     come_to(
         &hooks::gogs(),
-        &[
-            (
-                "push",
-                "gogs/push.drone.json",
-                world,
-                Deploys("branches", "refs/heads/master"),
-            ),
-            ("create", tag, "ann/site", Deploys("tags", "refs/tags/v1")),
-            (
-                "create",
-                "gogs/create.drone-branch.json",
-                world,
-                Deploys("on-branches", "refs/heads/feature"),
-            ),
-            (
-                "delete",
-                "gogs/delete.drone-branch.json",
-                world,
-                Ignored("the branch was deleted"),
-            ),
-            (
-                "delete",
-                "gogs/delete.drone-tag.json",
-                world,
-                Ignored("the tag was deleted"),
-            ),
-            (
-                "release",
-                "gogs/release.playground.json",
-                "user/repo",
-                Deploys("on-tags", "refs/tags/v1.0.0"),
-            ),
-            (
-                "pull_request",
-                "gogs/pull_request.playground.json",
-                "user/repo",
-                Ignored("was not merged"),
-            ),
-        ],
+        &[("tag", tag)],
+        "
+        push         | gogs/push.drone.json              | gogits/hello-world | branches refs/heads/master
+        create       | $tag                              | ann/site           | tags refs/tags/v1
+        create       | gogs/create.drone-branch.json     | gogits/hello-world | on-branches refs/heads/feature
+        delete       | gogs/delete.drone-branch.json     | gogits/hello-world | ignored: the branch was deleted
+        delete       | gogs/delete.drone-tag.json        | gogits/hello-world | ignored: the tag was deleted
+        release      | gogs/release.playground.json      | user/repo          | on-tags refs/tags/v1.0.0
+        pull_request | gogs/pull_request.playground.json | user/repo          | ignored: was not merged
+        ",
     );
 }

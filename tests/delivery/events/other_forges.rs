@@ -2,14 +2,12 @@
 
 use serde_json::Value;
 
-use super::Then::{Deploys, Ignored, Pong};
 use super::{changed, come_to};
 use crate::delivery::hooks;
 
 /// The row of GitLab: push, tags, delete, no ping; pipelines, jobs.
 #[test]
 fn gitlab() {
-    let group = "gitlab-org/hello-world";
     let recorded = "gitlab/pipeline.gitlab4j.json";
     let own = [
         ("/object_attributes/source", "push".into()),
@@ -24,214 +22,63 @@ fn gitlab() {
         ],
     );
     let job = changed("gitlab/job.playground.json", &[("/build_status", "success".into())]);
-    let test = "gitlab-org/gitlab-test";
     come_to(
         &hooks::gitlab(),
-        &[
-            (
-                "Push Hook",
-                "gitlab/push.drone-branch-create.json",
-                group,
-                Deploys("branches", "refs/heads/feature"),
-            ),
-            (
-                "Tag Push Hook",
-                "gitlab/tag_push.drone-create.json",
-                group,
-                Deploys("tags", "refs/tags/v1.0.0"),
-            ),
-            (
-                "System Hook",
-                "gitlab/system.playground-push.json",
-                "mike/diaspora",
-                Deploys("branches", "refs/heads/master"),
-            ),
-            (
-                "Push Hook",
-                "gitlab/push.drone-branch-delete.json",
-                group,
-                Ignored("the branch was deleted"),
-            ),
-            (
-                "Tag Push Hook",
-                "gitlab/tag_push.drone-delete.json",
-                group,
-                Ignored("the tag was deleted"),
-            ),
-            (
-                "Pipeline Hook",
-                &green,
-                test,
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "Pipeline Hook",
-                recorded,
-                test,
-                Ignored("from a fork or a pull request"),
-            ),
-            (
-                "Pipeline Hook",
-                &of_fork,
-                test,
-                Ignored("from a fork or a pull request"),
-            ),
-            (
-                "Job Hook",
-                "gitlab/job.playground.json",
-                test,
-                Ignored("is not green: created"),
-            ),
-            (
-                "Job Hook",
-                &job,
-                test,
-                Deploys("on-branches", "refs/heads/gitlab-script-trigger"),
-            ),
-            (
-                "Release Hook",
-                "gitlab/release.playground.json",
-                "gitlab-org/release-webhook-example",
-                Deploys("on-tags", "refs/tags/v1.1"),
-            ),
-            (
-                "Merge Request Hook",
-                "gitlab/merge_request.drone-merge.json",
-                group,
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "Merge Request Hook",
-                "gitlab/merge_request.drone-create.json",
-                group,
-                Ignored("was not merged"),
-            ),
-            (
-                "Issue Hook",
-                "gitlab/issue.playground.json",
-                "gitlabhq/gitlab-test",
-                Ignored("issue is not in `on`"),
-            ),
-        ],
+        &[("green", &green), ("of_fork", &of_fork), ("job", &job)],
+        "
+        Push Hook          | gitlab/push.drone-branch-create.json   | gitlab-org/hello-world             | branches refs/heads/feature
+        Tag Push Hook      | gitlab/tag_push.drone-create.json      | gitlab-org/hello-world             | tags refs/tags/v1.0.0
+        System Hook        | gitlab/system.playground-push.json     | mike/diaspora                      | branches refs/heads/master
+        Push Hook          | gitlab/push.drone-branch-delete.json   | gitlab-org/hello-world             | ignored: the branch was deleted
+        Tag Push Hook      | gitlab/tag_push.drone-delete.json      | gitlab-org/hello-world             | ignored: the tag was deleted
+        Pipeline Hook      | $green                                 | gitlab-org/gitlab-test             | on-branches refs/heads/master
+        Pipeline Hook      | gitlab/pipeline.gitlab4j.json          | gitlab-org/gitlab-test             | ignored: from a fork or a pull request
+        Pipeline Hook      | $of_fork                               | gitlab-org/gitlab-test             | ignored: from a fork or a pull request
+        Job Hook           | gitlab/job.playground.json             | gitlab-org/gitlab-test             | ignored: is not green: created
+        Job Hook           | $job                                   | gitlab-org/gitlab-test             | on-branches refs/heads/gitlab-script-trigger
+        Release Hook       | gitlab/release.playground.json         | gitlab-org/release-webhook-example | on-tags refs/tags/v1.1
+        Merge Request Hook | gitlab/merge_request.drone-merge.json  | gitlab-org/hello-world             | on-branches refs/heads/master
+        Merge Request Hook | gitlab/merge_request.drone-create.json | gitlab-org/hello-world             | ignored: was not merged
+        Issue Hook         | gitlab/issue.playground.json           | gitlabhq/gitlab-test               | ignored: issue is not in `on`
+        ",
     );
 }
 
 /// The row of Bitbucket Cloud: push, tags, delete, no ping; commit statuses, for a branch where they name one.
 #[test]
 fn bitbucket_cloud() {
-    let foo = "brydzewski/foo";
-    let tests = "automationtestharness/testrepo";
     come_to(
         &hooks::bitbucket(),
-        &[
-            (
-                "repo:push",
-                "bitbucket-cloud/repo-push.drone-branch-create.json",
-                foo,
-                Deploys("branches", "refs/heads/develop"),
-            ),
-            (
-                "repo:push",
-                "bitbucket-cloud/repo-push.drone-tag-create.json",
-                foo,
-                Deploys("tags", "refs/tags/feature/x"),
-            ),
-            (
-                "repo:push",
-                "bitbucket-cloud/repo-push.drone-branch-delete.json",
-                foo,
-                Ignored("the branch was deleted"),
-            ),
-            (
-                "repo:push",
-                "bitbucket-cloud/repo-push.drone-tag-delete.json",
-                foo,
-                Ignored("the tag was deleted"),
-            ),
-            (
-                "repo:commit_status_updated",
-                "bitbucket-cloud/repo-commit_status_updated.drone-pipeline.json",
-                tests,
-                Deploys("on-branches", "refs/heads/main"),
-            ),
-            (
-                "repo:commit_status_created",
-                "bitbucket-cloud/repo-commit_status_created.drone-pipeline.json",
-                tests,
-                Ignored("is not green: inprogress"),
-            ),
-            (
-                "repo:commit_status_updated",
-                "bitbucket-cloud/repo-commit_status_updated.playground.json",
-                "team_name/repo_name",
-                Ignored("names no branch or tag"),
-            ),
-            (
-                "pullrequest:fulfilled",
-                "bitbucket-cloud/pullrequest-fulfilled.drone.json",
-                foo,
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "pullrequest:created",
-                "bitbucket-cloud/pullrequest-created.playground.json",
-                "team_name/repo_name",
-                Ignored("was not merged"),
-            ),
-        ],
+        &[],
+        "
+        repo:push                  | bitbucket-cloud/repo-push.drone-branch-create.json             | brydzewski/foo                 | branches refs/heads/develop
+        repo:push                  | bitbucket-cloud/repo-push.drone-tag-create.json                | brydzewski/foo                 | tags refs/tags/feature/x
+        repo:push                  | bitbucket-cloud/repo-push.drone-branch-delete.json             | brydzewski/foo                 | ignored: the branch was deleted
+        repo:push                  | bitbucket-cloud/repo-push.drone-tag-delete.json                | brydzewski/foo                 | ignored: the tag was deleted
+        repo:commit_status_updated | bitbucket-cloud/repo-commit_status_updated.drone-pipeline.json | automationtestharness/testrepo | on-branches refs/heads/main
+        repo:commit_status_created | bitbucket-cloud/repo-commit_status_created.drone-pipeline.json | automationtestharness/testrepo | ignored: is not green: inprogress
+        repo:commit_status_updated | bitbucket-cloud/repo-commit_status_updated.playground.json     | team_name/repo_name            | ignored: names no branch or tag
+        pullrequest:fulfilled      | bitbucket-cloud/pullrequest-fulfilled.drone.json               | brydzewski/foo                 | on-branches refs/heads/master
+        pullrequest:created        | bitbucket-cloud/pullrequest-created.playground.json            | team_name/repo_name            | ignored: was not merged
+        ",
     );
 }
 
 /// The row of Bitbucket Server: push, tags, delete, ping; no CI.
 #[test]
 fn bitbucket_server() {
-    let prj = "PRJ/my-repo";
     come_to(
         &hooks::bitbucket_server(),
-        &[
-            (
-                "repo:refs_changed",
-                "bitbucket-server/repo-refs_changed.drone-branch-create.json",
-                prj,
-                Deploys("branches", "refs/heads/develop"),
-            ),
-            (
-                "repo:refs_changed",
-                "bitbucket-server/repo-refs_changed.drone-tag-create.json",
-                prj,
-                Deploys("tags", "refs/tags/v1.1.0"),
-            ),
-            (
-                "repo:refs_changed",
-                "bitbucket-server/repo-refs_changed.drone-branch-delete.json",
-                prj,
-                Ignored("the branch was deleted"),
-            ),
-            (
-                "repo:refs_changed",
-                "bitbucket-server/repo-refs_changed.drone-tag-delete.json",
-                prj,
-                Ignored("the tag was deleted"),
-            ),
-            (
-                "diagnostics:ping",
-                "bitbucket-server/diagnostics-ping.jenkins.json",
-                prj,
-                Pong,
-            ),
-            (
-                "pr:merged",
-                "bitbucket-server/pr-merged.drone.json",
-                prj,
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-            (
-                "pr:opened",
-                "bitbucket-server/pr-opened.playground.json",
-                "~gopher/webhook-test",
-                Ignored("was not merged"),
-            ),
-        ],
+        &[],
+        "
+        repo:refs_changed | bitbucket-server/repo-refs_changed.drone-branch-create.json | PRJ/my-repo          | branches refs/heads/develop
+        repo:refs_changed | bitbucket-server/repo-refs_changed.drone-tag-create.json    | PRJ/my-repo          | tags refs/tags/v1.1.0
+        repo:refs_changed | bitbucket-server/repo-refs_changed.drone-branch-delete.json | PRJ/my-repo          | ignored: the branch was deleted
+        repo:refs_changed | bitbucket-server/repo-refs_changed.drone-tag-delete.json    | PRJ/my-repo          | ignored: the tag was deleted
+        diagnostics:ping  | bitbucket-server/diagnostics-ping.jenkins.json              | PRJ/my-repo          | pong
+        pr:merged         | bitbucket-server/pr-merged.drone.json                       | PRJ/my-repo          | on-branches refs/heads/master
+        pr:opened         | bitbucket-server/pr-opened.playground.json                  | ~gopher/webhook-test | ignored: was not merged
+        ",
     );
 }
 
@@ -252,33 +99,23 @@ fn azure_devops() {
     let build = "azure-devops/build-complete.playground.json";
     let of_request = changed(build, &[("/resource/reason", "pullRequest".into())]);
     let red = changed(build, &[("/resource/status", "failed".into())]);
-    let fabrikam = "Fabrikam-Fiber-Git/Fabrikam-Fiber-Git";
     come_to(
         &hooks::azure(),
-        &[
-            (
-                "",
-                "azure-devops/git-push.playground.json",
-                fabrikam,
-                Deploys("branches", "refs/heads/main"),
-            ),
-            ("", &tag, fabrikam, Deploys("tags", "refs/tags/v1")),
-            ("", &gone, fabrikam, Ignored("the branch was deleted")),
-            ("", &minimal, fabrikam, Ignored("does not say of which branch or tag")),
-            ("", build, fabrikam, Deploys("on-branches", "refs/heads/master")),
-            ("", &of_request, fabrikam, Ignored("from a fork or a pull request")),
-            ("", &red, fabrikam, Ignored("is not green: failed")),
-            (
-                "",
-                "azure-devops/git-pullrequest-merged.playground.json",
-                "Fabrikam/Fabrikam",
-                Deploys("on-branches", "refs/heads/master"),
-            ),
-        ],
+        &[("tag", &tag), ("gone", &gone), ("minimal", &minimal), ("of_request", &of_request), ("red", &red)],
+        "
+        - | azure-devops/git-push.playground.json               | Fabrikam-Fiber-Git/Fabrikam-Fiber-Git | branches refs/heads/main
+        - | $tag                                                | Fabrikam-Fiber-Git/Fabrikam-Fiber-Git | tags refs/tags/v1
+        - | $gone                                               | Fabrikam-Fiber-Git/Fabrikam-Fiber-Git | ignored: the branch was deleted
+        - | $minimal                                            | Fabrikam-Fiber-Git/Fabrikam-Fiber-Git | ignored: does not say of which branch or tag
+        - | azure-devops/build-complete.playground.json         | Fabrikam-Fiber-Git/Fabrikam-Fiber-Git | on-branches refs/heads/master
+        - | $of_request                                         | Fabrikam-Fiber-Git/Fabrikam-Fiber-Git | ignored: from a fork or a pull request
+        - | $red                                                | Fabrikam-Fiber-Git/Fabrikam-Fiber-Git | ignored: is not green: failed
+        - | azure-devops/git-pullrequest-merged.playground.json | Fabrikam/Fabrikam                     | on-branches refs/heads/master
+        ",
     );
 }
 
-/// The row of SourceHut: push, tags, delete; no ping, no CI.
+/// The row of `SourceHut`: push, tags, delete; no ping, no CI.
 #[test]
 fn sourcehut() {
     let update = |name: &str, old: &str, new: &str| {
@@ -294,35 +131,20 @@ fn sourcehut() {
         .to_string()
     };
     let graphql = r#"{"data":{"webhook":{"uuid":"u","event":"GIT_POST_RECEIVE","date":"2026-11-22T10:15:00Z","updates":[{"ref":{"name":"refs/heads/main"},"old":{"id":"1111111111111111111111111111111111111111"},"new":{"id":"2222222222222222222222222222222222222222"}}]}}}"#;
-    let site = "~ann/site";
     come_to(
         &hooks::sourcehut(),
         &[
-            (
-                "repo:post-update",
-                &update("refs/heads/main", "1", "2"),
-                site,
-                Deploys("branches", "refs/heads/main"),
-            ),
-            (
-                "GIT_POST_RECEIVE",
-                graphql,
-                site,
-                Deploys("branches", "refs/heads/main"),
-            ),
-            (
-                "repo:post-update",
-                &update("refs/tags/v1", "", "2"),
-                site,
-                Deploys("tags", "refs/tags/v1"),
-            ),
-            (
-                "repo:post-update",
-                &update("refs/heads/old", "2", ""),
-                site,
-                Ignored("the branch was deleted"),
-            ),
+            ("pushed", &update("refs/heads/main", "1", "2")),
+            ("graphql", graphql),
+            ("tag", &update("refs/tags/v1", "", "2")),
+            ("gone", &update("refs/heads/old", "2", "")),
         ],
+        "
+        repo:post-update | $pushed  | ~ann/site | branches refs/heads/main
+        GIT_POST_RECEIVE | $graphql | ~ann/site | branches refs/heads/main
+        repo:post-update | $tag     | ~ann/site | tags refs/tags/v1
+        repo:post-update | $gone    | ~ann/site | ignored: the branch was deleted
+        ",
     );
 }
 
@@ -344,29 +166,15 @@ fn pagure() {
     );
     come_to(
         &hooks::pagure(),
-        &[
-            (
-                "git.receive",
-                "pagure/receive.branch-create.lab.json",
-                "site",
-                Deploys("branches", "refs/heads/main"),
-            ),
-            (
-                "git.tag.creation",
-                "pagure/tag-creation.annotated.lab.json",
-                "site",
-                Deploys("tags", "refs/tags/v1"),
-            ),
-            (
-                "git.branch.deletion",
-                "pagure/branch-deletion.lab.json",
-                "site",
-                Ignored("the branch was deleted"),
-            ),
-            ("git.tag.deletion", &gone, "site", Ignored("the tag was deleted")),
-            ("Test.notification", &test, "site", Pong),
-            ("commit.flag.added", &flag, "site", Ignored("names no branch or tag")),
-        ],
+        &[("gone", &gone), ("test", &test), ("flag", &flag)],
+        "
+        git.receive         | pagure/receive.branch-create.lab.json  | site | branches refs/heads/main
+        git.tag.creation    | pagure/tag-creation.annotated.lab.json | site | tags refs/tags/v1
+        git.branch.deletion | pagure/branch-deletion.lab.json        | site | ignored: the branch was deleted
+        git.tag.deletion    | $gone                                  | site | ignored: the tag was deleted
+        Test.notification   | $test                                  | site | pong
+        commit.flag.added   | $flag                                  | site | ignored: names no branch or tag
+        ",
     );
 }
 
@@ -382,22 +190,22 @@ fn standard_webhooks() {
     come_to(
         &hooks::standard(),
         &[
+            ("pushed", r#"{"type":"push","ref":"main"}"#),
+            ("tag", &tag),
+            ("gone", &gone),
+            ("ping", ping),
             (
-                "",
-                r#"{"type":"push","ref":"main"}"#,
-                "ann/site",
-                Deploys("branches", "refs/heads/main"),
-            ),
-            ("", &tag, "ann/site", Deploys("tags", "refs/tags/v1")),
-            ("", &gone, "ann/site", Ignored("the branch was deleted")),
-            ("", ping, "ann/site", Pong),
-            (
-                "",
+                "other",
                 r#"{"type":"user.created","timestamp":"2026-11-22T10:15:00Z","data":{}}"#,
-                "ann/site",
-                Ignored("user.created is not in `on`"),
             ),
         ],
+        "
+        - | $pushed | ann/site | branches refs/heads/main
+        - | $tag    | ann/site | tags refs/tags/v1
+        - | $gone   | ann/site | ignored: the branch was deleted
+        - | $ping   | ann/site | pong
+        - | $other  | ann/site | ignored: user.created is not in `on`
+        ",
     );
 }
 
@@ -410,25 +218,16 @@ fn generic() {
     come_to(
         &hooks::generic(),
         &[
-            (
-                "",
-                &sent("release/2", "1"),
-                "ann/site",
-                Deploys("branches", "refs/heads/release/2"),
-            ),
-            (
-                "",
-                &sent("refs/tags/v1", "1"),
-                "ann/site",
-                Deploys("tags", "refs/tags/v1"),
-            ),
-            ("", &sent("old", "0"), "ann/site", Ignored("the branch was deleted")),
-            (
-                "",
-                r#"{"project":"ann/site"}"#,
-                "ann/site",
-                Ignored("no usable value at /branch"),
-            ),
+            ("pushed", &sent("release/2", "1")),
+            ("tag", &sent("refs/tags/v1", "1")),
+            ("gone", &sent("old", "0")),
+            ("nothing", r#"{"project":"ann/site"}"#),
         ],
+        "
+        - | $pushed  | ann/site | branches refs/heads/release/2
+        - | $tag     | ann/site | tags refs/tags/v1
+        - | $gone    | ann/site | ignored: the branch was deleted
+        - | $nothing | ann/site | ignored: no usable value at /branch
+        ",
     );
 }
