@@ -85,7 +85,8 @@ pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> 
     }
     // A custom template may leave out what the body is: then the header says it.
     let kind = said.or_else(|| expected?.first().copied()).unwrap_or(event);
-    let known_hook = expected.is_some() || event == "System Hook";
+    // What an instance sends of all projects, and what integrations send, has one name for everything.
+    let known_hook = expected.is_some() || matches!(event, "System Hook" | "Service Hook");
     let event = match kind {
         _ if !known_hook && matches!(kind, "push" | "tag_push") => return Err(ParseError::ShapeMismatch),
         "push" | "tag_push" => push(body)?,
