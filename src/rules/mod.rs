@@ -200,6 +200,7 @@ fn outcome_is_good(event: &Event) -> Vec<Condition> {
         EventKind::Release if event.success => passed("outcome", "the release is published"),
         EventKind::Release => failed("outcome", format!("the release is not (newly) published: {said}")),
         EventKind::Other if event.success => passed("outcome", format!("{}: {said}", shown(&event.name))),
+        EventKind::Other if event.name == "push" => failed("outcome", refs::neither_branch_nor_tag(event)),
         EventKind::Other if event.name == "pull_request" => {
             failed("outcome", format!("the pull request was not merged: {said}"))
         }
