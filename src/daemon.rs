@@ -30,8 +30,11 @@ use sockets::Sockets;
 /// How often what is too old is removed from the history.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
 
-/// How often systemd's `status` is brought up to date.
+/// How often systemd's `status` is brought up to date if nothing seems to happen.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+
+/// How long systemd's `status` stays at least: deployments may come and go faster than anybody reads.
+const STATUS_STAYS: Duration = Duration::from_millis(200);
 
 /// How long store and worker may take to answer before systemd is not told any more that all is well.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -420,7 +423,7 @@ impl App {
     }
 }
 
-/// `2 running, 1 waiting; blog/production live at 3fae91c`
+/// `2 running, 1 waiting; blog/production live at 3fae91c`, and what a person has to mend.
 async fn status_line(app: &App) -> String {
     let waiting = app.world.store.waiting().await.map_or(0, |jobs| jobs.len());
     let mut line = format!("{} running, {waiting} waiting", app.worker.running().len());
@@ -434,6 +437,9 @@ async fn status_line(app: &App) -> String {
         .max_by_key(|(_, row)| row.live_since);
     if let Some((target, commit)) = newest.and_then(|(name, row)| Some((name, row.live_commit?))) {
         line = format!("{line}; {target} live at {}", commit.get(..7).unwrap_or(&commit));
+    }
+    if app.reload_error.borrow().is_some() {
+        line += "; the configuration file is broken, the one before it stays in force";
     }
     line
 }
@@ -468,7 +474,11 @@ async fn chores(app: Arc<App>) {
                 Err(error) => tracing::warn!(%error, "old history could not be removed"),
             }
         }
-        tokio::time::sleep(STATUS_EVERY).await;
+        tokio::time::sleep(STATUS_STAYS).await;
+        tokio::select! {
+            () = app.worker.looked() => {}
+            () = tokio::time::sleep(STATUS_EVERY) => {}
+        }
     }
 }
 

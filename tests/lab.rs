@@ -9,7 +9,14 @@
 
 #[path = "lab/container.rs"]
 mod container;
+#[path = "lab/deb.rs"]
+mod deb;
+#[path = "lab/site.rs"]
+mod site;
+mod support;
 
 mod lab {
     mod boot;
+    mod journal;
+    mod restart;
 }
