@@ -17,6 +17,9 @@ mod support;
 
 mod lab {
     mod boot;
+    mod builds;
     mod journal;
+    mod life;
     mod restart;
+    mod secrets;
 }

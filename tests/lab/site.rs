@@ -1,12 +1,13 @@
 //! A machine whose hookd deploys one site, from a repository on the same machine; deliveries come over the network.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use super::container::{Machine, PLAIN};
+use super::container::{Kind, Machine, PLAIN};
 use super::deb;
-use crate::support::forge::{Delivery, SECRET};
+use crate::support::forge::{self, Delivery, SECRET};
 use crate::support::http::{Address, Answer};
 
 /// Where the repository is; it belongs to hookd's user, as git asks for.
@@ -25,7 +26,12 @@ pub struct Site {
 impl Site {
     /// The site `site/live` with these further keys of its target, and nothing deployed yet.
     pub fn new(target: &str) -> Self {
-        let site = Self::stopped();
+        Self::on(PLAIN, target)
+    }
+
+    /// The same on another kind of machine.
+    pub fn on(kind: Kind, target: &str) -> Self {
+        let site = Self::stopped_on(kind);
         site.configure(&configuration(target));
         site.machine.sh("systemctl enable --now hookd");
         site
@@ -33,7 +39,11 @@ impl Site {
 
     /// The same, before hookd is configured and started.
     pub fn stopped() -> Self {
-        let machine = deb::installed(PLAIN);
+        Self::stopped_on(PLAIN)
+    }
+
+    fn stopped_on(kind: Kind) -> Self {
+        let machine = deb::installed(kind);
         machine.sh(&format!(
             "install -d -o hookd -g hookd /srv/git /srv/site /srv/work
              cat >/etc/gitconfig <<'END'
@@ -129,7 +139,10 @@ path = "/srv/site"
     )
 }
 
-/// A signed push of `main`.
+/// A signed push of `main`. Each is another one: a forge would not send the same bytes under another id.
 pub fn pushed(commit: &str) -> Delivery {
-    Delivery::push("alice/site", "refs/heads/main", commit).signed(SECRET)
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let mut payload = forge::push("alice/site", "refs/heads/main", forge::ZEROS, commit);
+    payload["repository"]["pushed_at"] = NUMBER.fetch_add(1, Ordering::Relaxed).into();
+    Delivery::github("push", payload.to_string()).signed(SECRET)
 }
