@@ -18,8 +18,10 @@ mod support;
 mod lab {
     mod boot;
     mod builds;
+    mod install;
     mod journal;
     mod life;
+    mod proxies;
     mod restart;
     mod secrets;
 }

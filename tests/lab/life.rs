@@ -104,7 +104,7 @@ fn removing_keeps_and_purging_leaves_nothing_but_the_sites() {
     machine.write("/etc/hookd/site.secret", 0o644, crate::support::forge::SECRET);
     machine.sh("chown root:hookd /etc/hookd/site.secret; chmod 640 /etc/hookd/site.secret; mkdir -p /etc/hookd.d");
     site.configure(&crate::site::configuration(""));
-    machine.sh("systemctl enable --now hookd hookd.socket");
+    machine.sh("systemctl enable --now hookd.socket hookd");
     site.push("one");
     site.served("one");
     site.settled();

@@ -42,7 +42,8 @@ impl Site {
         Self::stopped_on(PLAIN)
     }
 
-    fn stopped_on(kind: Kind) -> Self {
+    /// The same on another kind of machine.
+    pub fn stopped_on(kind: Kind) -> Self {
         let machine = deb::installed(kind);
         machine.sh(&format!(
             "install -d -o hookd -g hookd /srv/git /srv/site /srv/work
@@ -145,4 +146,18 @@ pub fn pushed(commit: &str) -> Delivery {
     let mut payload = forge::push("alice/site", "refs/heads/main", forge::ZEROS, commit);
     payload["repository"]["pushed_at"] = NUMBER.fetch_add(1, Ordering::Relaxed).into();
     Delivery::github("push", payload.to_string()).signed(SECRET)
+}
+
+/// Sends a delivery with the program curl of this machine, in the network of the other; gives the body of the answer.
+#[track_caller]
+pub fn curl(machine: &Machine, delivery: &Delivery, arguments: &[&str]) -> String {
+    let body = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(body.path(), &delivery.body).unwrap();
+    let data = format!("@{}", body.path().display());
+    let of = |(name, value): &(String, String)| format!("{name}: {value}");
+    let headers: Vec<String> = delivery.headers.iter().map(of).collect();
+    let mut command = vec!["curl", "-sS", "--data-binary", &data];
+    command.extend(headers.iter().flat_map(|header| ["-H", header]));
+    command.extend(arguments);
+    machine.net(&command)
 }
