@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, SecretSource, Secrets};
 use crate::deploy::World;
 use crate::git::Git;
-use crate::http::listener::{self, Face};
+use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics, Rejections};
 use crate::logbook::LogBook;
@@ -308,9 +308,13 @@ impl Daemon {
         let control = CancellationToken::new();
         let mut controls = tokio::task::JoinSet::new();
         for socket in sockets.control {
+            let face = match socket {
+                Socket::Unix(_) => Face::Control,
+                Socket::Tcp(_) => Face::Status,
+            };
             controls.spawn(listener::serve(
                 socket,
-                Face::Control,
+                face,
                 None,
                 Arc::clone(&self.app),
                 control.clone(),
