@@ -92,7 +92,7 @@ pub const KEYS: &[Key] = &[
     key("forge.NAME.ranges", "URL", "(the forge's public place)", "Where the forge publishes the addresses of its webhooks, for `allow_from = \"NAME\"`; GitHub and Bitbucket only."),
 
     key("repo.NAME.url", "URL", "(required)", "The only place that is ever fetched from."),
-    key("repo.NAME.secret", "secret source or list of them", "(required)", "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check."),
+    key("repo.NAME.secret", "secret source or list of them", "(required)", "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check. SourceHut, and senders with a `public_key`, need none."),
     inherited("repo.NAME.poll", "duration or \"off\"", "\"10m\"", "How often the remote is looked at even if no webhook came."),
     key("repo.NAME.forge", "name of a forge", "(told from the URL, else from the headers)", "Whose webhooks they are."),
     key("repo.NAME.full_name", "string", "(from the URL)", "The repository's name in payloads, `alice/blog`."),

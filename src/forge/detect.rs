@@ -21,19 +21,6 @@ const EVENT_HEADERS: &[(&str, ForgeKind)] = &[
     ("x-pagure-topic", ForgeKind::Pagure),
 ];
 
-/// Headers with the id of a delivery; Pagure and Azure DevOps have theirs in the body.
-const DELIVERY_HEADERS: &[&str] = &[
-    "x-forgejo-delivery",
-    "x-gitea-delivery",
-    "x-gogs-delivery",
-    "x-github-delivery",
-    "idempotency-key",
-    "webhook-id",
-    "x-request-uuid",
-    "x-request-id",
-    "x-webhook-delivery",
-];
-
 /// What is left when no event header is there: such a delivery can still be verified, and then be told what it lacks.
 const SIGNATURE_HEADERS: &[(&str, ForgeKind)] = &[
     ("x-forgejo-signature", ForgeKind::Forgejo),
@@ -83,16 +70,6 @@ pub fn word(kind: ForgeKind) -> &'static str {
 /// The forge that the headers speak for; none if they say nothing. Never `generic`, which only the configuration can name.
 pub fn detect(headers: &HeaderMap) -> Option<ForgeKind> {
     by_event(headers).or_else(|| first_of(SIGNATURE_HEADERS, headers))
-}
-
-/// The event that the headers claim, whoever sent them.
-pub fn claimed_event(headers: &HeaderMap) -> Option<&str> {
-    EVENT_HEADERS.iter().find_map(|(name, _)| header(headers, name))
-}
-
-/// The delivery id that the headers claim, whoever sent them.
-pub fn claimed_delivery(headers: &HeaderMap) -> Option<&str> {
-    DELIVERY_HEADERS.iter().find_map(|name| header(headers, name))
 }
 
 /// The forge whose event header is there.
@@ -235,15 +212,15 @@ fn hub_like(body: &Value) -> Option<ForgeKind> {
     if named("gitea") || of_gitea.iter().any(|pointer| has(body, pointer)) && first_text(body, GITEA_USER).is_some() {
         return Some(ForgeKind::Gitea);
     }
-    // What is left is too old to tell for sure. Gogs has few fields in `repository`, or none but the name and addresses.
+    // What is left tells little. Gitea has had the permissions in `repository` for long, Gogs has a few of its fields, or
+    // none but the name and addresses.
     let of_kin =
         first_text(body, GITEA_USER).is_some() || has(body, "/compare_url") || has(body, "/repository/stars_count");
-    let sparse = !has(body, "/repository/empty");
-    Some(match (of_kin, sparse) {
-        (true, true) if has(body, "/repository/stars_count") => ForgeKind::Gogs,
-        (true, _) => ForgeKind::Gitea,
-        (false, _) if is_bare(body) => ForgeKind::Gogs,
-        (false, _) => ForgeKind::GitHub,
+    Some(match of_kin {
+        true if has(body, "/repository/stars_count") => ForgeKind::Gogs,
+        true => ForgeKind::Gitea,
+        false if is_bare(body) => ForgeKind::Gogs,
+        false => ForgeKind::GitHub,
     })
 }
 
