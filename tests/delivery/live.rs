@@ -57,11 +57,13 @@ fn gitea() {
 #[test]
 fn forgejo() {
     deploys(&hooks::forgejo());
+    deploys(&hooks::forgejo_form());
 }
 
 #[test]
 fn gogs() {
     deploys(&hooks::gogs());
+    deploys(&hooks::gogs_form());
 }
 
 #[test]
@@ -88,6 +90,7 @@ fn sourcehut_with_a_key_of_openssl() {
 #[test]
 fn pagure() {
     deploys(&hooks::pagure());
+    deploys(&hooks::pagure_sha1());
 }
 
 #[test]
@@ -97,6 +100,8 @@ fn standard_webhooks_with_standardwebhooks_and_with_a_key_of_openssl() {
 }
 
 #[test]
-fn generic_with_sha512_in_base64() {
+fn generic_with_three_algorithms() {
     deploys(&hooks::generic());
+    deploys(&hooks::generic_sha256());
+    deploys(&hooks::generic_sha1());
 }
