@@ -74,24 +74,29 @@ fn the_lines_for_the_configuration_are_accepted() {
     let file = directory.path().join("hookd.toml");
     for (heading, text) in forges() {
         let lines = block(&text, ".SS hookd.toml");
-        let mut config = format!("state_dir = \"{}\"\n", directory.path().display());
+        let mut config = vec![format!("state_dir = \"{}\"", directory.path().display())];
         if !lines.starts_with("[repo.") {
-            config += "[repo.blog]\n";
+            config.push("[repo.blog]".to_owned());
         }
         // In the repo's own table, before what may follow it.
         let (own, others) = lines.split_once("\n[repo.blog.").unwrap_or((lines, ""));
-        config += own;
+        config.push(own.to_owned());
         if !own.contains("url ") {
-            config += "\nurl = \"https://git.example.org/alice/blog.git\"";
+            config.push("url = \"https://git.example.org/alice/blog.git\"".to_owned());
         }
         if heading != "SOURCEHUT" {
-            config += "\nsecret = \"env:SECRET\"";
+            config.push("secret = \"env:SECRET\"".to_owned());
         }
         if !others.is_empty() {
-            config += &format!("\n[repo.blog.{others}");
+            config.push(format!("[repo.blog.{others}"));
         }
-        let name = config.split("[repo.").nth(1).unwrap().split(']').next().unwrap();
-        config += &format!("\n[repo.{name}.deploy.live]\nbranch = \"main\"\npath = \"/srv/blog\"\n");
+        let name = own
+            .strip_prefix("[repo.")
+            .map_or("blog", |rest| rest.split(']').next().unwrap());
+        config.push(format!(
+            "[repo.{name}.deploy.live]\nbranch = \"main\"\npath = \"/srv/blog\"\n"
+        ));
+        let config = config.join("\n");
         std::fs::write(&file, &config).unwrap();
         let checked = Command::new(env!("CARGO_BIN_EXE_hookd"))
             .arg("check")
