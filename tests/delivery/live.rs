@@ -3,7 +3,7 @@
 use super::hooks::{self, Hook};
 use super::sender::{Delivery, body};
 
-/// A wrong secret does nothing; the right one deploys; the same delivery again is known.
+/// A wrong secret does nothing; the right one deploys; the same delivery again is known, also without the repo in the path.
 fn deploys(hook: &Hook) {
     let [event, payload, full_name, branch] = hook.push;
     let target = format!("branch = \"{branch}\"");
@@ -29,6 +29,12 @@ fn deploys(hook: &Hook) {
 
     let answer = delivery.send(&world);
     assert_eq!((answer.status, answer.word("status")), (200, "duplicate"), "{answer:?}");
+
+    // The hook of an organisation finds the repo by its full name, where the payload has it in a known place.
+    let answer = delivery.to("/hook").send(&world);
+    let is_named = hook.forge != "sourcehut" && !hook.keys.contains("repo = ");
+    let (status, word) = if is_named { (200, "duplicate") } else { (401, "error") };
+    assert_eq!((answer.status, answer.word("status")), (status, word), "{}", hook.name);
     world.settled();
 }
 
