@@ -9,7 +9,20 @@
 
 #[path = "lab/container.rs"]
 mod container;
+#[path = "lab/deb.rs"]
+mod deb;
+#[path = "lab/site.rs"]
+mod site;
+mod support;
 
 mod lab {
     mod boot;
+    mod builds;
+    mod install;
+    mod journal;
+    mod life;
+    mod pagure;
+    mod proxies;
+    mod restart;
+    mod secrets;
 }

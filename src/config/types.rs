@@ -114,7 +114,7 @@ pub struct Limits {
 /// `[http]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Http {
-    /// Peers whose `X-Forwarded-For` or `Forwarded` is believed.
+    /// Peers whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Address of the status listener, besides the control socket; loopback only.
     pub status: Option<SocketAddr>,

@@ -32,7 +32,7 @@ mod verify;
 pub use delivery::{Delivery, header, is_unsigned_ping, stored_headers};
 pub use detect::{detect, detect_with_body, unsupported_algorithm, word};
 pub use full_name::full_name;
-pub use parse::{Claims, ParseError, Parsed, claims, parse, parse_unverified};
+pub use parse::{Claims, ParseError, Parsed, claims, may_stand_for_push, parse, parse_unverified};
 pub use sample::{Sample, sample_push};
 pub use sign::{CannotSign, Signing, sign};
 pub use trust::Trust;

@@ -14,7 +14,7 @@ use super::{
     standard,
 };
 use crate::config::{ForgeKind, Generic};
-use crate::model::{DeliveryId, Event};
+use crate::model::{DeliveryId, Event, EventKind};
 
 /// Longest event name that is kept, characters; names from a body may be anything.
 const EVENT_MAX: usize = 80;
@@ -94,6 +94,12 @@ pub fn parse_unverified(
     let dialect = Dialect::of(forge);
     let event = dialect.event(headers, &body).unwrap_or_else(|_| (dialect.infer)(&body));
     dialect.read(event, headers, &body, pointers)
+}
+
+/// True if this is perhaps all that the forge says of a push, although it is none by itself: Pagure sends nothing but
+/// `git.branch.creation` for a new branch whose commits are in the default branch.
+pub fn may_stand_for_push(parsed: &Parsed, event: &Event) -> bool {
+    parsed.forge == ForgeKind::Pagure && event.kind == EventKind::Branch && event.name == "create"
 }
 
 /// What a delivery calls itself in its headers.

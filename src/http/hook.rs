@@ -16,9 +16,10 @@ use crate::clock;
 use crate::config::{AllowFrom, ForgeKind, QueueMode, Repo};
 use crate::forge::{self, Delivery, ParseError, Parsed, Trust, Verified};
 use crate::logging::About;
-use crate::model::{DeliveryId, EventKind, RepoName, Secret, TargetId};
+use crate::model::{DeliveryId, EventKind, GitRef, RepoName, Secret, TargetId};
 use crate::ranges::Member;
 use crate::rules::{self, Decision, Note, Verdict};
+use crate::schedule;
 use crate::store::{Accepted, DeliveryResult, NewCheck, NewDelivery, NewJob, Source, StoreError};
 use crate::worker::Settings;
 
@@ -344,8 +345,14 @@ impl Arrival<'_> {
             accepted.reason
         ));
         match accepted.result {
-            // What is ignored may say of a check what a job waits for.
-            DeliveryResult::Accepted | DeliveryResult::Ignored => self.app.worker.wake(),
+            DeliveryResult::Accepted => self.app.worker.wake(),
+            DeliveryResult::Ignored => {
+                // It may say of a check what a job waits for.
+                self.app.worker.wake();
+                if hints_at_push(repo, parsed) {
+                    self.app.poller.look_soon(&repo.name);
+                }
+            }
             // The same push may rightly come twice, after one that undid it: the remote knows.
             DeliveryResult::Duplicate => self.app.poller.look_soon(&repo.name),
         }
@@ -370,6 +377,14 @@ impl Arrival<'_> {
         .error(format!("a delivery could not be stored: {reason}"));
         answer::later(StatusCode::SERVICE_UNAVAILABLE, "can't store right now", RETRY_STORE)
     }
+}
+
+/// True if a target follows what perhaps was pushed without the forge saying more: then the remote is asked.
+fn hints_at_push(repo: &Repo, parsed: &Parsed) -> bool {
+    let hints = parsed.events.iter().filter(|e| forge::may_stand_for_push(parsed, e));
+    let refs = hints.filter_map(|event| event.git_ref.as_deref()?.parse().ok());
+    let followed = |git_ref: GitRef| repo.targets.values().any(|t| schedule::follows(&t.refs, &git_ref));
+    refs.into_iter().any(followed)
 }
 
 /// The jobs that the verdicts ask for. Of several events for one target the last one counts, unless each is to run.

@@ -253,7 +253,7 @@ fn pusher_is_allowed(target: &Target, event: &Event) -> Option<Condition> {
 }
 
 fn author_wants_it(event: &Event) -> Condition {
-    let message = event.head_message.as_deref().unwrap_or_default().to_lowercase();
+    let message = event.head_message.as_deref().unwrap_or_default().to_ascii_lowercase();
     match SKIP_MARKS.iter().find(|mark| message.contains(*mark)) {
         Some(mark) => failed("skip", format!("{mark} in the head commit's message")),
         None => passed("skip", "the head commit's message asks for no skipping"),

@@ -243,6 +243,13 @@ fn new_tags_of_gogs_and_pagure_count_as_pushes() {
         said(&[("X-Pagure-Topic", "git.receive")], &topic),
         Err(ParseError::ShapeMismatch)
     );
+    // A tag that moved comes under its full name in the place of a branch.
+    let moved = json!({"topic": "git.receive", "msg": {"branch": "refs/tags/v1", "old_commit": one('1'), "end_commit": one('2'),
+        "forced": true, "project_fullname": "ns/site"}});
+    assert_eq!(
+        facts(&said(&[("X-Pagure-Topic", "git.receive")], &moved).unwrap()),
+        ["push tag update refs/tags/v1 1 2"]
+    );
 }
 
 #[test]

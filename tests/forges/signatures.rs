@@ -165,13 +165,7 @@ fn recorded_signatures_hold_and_every_changed_bit_breaks_them() {
         };
         let mut body = payload(path);
         assert_eq!(check(&lenient, key, &[(name, value)], &body), Ok(()), "{path}");
-        // Every bit of the shortest body, one of each byte of the longer ones, for the sake of time.
-        let step = if path.ends_with("branch-deletion.lab.json") {
-            1
-        } else {
-            9
-        };
-        for bit in (0..body.len() * 8).step_by(step) {
+        for bit in 0..body.len() * 8 {
             body[bit / 8] ^= 1 << (bit % 8);
             assert!(
                 check(&lenient, key, &[(name, value)], &body).is_err(),

@@ -20,6 +20,16 @@ fn listeners_and_the_top_level() {
             "1:10: `listen`: the path of the unix socket is missing",
             "",
         ),
+        (
+            format!("listen = \"unix:/{}\"", "x".repeat(107)),
+            "1:10: `listen`: the path of a unix socket has at most 107 bytes, this one 108",
+            "choose a shorter one, below /run say",
+        ),
+        (
+            format!("control = \"/{}\"", "x".repeat(107)),
+            "1:11: `control`: the path of a unix socket has at most 107 bytes, this one 108",
+            "choose a shorter one, below /run say",
+        ),
         ("listen = []".into(), "1:10: `listen` is an empty list", ""),
         (
             "listen = [\"[::1]:1\", \"[::1]:1\"]".into(),
