@@ -45,6 +45,9 @@ const STOP_SPARE: Duration = Duration::from_secs(10);
 /// File below the state directory that everything holds locked which works for a deployment.
 const LIFELINE: &str = "children";
 
+/// Directory below the state directory for what children of the daemon have while they run.
+const SCRATCH: &str = "scratch";
+
 /// Longest wait for what a killed daemon had started: some more than it takes to kill whatever can be killed.
 const ORPHANS_TIME: Duration = Duration::from_secs(10);
 
@@ -194,6 +197,15 @@ async fn orphans_end(lifeline: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Makes the directory anew: what is in it, a crash left.
+fn empty(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(directory)
+}
+
 fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
     let limits = &config.limits;
     let file = config.state_dir.join("hookd.db");
@@ -204,7 +216,9 @@ fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
         .map_err(|e| StartError::new(format!("{}: {e}", logs.display()), None))?;
     let program = PathBuf::from("/proc/self/exe");
     let lifeline = config.state_dir.join(LIFELINE);
-    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total).held_by(lifeline.clone());
+    let scratch = config.state_dir.join(SCRATCH);
+    empty(&scratch).map_err(|e| StartError::new(format!("{}: {e}", scratch.display()), None))?;
+    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total).held_by(lifeline.clone(), scratch);
     Ok((
         World {
             store,

@@ -21,6 +21,7 @@ mod lab {
     mod install;
     mod journal;
     mod life;
+    mod pagure;
     mod proxies;
     mod restart;
     mod secrets;
