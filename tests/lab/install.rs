@@ -171,8 +171,18 @@ fn the_archive_does_the_same_on_another_system_and_can_be_removed() {
         before.replace(&pid(&before).unwrap(), "")
     );
 
+    reloads_as_systemd_waits_for_it(&machine);
     machine.sh("/root/hookd-*/install --remove");
     let left = machine.sh("find /usr /etc -xdev -name '*hookd*' | sort");
     assert_eq!(left, "/etc/hookd\n/etc/hookd.toml\n");
     assert!(machine.sh("curl -sf http://blog.example.org/").contains("second"));
+}
+
+/// With `Type=notify-reload`, which Debian 12's systemd lacks, a reload is over when hookd has said so, with the right time.
+fn reloads_as_systemd_waits_for_it(machine: &Machine) {
+    machine.sh("mkdir /etc/systemd/system/hookd.service.d
+         printf '[Service]\\nType=notify-reload\\nExecReload=\\n' >/etc/systemd/system/hookd.service.d/reload.conf
+         systemctl daemon-reload; systemctl restart hookd; systemctl reload hookd
+         journalctl -u hookd -n 5 | grep -q 'the configuration was read again'
+         rm -r /etc/systemd/system/hookd.service.d");
 }
