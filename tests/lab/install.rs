@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::container::{Kind, Machine, PLAIN};
+use crate::container::{Kind, Machine, NEWER, PLAIN};
 use crate::deb;
 use crate::site;
 use crate::support::forge::Delivery;
@@ -13,13 +13,6 @@ const BUILD: &str = "packaging/build-deb";
 
 /// The line that another system's administrator replaces by the archive and its `install`.
 const PACKAGE: &str = "sudo apt install ./target/debian/hookd_*.deb";
-
-/// Debian 13, standing for any system that the package was not made for.
-const ANOTHER: Kind = Kind {
-    suite: "trixie",
-    packages: "git,curl,openssl,sudo,man-db,nginx,fcgiwrap",
-    ..PLAIN
-};
 
 /// Where the checkout is.
 const CHECKOUT: &str = "/root/hookd";
@@ -146,7 +139,7 @@ fn the_install_section_leads_to_a_site_that_follows_its_repository() {
 
 #[test]
 fn the_archive_does_the_same_on_another_system_and_can_be_removed() {
-    let machine = machine(ANOTHER);
+    let machine = machine(NEWER);
     machine.copy(&deb::archive(), "/root/hookd.tar.gz");
     let install = "cd /root; tar -xzf hookd.tar.gz; ./hookd-*/install";
     follow(&machine, |line| match line {
