@@ -30,7 +30,7 @@ const CHROMIUM: &[&str] = &[
     "--window-size=1200,900",
 ];
 
-/// A browser, driven by WebDriver; it ends with this.
+/// A browser, driven by `WebDriver`; it ends with this.
 struct Browser {
     driver: Child,
     port: u16,
