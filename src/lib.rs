@@ -16,6 +16,7 @@
 //! | faces | [`http`] | the public listener for forges, the control listener for people |
 //! | service | [`systemd`] | its sockets, and what it is told |
 //! | root | [`daemon`] | builds all of this, reloads it, stops it |
+//! | looks | [`doctor`] | everything that can be wrong on this machine, each with its fix; changes nothing |
 //! | people | [`cli`] | one file per command; the only place that prints |
 //!
 //! # The way of a delivery: each step eats the last one's value
@@ -48,6 +49,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod deploy;
+pub mod doctor;
 pub mod exec;
 pub mod explain;
 pub mod forge;

@@ -31,6 +31,7 @@ const FLOORS: &[&[&str]] = &[
     &["http"],
     &["systemd"],
     &["daemon"],
+    &["doctor"],
     &["cli"],
 ];
 

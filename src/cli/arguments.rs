@@ -32,6 +32,8 @@ pub enum Command {
     Serve(Serve),
     /// Read the configuration and report every problem.
     Check(Check),
+    /// Look for everything that can be wrong on this machine, and say how to mend it.
+    Doctor,
     /// Show the main job on this machine: a site, a push, a signed webhook, a deployment, a rollback.
     Demo(Demo),
     /// Tell what a delivery would do, and why.

@@ -5,6 +5,7 @@ mod arguments;
 mod check;
 mod client;
 mod demo;
+mod doctor;
 mod explain;
 mod lists;
 mod logs;
@@ -41,6 +42,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(options) => serve::run(&config, &options),
         Command::Check(options) => check::run(&config, json, &options),
+        Command::Doctor => doctor::run(&config, json),
         Command::Demo(options) => demo::run(&options),
         Command::Explain(options) => explain::run(&config, json, &options),
         Command::Send(options) => send::run(&config, json, &options),
