@@ -11,6 +11,7 @@ mod support;
 
 mod stories {
     mod access;
+    mod add;
     mod cli;
     mod commands;
     mod content;

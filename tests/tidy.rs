@@ -31,7 +31,8 @@ const FLOORS: &[&[&str]] = &[
     &["http"],
     &["systemd"],
     &["daemon"],
-    &["doctor"],
+    &["machine"],
+    &["doctor", "setup"],
     &["cli"],
 ];
 

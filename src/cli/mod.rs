@@ -1,6 +1,7 @@
 //! The command line: one file per command; the only place that prints.
 
 mod act;
+mod add;
 mod arguments;
 mod check;
 mod client;
@@ -11,6 +12,8 @@ mod lists;
 mod logs;
 mod man;
 mod output;
+mod reload;
+mod remove;
 mod send;
 mod serve;
 mod status;
@@ -42,6 +45,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(options) => serve::run(&config, &options),
         Command::Check(options) => check::run(&config, json, &options),
+        Command::Add(options) => add::run(&config, json, &options),
+        Command::Remove(options) => remove::run(&config, json, &options),
         Command::Doctor => doctor::run(&config, json),
         Command::Demo(options) => demo::run(&options),
         Command::Explain(options) => explain::run(&config, json, &options),

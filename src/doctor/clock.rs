@@ -1,8 +1,8 @@
 //! The machine's clock: signed time stamps and certificates are judged by it.
 
 use super::finding::{Area, Findings};
-use super::machine::{Machine, show_time};
 use crate::exec;
+use crate::machine::{Machine, show_time};
 
 const AREA: Area = Area::Clock;
 

@@ -5,13 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 
 use super::Scene;
-use super::account::rights;
 use super::finding::{Area, Findings};
-use super::machine::asked;
 use super::settings::word;
 use super::unit::active;
 use crate::exec;
 use crate::http::api::{Status, TargetStatus};
+use crate::machine::asked;
+use crate::machine::rights;
 
 /// Whether the control socket can be reached, and by whom.
 pub fn control(scene: &Scene<'_>, found: &mut Findings) {

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::Scene;
-use super::account::{Access, Account, PASS, WRITE, rights};
 use super::finding::{Area, Findings};
-use super::sandbox::{Block, block, drop_in, opening};
 use super::settings::word;
 use crate::config::{Strategy, Target};
+use crate::machine::{Access, Account, PASS, WRITE, rights};
+use crate::machine::{Block, block, drop_in, opening};
 use crate::release::{Layout, free_space};
 
 /// With fewer free inodes than this a release of a common site may not fit: one file each.

@@ -6,30 +6,27 @@
 //! The order is that of the fixes: what the daemon needs at its start comes before the unit, what needs a running daemon
 //! after it.
 
-mod account;
 mod clock;
 mod daemon;
 mod directories;
 mod finding;
-mod machine;
 mod remotes;
-mod sandbox;
 mod settings;
 mod sockets;
 mod ssh;
 mod unit;
-mod unit_text;
 mod web;
 mod webhooks;
 
 use std::path::Path;
 
 pub use finding::{Area, Finding, Findings, Level};
+pub use webhooks::three_lines;
 
 use crate::config::{Config, Secrets};
 use crate::http::api::Status;
+use crate::machine::Machine;
 use crate::store::DeliveryRow;
-use machine::Machine;
 
 /// What the daemon said on its control socket, as far as it answered.
 #[derive(Debug, Default)]

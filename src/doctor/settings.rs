@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Scene;
-use super::account::{Access, READ, rights};
 use super::finding::{Area, Findings};
-use super::sandbox::drop_in;
 use crate::config::{self, Config, Diagnostic, SecretSource};
 use crate::exec::quoted;
+use crate::machine::drop_in;
+use crate::machine::{Access, READ, rights};
 use crate::signature;
 
 /// Rights of "others" on a secret that must not be.
@@ -162,12 +162,12 @@ fn credential(scene: &Scene<'_>, key: &str, credential: &str, name: &str, found:
         "SetCredentialEncrypted",
     ];
     let given = keys.iter().flat_map(|key| unit.text.each(key));
-    let of_name = given.filter_map(|(word, setting)| match word.split_once(':') {
+    let mut of_name = given.filter_map(|(word, setting)| match word.split_once(':') {
         Some((id, path)) if id == credential => Some((path.to_owned(), setting.key.clone())),
         None if word == credential => Some((word, setting.key.clone())),
         _ => None,
     });
-    let Some((source, how)) = of_name.last() else {
+    let Some((source, how)) = of_name.next_back() else {
         let path = Path::new("/etc/hookd").join(name);
         let text = format!("`{key}`: the unit has no LoadCredential={credential}:PATH");
         let lines = drop_in(

@@ -83,7 +83,7 @@ async fn tcp(scene: &Scene<'_>, address: SocketAddr, found: &mut Findings) {
     };
     match probe::fetch(&url, &[], 1024, TIME).await {
         Ok((200, body)) if body == b"ok\n" || body == b"ok" => {
-            found.ok(AREA, format!("deliveries can come in at {address}"))
+            found.ok(AREA, format!("deliveries can come in at {address}"));
         }
         Ok((503, _)) => {
             let text = format!("hookd at {address} can't store deliveries: it answers 503");

@@ -7,13 +7,13 @@ use std::path::Path;
 use ssh_key::{Algorithm, PrivateKey};
 
 use super::Scene;
-use super::account::rights;
 use super::finding::{Area, Findings};
 use super::settings::{readable, word};
 use crate::config::{Repo, Transport};
 use crate::deploy::access;
 use crate::exec::quoted;
 use crate::git;
+use crate::machine::rights;
 
 const AREA: Area = Area::Ssh;
 
@@ -43,7 +43,7 @@ fn no_key(scene: &Scene<'_>, repo: &Repo, found: &mut Findings) {
         .machine
         .daemon
         .as_ref()
-        .map_or("hookd".to_owned(), super::account::Account::owner);
+        .map_or("hookd".to_owned(), crate::machine::Account::owner);
     found
         .error(
             AREA,

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::finding::{Area, Findings};
-use super::machine::{Machine, Unit};
-use super::unit_text::{Setting, UnitText, same_value};
 use crate::exec::quoted;
+use crate::machine::{Machine, Unit};
+use crate::machine::{Setting, UnitText, same_value};
 
 const AREA: Area = Area::Unit;
 

@@ -45,9 +45,6 @@ fn words(forge: Option<ForgeKind>) -> (&'static str, &'static str) {
     match forge {
         Some(ForgeKind::GitLab) => ("Settings > Webhooks > Add new webhook", "Secret token"),
         Some(ForgeKind::Bitbucket) => ("Repository settings > Webhooks > Add webhook", "Secret"),
-        Some(ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::Gogs) => {
-            ("Settings > Webhooks > Add webhook", "Secret")
-        }
         Some(ForgeKind::Pagure) => ("Settings > Hooks", "Private key"),
         _ => ("Settings > Webhooks > Add webhook", "Secret"),
     }

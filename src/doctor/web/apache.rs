@@ -52,7 +52,7 @@ fn one(file: &Path, text: &str, web: &mut Web) {
                 no_links: None,
                 cache: None,
             }),
-            "options" if words.iter().any(|word| *word == "-FollowSymLinks") => shut.push((directory.clone(), place())),
+            "options" if words.contains(&"-FollowSymLinks") => shut.push((directory.clone(), place())),
             "proxypass" => web.forwards.extend(forward(&words, &location, &names, place())),
             _ => {}
         }

@@ -32,7 +32,7 @@ pub(super) fn read(file: &Path, web: &mut Web) {
         }
         match words[0] {
             "root" => {
-                let path = words.get(words.len() - 1).map_or("", |word| word.trim_matches('"'));
+                let path = words.last().map_or("", |word| word.trim_matches('"'));
                 if path.starts_with('/') {
                     web.roots.push(Root {
                         kind: Kind::Caddy,

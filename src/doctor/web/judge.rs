@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::super::account::{Access, Account, PASS, READ, rights};
 use super::super::finding::{Area, Findings};
 use super::super::settings::word;
 use super::{Forward, Kind, Place, Root, Web};
 use crate::config::{AllowFrom, Command, Config, Listen, Strategy, Target};
 use crate::exec::quoted;
+use crate::machine::{Access, Account, PASS, READ, rights};
 
 const AREA: Area = Area::Web;
 
@@ -160,9 +160,9 @@ fn nobody(web: &Web, listeners: &[Listen], found: &mut Findings) {
         found.ok(AREA, "webhooks come to hookd's own address");
         return;
     }
-    let address = listeners.iter().find_map(|listener| match listener {
-        Listen::Tcp(address) => Some(address.to_string()),
-        Listen::Unix(path) => Some(format!("unix:{}", path.display())),
+    let address = listeners.first().map(|listener| match listener {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
     });
     let address = address.unwrap_or_else(|| "127.0.0.1:9000".to_owned());
     let what = match web.servers.first() {

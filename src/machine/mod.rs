@@ -1,4 +1,8 @@
-//! Where doctor finds itself: who asks, who the daemon is, and whether systemd runs it.
+//! The machine as hookd's commands find it: who asks, who the daemon is, whether systemd runs it and how closed its unit is.
+
+mod account;
+mod sandbox;
+mod unit_text;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,9 +11,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, geteuid};
 
-use super::account::Account;
-use super::unit_text::UnitText;
 use crate::exec;
+
+pub use account::{Access, Account, PASS, READ, WRITE, rights};
+pub use sandbox::{Block, DROP_INS, block, drop_in, drop_in_file, opening};
+pub use unit_text::{Setting, UnitText, same_value};
 
 /// The configuration that the shipped unit uses.
 const SHIPPED_CONFIG: &str = "/etc/hookd.toml";

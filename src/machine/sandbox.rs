@@ -93,9 +93,14 @@ pub fn opening(block: Block, path: &Path) -> Vec<String> {
     lines
 }
 
+/// The file of a drop-in.
+pub fn drop_in_file(name: &str) -> PathBuf {
+    Path::new(DROP_INS).join(format!("{name}.conf"))
+}
+
 /// Shell lines that put settings into a drop-in of their own and make them count.
 pub fn drop_in(name: &str, settings: &[String]) -> Vec<String> {
-    let file = format!("{DROP_INS}/{name}.conf");
+    let file = drop_in_file(name).display().to_string();
     let lines: Vec<String> = settings.iter().map(|line| quoted(line)).collect();
     vec![
         format!("mkdir -p {DROP_INS}"),
