@@ -12,4 +12,5 @@ mod container;
 
 mod lab {
     mod boot;
+    mod doctor;
 }

@@ -17,6 +17,7 @@ mod stories {
     mod content;
     mod crash;
     mod disk;
+    mod doctor;
     mod failure;
     mod flood;
     mod github;

@@ -76,7 +76,7 @@ fn not_running(scene: &Scene<'_>, found: &mut Findings) {
 }
 
 /// Version and warnings of the daemon, and its targets.
-pub fn status(status: &Status, found: &mut Findings) {
+pub fn status(status: &Status, managed: bool, found: &mut Findings) {
     let mine = env!("CARGO_PKG_VERSION");
     if status.version == mine {
         found.ok(Area::Daemon, format!("hookd {mine} runs, process {}", status.pid));
@@ -85,7 +85,12 @@ pub fn status(status: &Status, found: &mut Findings) {
             "the daemon is hookd {}, and the program is hookd {mine}",
             status.version
         );
-        found.warning(Area::Daemon, text).fix("systemctl restart hookd");
+        let warning = found.warning(Area::Daemon, text);
+        if managed {
+            warning.fix("systemctl restart hookd");
+        } else {
+            warning.hint("start the daemon anew");
+        }
     }
     for warning in &status.warnings {
         found.warning(Area::Daemon, warning.clone());

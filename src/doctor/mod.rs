@@ -52,7 +52,7 @@ pub async fn examine(file: &Path, told: &Told) -> Findings {
     let config = settings::read(file, &mut found);
     let machine = Machine::look(file, told.status.as_ref().map(|status| status.pid)).await;
     let Some(config) = &config else {
-        unit::look(&machine, &mut found);
+        unit::look(&machine, None, &mut found);
         found.skipped(
             Area::Configuration,
             "the other looks need a configuration that can be read",
@@ -69,10 +69,10 @@ pub async fn examine(file: &Path, told: &Told) -> Findings {
     settings::secrets(&scene, &mut found);
     ssh::look(&scene, &mut found);
     directories::look(&scene, &mut found);
-    unit::look(&machine, &mut found);
+    unit::look(&machine, Some(config), &mut found);
     daemon::control(&scene, &mut found);
     if let Some(status) = &told.status {
-        daemon::status(status, &mut found);
+        daemon::status(status, machine.managed(), &mut found);
     }
     daemon::journal(&scene, &mut found).await;
     sockets::look(&scene, &mut found).await;

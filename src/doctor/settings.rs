@@ -10,7 +10,7 @@ use super::finding::{Area, Findings};
 use crate::config::{self, Config, Diagnostic, SecretSource};
 use crate::exec::quoted;
 use crate::machine::drop_in;
-use crate::machine::{Access, READ, rights};
+use crate::machine::{Access, Account, READ, group_name, rights};
 use crate::signature;
 
 /// Rights of "others" on a secret that must not be.
@@ -26,7 +26,14 @@ pub fn read(file: &Path, found: &mut Findings) -> Option<Config> {
         && error.kind() == ErrorKind::PermissionDenied
     {
         let text = format!("{} may not be read by you, and most looks begin there", file.display());
-        found.skipped(area, text).hint("sudo hookd doctor");
+        let skipped = found.skipped(area, text);
+        skipped.hint("sudo hookd doctor, or become a member of its group and log in again");
+        if let Ok(about) = fs::metadata(file)
+            && about.mode() & 0o040 != 0
+        {
+            let me = Account::numbered(nix::unistd::geteuid());
+            skipped.fix(format!("adduser {} {}", me.name, group_name(about.gid())));
+        }
         return None;
     }
     let loaded = match config::load(file) {
@@ -84,34 +91,35 @@ pub fn files(scene: &Scene<'_>, found: &mut Findings) {
 
 /// Looks at every secret.
 pub fn secrets(scene: &Scene<'_>, found: &mut Findings) {
+    let mut all: Vec<(String, String, &SecretSource, usize)> = Vec::new();
     for repo in scene.config.repos.values() {
-        for source in &repo.secret {
-            let key = format!("repo.{}.secret", repo.name);
-            one(
-                scene,
-                &key,
-                &format!("{}.secret", repo.name),
+        let name = &repo.name;
+        let of_repo = repo.secret.iter();
+        all.extend(of_repo.map(|source| {
+            (
+                format!("repo.{name}.secret"),
+                format!("{name}.secret"),
                 source,
                 SECRET_LEAST,
-                found,
-            );
-        }
-        if let Some(source) = &repo.token {
-            let key = format!("repo.{}.token", repo.name);
-            one(scene, &key, &format!("{}.token", repo.name), source, 1, found);
-        }
+            )
+        }));
+        all.extend(
+            repo.token
+                .iter()
+                .map(|source| (format!("repo.{name}.token"), format!("{name}.token"), source, 1)),
+        );
     }
     for (name, api) in &scene.config.forges {
-        if let Some(source) = &api.token {
-            one(
-                scene,
-                &format!("forge.{name}.token"),
-                &format!("{name}.token"),
-                source,
-                1,
-                found,
-            );
-        }
+        all.extend(
+            api.token
+                .iter()
+                .map(|source| (format!("forge.{name}.token"), format!("{name}.token"), source, 1)),
+        );
+    }
+    // Credentials come last: what mends one starts the daemon anew, which needs all the files.
+    all.sort_by_key(|(_, _, source, _)| matches!(source, SecretSource::Credential(_)));
+    for (key, name, source, least) in all {
+        one(scene, &key, &name, source, least, found);
     }
     if let Some(tls) = &scene.config.http.tls {
         for (path, what) in [(&tls.cert, "the certificate"), (&tls.key, "the certificate's key")] {
@@ -189,7 +197,7 @@ fn credential(scene: &Scene<'_>, key: &str, credential: &str, name: &str, found:
         found
             .error(Area::Secrets, text)
             .fix(make(Path::new(&source), "root", key))
-            .fix("systemctl restart hookd");
+            .fix("systemctl try-restart hookd");
     } else {
         found.ok(
             Area::Secrets,
@@ -229,7 +237,16 @@ fn file(scene: &Scene<'_>, key: &str, path: &Path, source: &SecretSource, least:
             "`{key}`: {shown} is open to every user of this machine ({})",
             rights(&about)
         );
-        found.error(Area::Secrets, text).fix(format!("chmod o-rwx {file}"));
+        let error = found.error(Area::Secrets, text);
+        // Whoever has it as one of the others only would be shut out.
+        let daemon = scene.machine.daemon.as_ref();
+        if daemon.is_some_and(|daemon| daemon.uid == about.uid() || daemon.groups.contains(&about.gid())) {
+            error.fix(format!("chmod o-rwx {file}"));
+        } else {
+            error
+                .fix(format!("chown {owner} {file}"))
+                .fix(format!("chmod 400 {file}"));
+        }
         return;
     }
     if !readable(scene, Area::Secrets, path, &format!("`{key}`:"), found) {

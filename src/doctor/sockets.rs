@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::Scene;
-use super::finding::{Area, Findings};
+use super::finding::{Area, Finding, Findings};
 use super::unit::active;
 use crate::config::Listen;
 use crate::probe::{self, ProbeError};
@@ -15,20 +15,31 @@ const AREA: Area = Area::Sockets;
 /// How long hookd may take to say that it is well: it asks its disk.
 const TIME: Duration = Duration::from_secs(5);
 
-/// The addresses that deliveries come in at: systemd's, if it listens for the daemon.
+/// The addresses that deliveries come in at: those that the daemon tells, or systemd's if it listens for the daemon, or
+/// those of the configuration.
 pub fn addresses(scene: &Scene<'_>) -> Vec<Listen> {
+    let told = scene
+        .told
+        .status
+        .as_ref()
+        .map(|status| status.listen.as_slice())
+        .unwrap_or_default();
+    if !told.is_empty() {
+        return told.iter().filter_map(|text| address(text)).collect();
+    }
     let Some(socket) = &scene.machine.socket else {
         return scene.config.listen.clone();
     };
     // `Listen=127.0.0.1:9000 (Stream)`, several separated by spaces or lines.
     let text = socket.get("Listen").map(String::as_str).unwrap_or_default();
-    let words = text.split_whitespace().filter(|word| !word.starts_with('('));
-    words
-        .filter_map(|word| {
-            let tcp = word.parse().ok().map(Listen::Tcp);
-            tcp.or_else(|| word.starts_with('/').then(|| Listen::Unix(word.into())))
-        })
-        .collect()
+    text.split_whitespace().filter_map(address).collect()
+}
+
+/// `127.0.0.1:9000`, `/run/hookd/http.sock`, the latter also with `unix:`.
+fn address(text: &str) -> Option<Listen> {
+    let path = text.strip_prefix("unix:").unwrap_or(text);
+    let unix = || path.starts_with('/').then(|| Listen::Unix(path.into()));
+    text.parse().ok().map(Listen::Tcp).or_else(unix)
 }
 
 /// Looks at each of them.
@@ -53,7 +64,7 @@ pub async fn look(scene: &Scene<'_>, found: &mut Findings) {
                 Ok(_) => found.ok(AREA, format!("deliveries can come in at {}", path.display())),
                 Err(error) => {
                     let text = format!("nobody can deliver at {}: {error}", path.display());
-                    found.error(AREA, text).fix("systemctl restart hookd");
+                    restart(scene, found.error(AREA, text));
                 }
             },
             Listen::Unix(_) => {}
@@ -74,7 +85,7 @@ async fn tcp(scene: &Scene<'_>, address: SocketAddr, found: &mut Findings) {
     if scene.config.http.tls.is_some() {
         match tokio::time::timeout(TIME, tokio::net::TcpStream::connect(here)).await {
             Ok(Ok(_)) => found.ok(AREA, format!("deliveries can come in at {address}, with TLS")),
-            _ => refused(address, found),
+            _ => refused(scene, address, found),
         }
         return;
     }
@@ -91,16 +102,24 @@ async fn tcp(scene: &Scene<'_>, address: SocketAddr, found: &mut Findings) {
                 .error(AREA, text)
                 .hint("is the disk full? journalctl -u hookd -n 50 says why");
         }
-        Err(ProbeError::Refused) => refused(address, found),
+        Err(ProbeError::Refused) => refused(scene, address, found),
         Ok((status, _)) => another(address, &format!("it answers {status}"), found),
         Err(error) => another(address, &error.to_string(), found),
     }
 }
 
-fn refused(address: SocketAddr, found: &mut Findings) {
+fn refused(scene: &Scene<'_>, address: SocketAddr, found: &mut Findings) {
     let text = format!("nobody listens on {address}, where deliveries should come in");
-    let hint = "if `listen` was changed, the restart is what was missing";
-    found.error(AREA, text).fix("systemctl restart hookd").hint(hint);
+    restart(scene, found.error(AREA, text)).hint("if `listen` was changed, the restart is what was missing");
+}
+
+/// What starts the daemon anew, where that is known.
+fn restart<'f>(scene: &Scene<'_>, finding: &'f mut Finding) -> &'f mut Finding {
+    if scene.machine.managed() {
+        finding.fix("systemctl restart hookd")
+    } else {
+        finding
+    }
 }
 
 fn another(address: SocketAddr, why: &str, found: &mut Findings) {

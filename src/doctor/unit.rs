@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use super::finding::{Area, Findings};
+use crate::config::Config;
 use crate::exec::quoted;
-use crate::machine::{Machine, Unit};
+use crate::machine::{Machine, Unit, in_home};
 use crate::machine::{Setting, UnitText, same_value};
+use crate::model::TargetId;
 
 const AREA: Area = Area::Unit;
 
@@ -47,7 +49,7 @@ const PLAIN: &[&str] = &[
 ];
 
 /// Looks at the unit.
-pub fn look(machine: &Machine, found: &mut Findings) {
+pub fn look(machine: &Machine, config: Option<&Config>, found: &mut Findings) {
     if !machine.systemd {
         found.skipped(
             AREA,
@@ -59,7 +61,7 @@ pub fn look(machine: &Machine, found: &mut Findings) {
         None => {
             found.skipped(AREA, "hookd.service is not about this configuration file");
         }
-        Some(unit) => judge(unit, machine.socket.is_some(), found),
+        Some(unit) => judge(unit, machine.socket.is_some(), config.and_then(at_home), found),
     }
 }
 
@@ -68,7 +70,13 @@ pub fn active(unit: &Unit) -> bool {
     matches!(unit.property("ActiveState"), "active" | "reloading" | "activating")
 }
 
-fn judge(unit: &Unit, socket: bool, found: &mut Findings) {
+/// A target in somebody's home, which takes an open one.
+fn at_home(config: &Config) -> Option<&TargetId> {
+    let mut targets = config.repos.values().flat_map(|repo| repo.targets.values());
+    targets.find(|target| in_home(&target.path)).map(|target| &target.id)
+}
+
+fn judge(unit: &Unit, socket: bool, at_home: Option<&TargetId>, found: &mut Findings) {
     match unit.property("LoadState") {
         "loaded" => {}
         "masked" => {
@@ -98,11 +106,14 @@ fn judge(unit: &Unit, socket: bool, found: &mut Findings) {
     }
     for (setting, text) in wider {
         let of_drop_in = setting.filter(|setting| setting.file.starts_with("/etc/systemd/system/hookd.service.d"));
+        let needed = setting.filter(|setting| setting.key == "ProtectHome").and(at_home);
         let warning = found.warning(AREA, text);
-        if let Some(setting) = of_drop_in {
+        if let Some(target) = needed {
+            warning.hint(format!("{target} needs it; below /srv it would not"));
+        } else if let Some(setting) = of_drop_in {
             warning.hint("keep it if a deployment needs it; else run the fix");
             warning.fix(format!(
-                "sed -i {}d {}",
+                "sed -i '{}s/^/#/' {}",
                 setting.line,
                 quoted(&setting.file.display().to_string())
             ));
@@ -246,7 +257,7 @@ mod tests {
         unit.text
             .add(Path::new("/etc/systemd/system/hookd.service.d/x.conf"), drop_in);
         let mut found = Findings::default();
-        judge(&unit, false, &mut found);
+        judge(&unit, false, None, &mut found);
         found
     }
 
@@ -272,7 +283,7 @@ mod tests {
         assert!(texts[1].contains("allows CAP_SYS_ADMIN"), "{texts:?}");
         assert_eq!(
             found.0.iter().find(|f| f.level == Level::Warning).unwrap().fix[0],
-            "sed -i 2d /etc/systemd/system/hookd.service.d/x.conf"
+            "sed -i '2s/^/#/' /etc/systemd/system/hookd.service.d/x.conf"
         );
     }
 

@@ -106,7 +106,8 @@ pub fn rights(about: &Metadata) -> String {
     format!("{user}:{}, mode {:04o}", group_name(about.gid()), about.mode() & 0o7777)
 }
 
-fn group_name(gid: u32) -> String {
+/// The name of a group, or its number if it has none.
+pub fn group_name(gid: u32) -> String {
     let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
     group.map_or_else(|| gid.to_string(), |group| group.name)
 }

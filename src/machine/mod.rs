@@ -13,8 +13,8 @@ use nix::unistd::{Uid, geteuid};
 
 use crate::exec;
 
-pub use account::{Access, Account, PASS, READ, WRITE, rights};
-pub use sandbox::{Block, DROP_INS, block, drop_in, drop_in_file, opening};
+pub use account::{Access, Account, PASS, READ, WRITE, group_name, rights};
+pub use sandbox::{Block, DROP_INS, block, drop_in, drop_in_file, in_home, opening};
 pub use unit_text::{Setting, UnitText, same_value};
 
 /// The configuration that the shipped unit uses.

@@ -28,11 +28,16 @@ pub enum Block {
     Temporary,
 }
 
+/// Whether a path is in somebody's home directory.
+pub fn in_home(path: &Path) -> bool {
+    HOMES.iter().any(|home| path.starts_with(home))
+}
+
 /// Whether the sandbox keeps the daemon from writing below a path.
 pub fn block(unit: &UnitText, path: &Path) -> Option<Block> {
     let below = |roots: &[&str]| roots.iter().any(|root| path.starts_with(root));
     let home = unit.value("ProtectHome");
-    if below(HOMES) && !home.is_empty() && !same_value(home, "no") {
+    if in_home(path) && !home.is_empty() && !same_value(home, "no") {
         return Some(Block::Home);
     }
     if below(&["/tmp", "/var/tmp"]) && same_value(unit.value("PrivateTmp"), "yes") {
@@ -106,7 +111,8 @@ pub fn drop_in(name: &str, settings: &[String]) -> Vec<String> {
         format!("mkdir -p {DROP_INS}"),
         format!(r"printf '%s\n' '[Service]' {} > {}", lines.join(" "), quoted(&file)),
         "systemctl daemon-reload".to_owned(),
-        "systemctl restart hookd".to_owned(),
+        // What does not run yet is started when the rest is mended, too.
+        "systemctl try-restart hookd".to_owned(),
     ]
 }
 

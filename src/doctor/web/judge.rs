@@ -43,7 +43,8 @@ pub(super) fn to_hookd(web: &Web, listeners: &[Listen]) -> Vec<usize> {
         .collect()
 }
 
-/// A shell line that changes a line of a file, and the reload that makes it count.
+/// A shell line that changes a line of a file, and the reload that makes it count. No line is added or taken away, so that
+/// the places that other findings name stay where they are.
 fn edit(kind: Kind, place: &Place, script: &str) -> [String; 2] {
     // Debian enables a site by a link, which has to stay one.
     let line = format!(
@@ -102,7 +103,7 @@ pub(super) fn forwards(config: &Config, web: &Web, listeners: &[Listen], found: 
                     own,
                     &format!("s/client_max_body_size[^;]*/client_max_body_size {wanted}m/"),
                 ),
-                None => edit(kind, place, &format!("a client_max_body_size {wanted}m;")),
+                None => edit(kind, place, &format!("s/;/; client_max_body_size {wanted}m;/")),
             };
             found.warning(AREA, text).fix.extend(fix);
         }
@@ -124,7 +125,12 @@ fn sender(config: &Config, forward: &Forward, found: &mut Findings) {
             .iter()
             .any(|net| net.contains(&std::net::IpAddr::from([127, 0, 0, 1])));
     let (text, fix, hint) = if !forward.sender {
-        let fix = edit(forward.kind, place, "a proxy_set_header X-Forwarded-For $remote_addr;").to_vec();
+        let fix = edit(
+            forward.kind,
+            place,
+            r"s/;/; proxy_set_header X-Forwarded-For $remote_addr;/",
+        )
+        .to_vec();
         (format!("{place}: hookd is not told who sent a delivery"), fix, None)
     } else if !trusted {
         let hint = format!(
@@ -403,12 +409,12 @@ mod tests {
         let small = of("proxy_pass http://127.0.0.1:9000;\nproxy_set_header X-Forwarded-For $remote_addr;");
         assert_eq!(
             errors(&small)[0].1,
-            "sed -i --follow-symlinks '4a client_max_body_size 25m;' /nginx.conf"
+            "sed -i --follow-symlinks '4s/;/; client_max_body_size 25m;/' /nginx.conf"
         );
         let unnamed = of("proxy_pass http://127.0.0.1:9000;\nclient_max_body_size 0;");
         assert_eq!(
             errors(&unnamed)[0].1,
-            "sed -i --follow-symlinks '4a proxy_set_header X-Forwarded-For $remote_addr;' /nginx.conf"
+            "sed -i --follow-symlinks '4s/;/; proxy_set_header X-Forwarded-For $remote_addr;/' /nginx.conf"
         );
         let lost = of("proxy_pass http://127.0.0.1:9000/elsewhere/;");
         assert!(errors(&lost)[0].0.contains("does not arrive"), "{lost:?}");
