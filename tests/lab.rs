@@ -9,8 +9,21 @@
 
 #[path = "lab/container.rs"]
 mod container;
+#[path = "lab/deb.rs"]
+mod deb;
+#[path = "lab/site.rs"]
+mod site;
+mod support;
 
 mod lab {
     mod boot;
+    mod builds;
     mod doctor;
+    mod install;
+    mod journal;
+    mod life;
+    mod pagure;
+    mod proxies;
+    mod restart;
+    mod secrets;
 }

@@ -42,6 +42,13 @@ pub enum How {
     Restart,
 }
 
+/// The process id of the daemon that runs with this configuration.
+pub async fn running(config: &Path) -> Option<u32> {
+    let file = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let status: Status = Client::new(config).get("/api/v1/status").await.ok()?;
+    (Path::new(&status.config) == file).then_some(status.pid)
+}
+
 /// Waits until the daemon has, or no longer has, the repo `name`.
 pub async fn reload(config: &Path, name: &str, there: bool, how: How) -> Reloaded {
     let client = Client::new(config);

@@ -10,7 +10,7 @@ use super::arguments::Remove;
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Code, Failure};
-use super::reload::{How, Reloaded, reload};
+use super::reload::{How, Reloaded, reload, running};
 use crate::config::{self, Config, Repo};
 use crate::http::api::Status;
 use crate::machine::{self, Machine};
@@ -88,7 +88,7 @@ impl Plan {
 async fn plan(config_file: &Path, options: &Remove) -> Result<Plan, Failure> {
     let not_found = || Failure::new(Code::NotFound, format!("there is no repo {}", options.name));
     let name: RepoName = options.name.parse().map_err(|_| not_found())?;
-    let machine = Machine::look(config_file, None).await;
+    let machine = Machine::look(config_file, running(config_file).await).await;
     let place = Place::new(config_file, &machine)
         .ok_or_else(|| Failure::failed("the user that the unit runs hookd as does not exist"))?;
     let loaded = config::load(config_file).map_err(|report| {

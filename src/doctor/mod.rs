@@ -46,8 +46,14 @@ struct Scene<'a> {
     told: &'a Told,
 }
 
-/// Looks at everything.
+/// Looks at everything. What is found stands in the order of the areas.
 pub async fn examine(file: &Path, told: &Told) -> Findings {
+    let mut found = look(file, told).await;
+    found.0.sort_by_key(|finding| finding.area);
+    found
+}
+
+async fn look(file: &Path, told: &Told) -> Findings {
     let mut found = Findings::default();
     let config = settings::read(file, &mut found);
     let machine = Machine::look(file, told.status.as_ref().map(|status| status.pid)).await;
@@ -80,7 +86,6 @@ pub async fn examine(file: &Path, told: &Told) -> Findings {
     let web = web::look(&scene, &mut found).await;
     webhooks::look(&scene, &web, &mut found);
     clock::look(&machine, &mut found).await;
-    found.0.sort_by_key(|finding| finding.area);
     found
 }
 

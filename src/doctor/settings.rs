@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Scene;
 use super::finding::{Area, Findings};
@@ -22,13 +22,12 @@ const SECRET_LEAST: usize = 16;
 /// Reads the configuration; none if it is broken or may not be read, which is a finding.
 pub fn read(file: &Path, found: &mut Findings) -> Option<Config> {
     let area = Area::Configuration;
-    if let Err(error) = fs::File::open(file)
-        && error.kind() == ErrorKind::PermissionDenied
-    {
+    let closed = |file: &PathBuf| fs::File::open(file).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
+    if let Some(file) = of_configuration(file).into_iter().find(closed) {
         let text = format!("{} may not be read by you, and most looks begin there", file.display());
         let skipped = found.skipped(area, text);
         skipped.hint("sudo hookd doctor, or become a member of its group and log in again");
-        if let Ok(about) = fs::metadata(file)
+        if let Ok(about) = fs::metadata(&file)
             && about.mode() & 0o040 != 0
         {
             let me = Account::numbered(nix::unistd::geteuid());
@@ -59,6 +58,15 @@ pub fn read(file: &Path, found: &mut Findings) -> Option<Config> {
     Some(loaded.config)
 }
 
+/// The main file, and the drop-ins beside it.
+fn of_configuration(main: &Path) -> Vec<PathBuf> {
+    let drop_ins = fs::read_dir(config::drop_ins(main)).into_iter().flatten().flatten();
+    let drop_ins = drop_ins
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"));
+    std::iter::once(main.to_owned()).chain(drop_ins).collect()
+}
+
 fn in_one_line(diagnostic: &Diagnostic) -> String {
     match (diagnostic.line, diagnostic.column) {
         (Some(line), Some(column)) => format!("{}:{line}:{column}: {}", diagnostic.file, diagnostic.message),
@@ -68,15 +76,7 @@ fn in_one_line(diagnostic: &Diagnostic) -> String {
 
 /// The files of the configuration themselves: the daemon must be able to read them, also at its next reload.
 pub fn files(scene: &Scene<'_>, found: &mut Findings) {
-    let main = &scene.config.file;
-    let drop_ins = fs::read_dir(main.with_file_name("hookd.d"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let drop_ins = drop_ins
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "toml"));
-    for file in std::iter::once(main.clone()).chain(drop_ins) {
+    for file in of_configuration(&scene.config.file) {
         readable(scene, Area::Configuration, &file, "the configuration", found);
         if let Ok(about) = fs::metadata(&file)
             && about.mode() & 0o002 != 0

@@ -138,8 +138,10 @@ impl fmt::Display for Ended {
     }
 }
 
-/// `10m`, `1h 30m`, `2s`, as the configuration writes durations.
+/// `10m`, `1h 30m`, `2s`, as the configuration writes durations; to the next millisecond.
 fn in_words(duration: Duration) -> String {
+    let milliseconds = duration.as_nanos().div_ceil(1_000_000);
+    let duration = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX));
     SpanPrinter::new()
         .designator(Designator::Compact)
         .spacing(Spacing::BetweenUnits)

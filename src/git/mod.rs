@@ -5,7 +5,7 @@
 //! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `credentials`, `known_hosts`, `published`, `program`
 //! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `folder`
 
-mod address;
+pub mod address;
 mod client;
 mod credentials;
 mod error;
@@ -14,7 +14,7 @@ mod folder;
 mod globals;
 mod history;
 mod in_place;
-mod known_hosts;
+pub mod known_hosts;
 mod materialise;
 mod mirror;
 mod program;
@@ -39,6 +39,7 @@ pub use error::{GitError, GitErrorKind};
 pub use known_hosts::{HostKey, is_known};
 pub use mirror::sweep;
 pub use published::published_fingerprints;
+pub use signed::{split_commit, split_tag};
 pub use worker::worker_main;
 
 /// The hidden subcommand that runs [`worker_main`].

@@ -1,29 +1,18 @@
 //! `hookd doctor` and `hookd add` on a machine with a systemd of its own: what is planted is found, and what is printed mends it.
 
-use std::path::Path;
 use std::process::Output;
 
 use serde_json::Value;
 
 use crate::container::{Machine, PLAIN};
+use crate::deb;
 
 /// Looks and rounds of fixes after which there must be nothing left to mend: some things are seen only once others are well.
 const ROUNDS: usize = 6;
 
-/// A machine with hookd's files where its package puts them, and nothing set up.
+/// A machine with hookd's package, nothing set up, and a repository.
 fn installed() -> Machine {
-    let machine = Machine::boot(PLAIN);
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
-    machine.copy(Path::new(env!("CARGO_BIN_EXE_hookd")), "/usr/bin/hookd");
-    for (file, place) in [
-        ("hookd.service", "/etc/systemd/system/hookd.service"),
-        ("hookd.socket", "/etc/systemd/system/hookd.socket"),
-        ("hookd.sysusers", "/etc/sysusers.d/hookd.conf"),
-        ("hookd.tmpfiles", "/etc/tmpfiles.d/hookd.conf"),
-    ] {
-        machine.copy(&packaging.join(file), place);
-    }
-    machine.sh("systemd-sysusers hookd.conf; systemd-tmpfiles --create hookd.conf; systemctl daemon-reload");
+    let machine = deb::installed(PLAIN);
     machine.until("systemctl is-active nginx");
     machine.sh(
         "git config --global user.name Alice; git config --global user.email alice@example.org
@@ -257,7 +246,7 @@ fn whoever_is_not_root_learns_what_takes_root() {
     let output = machine.try_sh("setpriv --reuid=alice --regid=alice --init-groups hookd doctor");
     let text = shown(&output);
     assert!(
-        text.contains("/etc/hookd.toml may not be read by you") && text.contains("adduser alice hookd"),
+        text.contains("/etc/hookd.d/blog.toml may not be read by you") && text.contains("adduser alice hookd"),
         "{text}"
     );
     machine.sh("gpasswd -a alice hookd");
@@ -299,7 +288,7 @@ fn a_fresh_machine_serves_after_one_command() {
         machine.sh("stat -c '%n %U:%G %a' /etc/hookd.toml /etc/hookd.d/blog.toml /etc/hookd/blog.secret /var/www/blog");
     assert_eq!(
         rights.trim(),
-        "/etc/hookd.toml root:hookd 640\n/etc/hookd.d/blog.toml root:hookd 640\n/etc/hookd/blog.secret hookd:hookd 400\n\
+        "/etc/hookd.toml root:root 644\n/etc/hookd.d/blog.toml root:hookd 640\n/etc/hookd/blog.secret hookd:hookd 400\n\
          /var/www/blog hookd:hookd 755"
     );
     machine.sh("systemctl enable -q --now hookd");

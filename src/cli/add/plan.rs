@@ -8,6 +8,7 @@ use url::Url;
 use super::host_key::{git, host_key};
 use crate::cli::arguments::Add;
 use crate::cli::output::{Code, Failure};
+use crate::cli::reload::running;
 use crate::config::{self, Config, Repo, Secrets, Transport};
 use crate::deploy::access;
 use crate::git::GitErrorKind;
@@ -92,7 +93,7 @@ pub(super) async fn plan(config: &Path, json: bool, options: &Add) -> Result<Pla
         .target
         .parse()
         .map_err(|e| usage(format!("--target {}: {e}", options.target)))?;
-    let machine = Machine::look(config, None).await;
+    let machine = Machine::look(config, running(config).await).await;
     let place = Place::new(config, &machine).ok_or_else(|| {
         Failure::failed("the user that the unit runs hookd as does not exist")
             .hint("systemd-sysusers hookd.conf".to_owned())
