@@ -260,6 +260,7 @@ impl Daemon {
             rejections: Rejections::default(),
             metrics: Metrics::default(),
             started: clock::now(),
+            listening: std::sync::OnceLock::new(),
             bodies: Arc::new(Budget::default()),
         });
         let watching = Arc::downgrade(&app);
@@ -295,6 +296,8 @@ impl Daemon {
         let tls = tls.map_err(|e| StartError::new(e, None))?.map(Arc::new);
         // Said before the first answer goes out; the sockets are bound, so nobody is turned away meanwhile.
         tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
+        let listening = sockets.public.iter().filter_map(Socket::address).collect();
+        self.app.listening.get_or_init(|| listening);
         let mut listeners = tokio::task::JoinSet::new();
         for socket in sockets.public {
             listeners.spawn(listener::serve(

@@ -18,6 +18,7 @@ mod support;
 mod lab {
     mod boot;
     mod builds;
+    mod doctor;
     mod install;
     mod journal;
     mod life;

@@ -1,4 +1,4 @@
-//! The only place that starts a deployment command.
+//! The only place that starts a deployment command; and [`ask`], for programs of the machine that are only asked.
 //!
 //! A command runs under a supervisor of its own: this very binary, started again. Three processes take part:
 //!
@@ -9,6 +9,7 @@
 //! If the daemon goes away, for whatever reason, the control socket closes and the supervisor kills everything. The
 //! one way out is to ask a process that is not below the supervisor (systemd, a container daemon, cron) to start something.
 
+mod ask;
 mod descendants;
 mod lines;
 mod run;
@@ -25,6 +26,7 @@ use nix::sys::signal::Signal;
 
 use crate::config::Command;
 
+pub use ask::{Answer, ask, installed, quoted};
 pub use lines::LINE_MAX;
 pub use run::run;
 pub use supervisor::{SUBCOMMAND, supervisor_main};

@@ -38,6 +38,17 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Where it listens, as `listen` has it: `127.0.0.1:9000`, `unix:/run/hookd/http.sock`.
+    pub fn address(&self) -> Option<String> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.to_string()),
+            Self::Unix(listener) => {
+                let address = listener.local_addr().ok()?;
+                address.as_pathname().map(|path| format!("unix:{}", path.display()))
+            }
+        }
+    }
+
     /// True if only this machine can connect.
     pub fn is_local(&self) -> bool {
         match self {

@@ -46,6 +46,7 @@ impl App {
             pid: std::process::id(),
             started_at: self.started.0,
             config: settings.config.file.display().to_string(),
+            listen: self.listening.get().cloned().unwrap_or_default(),
             warnings: self.warnings(),
             waiting: waiting.len(),
             running: self.worker.running().len(),
