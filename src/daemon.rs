@@ -202,6 +202,7 @@ fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
             git,
             logs,
             program,
+            units: Arc::default(),
             lifeline,
         },
         writer,

@@ -55,7 +55,7 @@ fn become_command(order: &Start) -> Result<std::convert::Infallible, String> {
         .thread_set_mask()
         .map_err(|error| format!("unblocking signals: {error}"))?;
     let home = become_user(order)?;
-    limit(order.memory_max)?;
+    limit(order)?;
     die_with(order.supervisor)?;
     std::env::set_current_dir(&order.directory).map_err(|error| in_directory(&order.directory, &error))?;
     let error = Command::new(program)
@@ -115,13 +115,19 @@ fn change_user(user: &User) -> io::Result<()> {
 
 /// No core files: they would hold the environment. Memory is limited as data (heap and private writable mappings), not
 /// as address space: Go, Java, Node and sanitizers reserve far more addresses than they ever use. It holds for each
-/// process by itself; a limit on the sum is systemd's `MemoryMax=`.
-fn limit(memory_max: Option<u64>) -> Result<(), String> {
-    let set = |resource, limit, what: &str| {
-        setrlimit(resource, limit, limit).map_err(|error| format!("limiting {what} to {limit} bytes: {error}"))
-    };
-    set(Resource::RLIMIT_CORE, 0, "core files")?;
-    memory_max.map_or(Ok(()), |bytes| set(Resource::RLIMIT_DATA, bytes, "memory"))
+/// process by itself, and tasks are counted over all that the user runs (`setrlimit(2)`); limits on what a command makes,
+/// and nothing else, are systemd's `MemoryMax=` and `TasksMax=`.
+fn limit(order: &Start) -> Result<(), String> {
+    for (resource, limit, what) in [
+        (Resource::RLIMIT_CORE, Some(0), "bytes of core files"),
+        (Resource::RLIMIT_DATA, order.memory_max, "bytes of memory"),
+        (Resource::RLIMIT_NPROC, order.tasks_max, "processes"),
+    ] {
+        if let Some(limit) = limit {
+            setrlimit(resource, limit, limit).map_err(|error| format!("limiting it to {limit} {what}: {error}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// If the supervisor is killed, its command goes too. It may have happened already.
