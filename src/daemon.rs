@@ -400,6 +400,10 @@ impl Daemon {
         let chores = tokio::spawn(chores(Arc::clone(&self.app)));
         let ranges = tokio::spawn(self.app.ranges.clone().run(self.app.settings.clone()));
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
+        let trial = {
+            let world = self.app.world.clone();
+            tokio::spawn(async move { world.units.tell(&world.program).await })
+        };
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
         systemd::ready(&status_line(&self.app).await);
         loop {
@@ -419,7 +423,7 @@ impl Daemon {
         self.app.worker.finish(grace).await;
         control.cancel();
         controls.join_all().await;
-        for task in [working, chores, ranges, relaying, guard] {
+        for task in [working, chores, ranges, relaying, trial, guard] {
             task.abort();
         }
         for path in sockets.made {

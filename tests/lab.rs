@@ -12,4 +12,7 @@ mod container;
 
 mod lab {
     mod boot;
+    mod isolation;
+    mod limits;
+    mod site;
 }

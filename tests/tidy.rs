@@ -48,6 +48,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper::", &["http/", "probe.rs", "cli/client.rs", "cli/demo/"]),
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
+    ("landlock::", &["exec/start.rs"]),
     ("zbus", &["exec/unit/bus.rs"]),
     ("toml::", &["config/", "cli/client.rs"]),
     ("tracing_subscriber", &["logging.rs"]),

@@ -29,7 +29,7 @@ use crate::config::Command;
 
 pub use lines::LINE_MAX;
 pub use run::run;
-pub use supervisor::{SUBCOMMAND, supervisor_main};
+pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
 pub use unit::{DropIn, Template, Unit, UnitName, drop_ins, exposed};
 pub use units::Units;
 

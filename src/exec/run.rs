@@ -141,6 +141,7 @@ fn order(spec: &CommandSpec) -> Order {
             run_as: spec.run_as.clone(),
             memory_max: spec.memory_max,
             tasks_max: spec.tasks_max.filter(|_| spec.unit.is_none()),
+            fenced: spec.unit.as_ref().is_some_and(|unit| unit.name.is_fenced()),
             supervisor: 0,
         },
     }

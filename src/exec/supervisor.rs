@@ -41,19 +41,21 @@ const KILL_ROUND: Duration = Duration::from_millis(10);
 /// Most bytes of a starter's complaint that are kept.
 const COMPLAINT_MAX: usize = 4096;
 
+/// Closes this process to others of the same user, commands say: they can't trace it, nor read its memory, its environment
+/// or its open files, nor look at what it sees of the file system. A program that it becomes is open again.
+pub fn close_memory() -> io::Result<()> {
+    prctl::set_dumpable(false).map_err(io::Error::from)
+}
+
 /// Runs as the supervisor (or, with one argument more, the starter) of a command. Standard input is a socket to the
 /// parent; nothing is ever printed.
 pub fn supervisor_main() -> ExitCode {
     close_inherited();
-    // Whoever runs as the same user, a command say, can read neither the order from here nor what comes after.
-    let hidden = prctl::set_dumpable(false).map_err(io::Error::from);
     let mut arguments = std::env::args_os().skip(2);
     let done = match (arguments.next(), arguments.next()) {
         (Some(half), _) if half == STARTER => return start::main(),
-        (Some(half), Some(directory)) if half == INSIDE => {
-            hidden.and_then(|()| supervise_inside(Path::new(&directory)))
-        }
-        _ => hidden.and_then(|()| supervise()),
+        (Some(half), Some(directory)) if half == INSIDE => supervise_inside(Path::new(&directory)),
+        _ => supervise(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

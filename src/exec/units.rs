@@ -1,5 +1,6 @@
 //! Whether commands can run in units of systemd on this machine; found out once, by running one.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,9 +40,11 @@ impl Units {
         self.answer.get_or_init(|| attempt(program)).await.clone()
     }
 
-    /// What was found, if anybody has asked.
-    pub fn known(&self) -> Option<&Result<(), String>> {
-        self.answer.get()
+    /// Finds it out, and says it in the log.
+    pub async fn tell(&self, program: &Path) {
+        // Awaited for its answer only, which is kept.
+        let _ = self.available(program).await;
+        tracing::info!("{self}");
     }
 
     /// Why there can't be units, as far as files tell it.
@@ -54,6 +57,16 @@ impl Units {
             return None;
         }
         Some(format!("there is no {TEMPLATE}: it comes with hookd's package"))
+    }
+}
+
+impl fmt::Display for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.answer.get() {
+            None => f.write_str("not known yet whether commands run in units of systemd"),
+            Some(Ok(())) => f.write_str("commands run in units of systemd"),
+            Some(Err(why)) => write!(f, "commands run as processes of the daemon: {why}"),
+        }
     }
 }
 

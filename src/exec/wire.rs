@@ -58,6 +58,8 @@ pub(super) struct Start {
     pub memory_max: Option<u64>,
     /// Processes and threads of its user.
     pub tasks_max: Option<u64>,
+    /// Whether it is kept from everything that runs as the same user.
+    pub fenced: bool,
     /// Process id of the supervisor, which fills it in.
     pub supervisor: i32,
 }

@@ -255,6 +255,7 @@ impl App {
             started_at: self.started.0,
             config: settings.config.file.display().to_string(),
             warnings: self.warnings(),
+            isolation: self.world.units.to_string(),
             waiting: waiting.len(),
             running: self.worker.running().len(),
             targets,

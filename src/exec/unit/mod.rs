@@ -29,7 +29,7 @@ pub use drop_in::{DropIn, drop_ins, exposed};
 pub(super) use inside::Inside;
 pub(super) use outside::run;
 
-/// Longest escaped name of an instance, bytes: the path of a socket has 108 at most (`unix(7)`).
+/// Longest name of an instance, bytes: the path of a socket has 108 at most (`unix(7)`).
 const INSTANCE_MAX: usize = 80;
 
 /// Which packaged template a command runs in.
@@ -59,11 +59,13 @@ pub struct UnitName {
 }
 
 impl UnitName {
-    /// `hookd-run@blog-production.service` for `blog/production`.
+    /// `hookd-run@blog@production.service` for `blog/production`. Not as `systemd-escape` would have it: that makes `\x2d` of
+    /// each `-`, which systemd 257 stumbles over in `CacheDirectory=`, and people, too. All characters of names may stand in
+    /// an instance, and `@`, which is in no name, keeps `a/b-c` and `a-b/c` apart.
     pub fn new(template: Template, target: &TargetId) -> Self {
         Self {
             template,
-            instance: escape(&target.to_string()),
+            instance: format!("{}@{}", target.repo, target.target),
         }
     }
 
@@ -73,6 +75,11 @@ impl UnitName {
             template: Template::Run,
             instance: "probe".to_owned(),
         }
+    }
+
+    /// Whether a command in there has no business with any other process. A `reload` may have: the site's own, say.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.template == Template::Run
     }
 
     /// What stands between `@` and `.service`.
@@ -85,20 +92,6 @@ impl fmt::Display for UnitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}.service", self.template.prefix(), self.instance)
     }
-}
-
-/// As `systemd-escape` does it: `/` becomes `-`, and what has no place in a name becomes `\x2d`.
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'/' => escaped.push('-'),
-            b'.' if at == 0 => escaped.push_str("\\x2e"),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'.' => escaped.push(char::from(byte)),
-            other => escaped.push_str(&format!("\\x{other:02x}")),
-        }
-    }
-    escaped
 }
 
 /// The unit that a command runs in, and what it needs there.
@@ -145,20 +138,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_escaped_as_systemd_does() {
-        // The right side is what `systemd-escape` of systemd 252 prints.
-        for (text, escaped) in [
-            ("blog/production", "blog-production"),
-            ("my-blog/v1.2_x", "my\\x2dblog-v1.2_x"),
-            (".a/b", "\\x2ea-b"),
-            ("a@b", "a\\x40b"),
-        ] {
-            assert_eq!(escape(text), escaped);
-        }
-        let name = UnitName {
-            template: Template::Reload,
-            instance: escape("a/b"),
-        };
-        assert_eq!(name.to_string(), "hookd-reload@a-b.service");
+    fn each_target_has_units_of_its_own() {
+        let name = |template, target: &str| UnitName::new(template, &target.parse().unwrap()).to_string();
+        assert_eq!(name(Template::Run, "my-blog/v1.2_x"), "hookd-run@my-blog@v1.2_x.service");
+        assert_eq!(name(Template::Reload, "a/b-c"), "hookd-reload@a@b-c.service");
+        assert_ne!(name(Template::Run, "a-b/c"), name(Template::Run, "a/b-c"));
     }
 }

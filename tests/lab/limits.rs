@@ -1,0 +1,1 @@
+//! What root has to say in a drop-in: memory, tasks, network, user.
