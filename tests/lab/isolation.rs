@@ -44,7 +44,8 @@ fn the_whole_way(kind: Kind) {
     machine.sh("systemctl restart polkit; systemctl daemon-reload; systemctl start guestbook");
     machine.until("journalctl -u hookd -o cat | grep -x 'commands run in units of systemd'");
 
-    machine.sh("hookd send blog");
+    site.push("my-site");
+    machine.sh("hookd send blog --ref refs/heads/my-site");
     machine.until("hookd status | grep -q '#1 live'");
     let log = machine.sh("hookd logs blog/my-site");
     let unit = "hookd-run@blog@my-site.service";
@@ -140,19 +141,23 @@ fn what_does_not_end_is_ended() {
                 "leaves",
                 "build = \"setsid sh -c \\\"trap : TERM; while :; do sleep 0.1; done\\\" & echo done\"",
             ),
-            ("long", "build = \"echo begun; sleep 1000\"\nkill_grace = \"500ms\""),
+            (
+                "long",
+                "build = \"echo begun; test -e ../../shared/tried || { touch ../../shared/tried; sleep 1000; }\"\nkill_grace = \"500ms\"",
+            ),
         ],
     );
     let text = site.deploy("deaf").failed();
     assert!(text.contains("failed: build timed out after 1s and was stopped"), "{text}");
     site.deploy("leaves").live();
     let machine = &site.machine;
+    site.push("long");
     machine.sh("hookd deploy --no-wait blog/long");
     machine.until("hookd logs blog/long | grep begun");
     // What stops the half of the supervisor inside does not keep the half outside from ending it.
     machine.sh("kill -STOP $(systemctl show -P MainPID hookd-run@blog@long)");
     machine.sh("hookd cancel blog/long");
-    machine.until("hookd status | grep 'long.*cancelled'");
+    machine.until("hookd history | grep cancelled && hookd status | grep 'long.*live$'");
     assert_eq!(machine.sh("systemctl list-units --all --no-legend 'hookd-r*'"), "");
     assert_eq!(machine.try_sh("pgrep -x sleep").status.code(), Some(1));
 }
@@ -164,6 +169,7 @@ fn a_killed_daemon_leaves_no_unit_behind() {
         &[("one", "build = \"echo begun; test -e ../../shared/go || { touch ../../shared/go; sleep 1000; }\"")],
     );
     let machine = &site.machine;
+    site.push("one");
     machine.sh("hookd deploy --no-wait blog/one");
     machine.until("hookd logs blog/one | grep begun");
     machine.sh("pgrep -x sleep; systemctl kill -s KILL --kill-who=main hookd");
@@ -175,7 +181,7 @@ fn a_killed_daemon_leaves_no_unit_behind() {
 
     // Whatever keeps a unit of a killed daemon, the next command of the target does not find it running.
     machine.sh("rm /srv/one/shared/go");
-    site.push();
+    site.push("one");
     machine.sh("hookd deploy --no-wait blog/one");
     machine.until("hookd logs blog/one | grep begun");
     machine.sh("kill -STOP $(systemctl show -P MainPID hookd-run@blog@one)");

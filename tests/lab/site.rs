@@ -48,7 +48,8 @@ impl Deployed {
 }
 
 impl Site {
-    /// Boots a machine and starts hookd there, with the repo `blog`, and each target's own lines.
+    /// Boots a machine and starts hookd there, with the repo `blog`, and each target's own lines. A target follows the branch of its name,
+    /// so that what is pushed for one is nothing to the others. There is no commit yet.
     pub fn new(kind: Kind, targets: &[(&str, &str)]) -> Self {
         let site = Self {
             machine: Machine::boot(kind),
@@ -64,7 +65,6 @@ impl Site {
             "git init -q -b main {REPO}; cd {REPO}; git config user.email t@example.com; git config user.name t; \
              git config --system --add safe.directory '*'"
         ));
-        site.push();
         for secret in ["blog", "other"] {
             machine.write(&format!("/etc/hookd/{secret}.secret"), 0o640, "a secret of 24 characters");
         }
@@ -82,15 +82,15 @@ impl Site {
         }
     }
 
-    /// Another commit.
-    pub fn push(&self) {
+    /// Another commit, on the target's own branch.
+    pub fn push(&self, target: &str) {
         self.machine
-            .sh(&format!("cd {REPO}; date +%N >> file; git add .; git commit -qm another"));
+            .sh(&format!("cd {REPO}; git checkout -qB {target}; date +%N >> file; git add .; git commit -qm another"));
     }
 
     /// Deploys a target and waits for the end.
     pub fn deploy(&self, target: &str) -> Deployed {
-        self.push();
+        self.push(target);
         let output = self.machine.try_sh(&format!("hookd deploy blog/{target} 2>&1"));
         Deployed {
             text: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -108,7 +108,7 @@ impl Site {
 pub fn configuration(targets: &[(&str, &str)]) -> String {
     let mut text = format!("[repo.blog]\nurl = {REPO:?}\nsecret = \"file:/etc/hookd/blog.secret\"\npoll = \"off\"\n");
     for (name, lines) in targets {
-        text += &format!("[repo.blog.deploy.{name}]\nbranch = \"main\"\npath = \"/srv/{name}\"\n{lines}\n");
+        text += &format!("[repo.blog.deploy.{name}]\nbranch = {name:?}\npath = \"/srv/{name}\"\n{lines}\n");
     }
     text
 }
