@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::User;
+use nix::unistd::{User, geteuid};
 
 use crate::config::{Command, Isolation};
 use crate::exec::{self, CommandSpec, Ended, Template, Unit, UnitName};
@@ -113,9 +113,22 @@ impl Run<'_> {
             _ => Template::Run,
         };
         let release = change.release.as_ref().map(|name| self.layout.release(name));
+        let release = release.unwrap_or_else(|| target.path.clone());
+        if phase == Phase::Build && target.run_as.is_some() && !geteuid().is_root() {
+            let (layout, tree, shared) = (self.layout.clone(), release.clone(), target.shared.clone());
+            let opened = tokio::task::spawn_blocking(move || {
+                let kept = shared
+                    .iter()
+                    .map(|entry| layout.shared().join(entry.trim_end_matches('/')));
+                let mut trees = kept.filter(|path| path.exists()).chain([tree]);
+                trees.try_for_each(|tree| layout.open_to_group(&tree))
+            });
+            let opened = opened.await;
+            opened.map_err(|error| Stop::failed(error.to_string()))??;
+        }
         Ok(Some(Unit {
             name: UnitName::new(template, &target.id),
-            release: release.unwrap_or_else(|| target.path.clone()),
+            release,
             shared: self.layout.shared(),
             network: target.network,
             tasks_max: target.tasks_max,
@@ -151,7 +164,8 @@ impl Run<'_> {
             return Ok(());
         };
         let path = self.payload_path();
-        let owner = self.site.target.run_as.clone();
+        // Only root gives files away; else the command's unit gets it.
+        let owner = self.site.target.run_as.clone().filter(|_| geteuid().is_root());
         let written = tokio::task::spawn_blocking(move || private_file(&path, &body, owner.as_deref())).await;
         match written {
             Ok(Ok(())) => Ok(()),

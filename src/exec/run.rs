@@ -142,6 +142,7 @@ fn order(spec: &CommandSpec) -> Order {
             memory_max: spec.memory_max,
             tasks_max: spec.tasks_max.filter(|_| spec.unit.is_none()),
             fenced: spec.unit.as_ref().is_some_and(|unit| unit.name.is_fenced()),
+            group_writes: false,
             supervisor: 0,
         },
     }

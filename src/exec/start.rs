@@ -24,6 +24,9 @@ use super::wire::Start;
 /// as somebody else, and the daemon's own mask is a strict one.
 const COMMAND_UMASK: Mode = Mode::from_bits_truncate(0o022);
 
+/// Likewise, but what another user made can be removed by the daemon, through their common group.
+const GROUP_UMASK: Mode = Mode::from_bits_truncate(0o002);
+
 /// Reads what to start from standard input, a socket, and becomes it. Comes back only if that failed; the reason has
 /// then been written to the socket. Once the command runs, the socket is closed without a word.
 pub(super) fn main() -> ExitCode {
@@ -50,7 +53,7 @@ fn become_command(order: &Start) -> Result<std::convert::Infallible, String> {
     };
     // A session of its own: no terminal, and a process group that signals by hand can be sent to.
     setsid().map_err(|error| format!("setsid: {error}"))?;
-    umask(COMMAND_UMASK);
+    umask(if order.group_writes { GROUP_UMASK } else { COMMAND_UMASK });
     // The supervisor blocks signals in order to read them, and the mask is inherited.
     SigSet::empty()
         .thread_set_mask()

@@ -107,15 +107,22 @@ fn supervise_inside(directory: &Path) -> io::Result<()> {
     let inside = unit::Inside::ask(directory)?;
     let _held = inside.lifeline;
     let before = inside.counters;
-    run_here(inside.control, inside.order, Some(inside.output), || before.since())
+    let release = inside.order.start.directory.clone();
+    let group_writes = inside.order.start.group_writes;
+    run_here(inside.control, inside.order, Some(inside.output), || {
+        if group_writes {
+            unit::open_directories(&release);
+        }
+        before.since()
+    })
 }
 
-/// Runs the command below this process, and reports.
+/// Runs the command below this process, and reports, with what `afterwards` counts.
 fn run_here(
     control: BufReader<UnixStream>,
     order: Order,
     output: Option<(OwnedFd, OwnedFd)>,
-    counters: impl FnOnce() -> Counters,
+    afterwards: impl FnOnce() -> Counters,
 ) -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     let signals = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
@@ -135,7 +142,7 @@ fn run_here(
         stopped: false,
     };
     let mut report = supervisor.until_all_gone()?;
-    report.counters = counters();
+    report.counters = afterwards();
     tell(supervisor.control.get_mut(), &report)
 }
 

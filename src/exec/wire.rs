@@ -60,6 +60,8 @@ pub(super) struct Start {
     pub tasks_max: Option<u64>,
     /// Whether it is kept from everything that runs as the same user.
     pub fenced: bool,
+    /// Whether what it makes is to be writable for its group, which the daemon is in.
+    pub group_writes: bool,
     /// Process id of the supervisor, which fills it in.
     pub supervisor: i32,
 }

@@ -62,7 +62,10 @@ fn the_whole_way(kind: Kind) {
     // The cache outlives the command, and nothing else does.
     let text = site.deploy("my-site").live();
     assert!(text.contains("build    | 2"), "{text}");
-    assert_eq!(machine.sh("systemctl list-units --all --no-legend 'hookd-r*'; ls /run/hookd/run"), "");
+    assert_eq!(
+        machine.sh("systemctl list-units --all --no-legend 'hookd-r*'; ls /run/hookd/run"),
+        ""
+    );
     assert!(machine.sh("hookd status").contains("commands run in units of systemd"));
     assert!(machine.sh("hookd check").contains("commands run in units of systemd"));
 }
@@ -89,11 +92,17 @@ const ATTEMPTS: &[(&str, &str)] = &[
     ("the store", "ls /var/lib/hookd"),
     ("credentials", "ls /run/credentials"),
     ("home directories", "ls /root /home"),
-    ("the control socket", "curl -s --unix-socket /run/hookd/control.sock http://x/"),
+    (
+        "the control socket",
+        "curl -s --unix-socket /run/hookd/control.sock http://x/",
+    ),
     ("a file of the machine", "touch /etc/x"),
     ("its target beside the release", "touch /srv/one/x"),
     ("the other target", "touch /srv/two/x"),
-    ("the links that say where it may write", "rm /run/hookd/run/blog@one/release"),
+    (
+        "the links that say where it may write",
+        "rm /run/hookd/run/blog@one/release",
+    ),
     ("the way of the order", "rm /run/hookd/run/blog@one/order"),
     ("a unit of its own", "systemd-run true"),
     ("another unit", "systemctl restart hookd"),
@@ -111,7 +120,9 @@ const ATTEMPTS: &[(&str, &str)] = &[
 fn a_build_gets_at_nothing_but_its_own() {
     let script: String = ATTEMPTS
         .iter()
-        .map(|(what, line)| format!("if ({line}); then echo \"GOT: {what}\"; else echo \"kept: {what}\"; fi 2>/dev/null\n"))
+        .map(|(what, line)| {
+            format!("if ({line}); then echo \"GOT: {what}\"; else echo \"kept: {what}\"; fi 2>/dev/null\n")
+        })
         .collect();
     // A file, so that it is no line of the configuration; a broken TERM of everybody ends it.
     let build = "build = \"SUPERVISOR=$PPID sh /srv/attempts; kill -TERM -1; echo went on\"";
@@ -148,7 +159,10 @@ fn what_does_not_end_is_ended() {
         ],
     );
     let text = site.deploy("deaf").failed();
-    assert!(text.contains("failed: build timed out after 1s and was stopped"), "{text}");
+    assert!(
+        text.contains("failed: build timed out after 1s and was stopped"),
+        "{text}"
+    );
     site.deploy("leaves").live();
     let machine = &site.machine;
     site.push("long");
@@ -166,7 +180,10 @@ fn what_does_not_end_is_ended() {
 fn a_killed_daemon_leaves_no_unit_behind() {
     let site = Site::new(
         PLAIN,
-        &[("one", "build = \"echo begun; test -e ../../shared/go || { touch ../../shared/go; sleep 1000; }\"")],
+        &[(
+            "one",
+            "build = \"echo begun; test -e ../../shared/go || { touch ../../shared/go; sleep 1000; }\"",
+        )],
     );
     let machine = &site.machine;
     site.push("one");
@@ -233,11 +250,15 @@ fn without_the_right_commands_run_as_processes_and_it_is_said() {
     // polkit looks at its rules by inotify.
     machine.until("! runuser -u hookd -- systemctl start --no-block hookd-run@nobody");
     machine.sh("systemctl restart hookd");
-    machine.until("journalctl -u hookd -o cat | grep 'commands run as processes of the daemon: systemd may not be asked'");
+    machine
+        .until("journalctl -u hookd -o cat | grep 'commands run as processes of the daemon: systemd may not be asked'");
     let text = site.deploy("one").live();
     assert!(text.contains("/hookd.service"), "{text}");
     let text = site.deploy("strict").failed();
-    assert!(text.contains("build could not be started: systemd may not be asked"), "{text}");
+    assert!(
+        text.contains("build could not be started: systemd may not be asked"),
+        "{text}"
+    );
     let text = site.deploy("offline").failed();
     assert!(text.contains("network = false takes units"), "{text}");
     assert!(site.journal().contains("commands run as processes"));
@@ -248,7 +269,11 @@ fn the_templates_are_locked_down() {
     let site = Site::new(PLAIN, &[("one", "")]);
     for template in ["hookd-run@x.service", "hookd-reload@x.service"] {
         // In tenths: 1.5.
-        site.machine.sh(&format!("systemd-analyze security --no-pager --threshold=15 {template}"));
-        site.machine.sh(&format!("systemd-analyze verify --man=no {template} 2>&1 | grep . && exit 1; true"));
+        site.machine.sh(&format!(
+            "systemd-analyze security --no-pager --threshold=15 {template}"
+        ));
+        site.machine.sh(&format!(
+            "systemd-analyze verify --man=no {template} 2>&1 | grep . && exit 1; true"
+        ));
     }
 }

@@ -66,7 +66,11 @@ impl Site {
              git config --system --add safe.directory '*'"
         ));
         for secret in ["blog", "other"] {
-            machine.write(&format!("/etc/hookd/{secret}.secret"), 0o640, "a secret of 24 characters");
+            machine.write(
+                &format!("/etc/hookd/{secret}.secret"),
+                0o640,
+                "a secret of 24 characters",
+            );
         }
         machine.sh("chgrp hookd /etc/hookd/*.secret");
         site.configure(targets);
@@ -84,8 +88,9 @@ impl Site {
 
     /// Another commit, on the target's own branch.
     pub fn push(&self, target: &str) {
-        self.machine
-            .sh(&format!("cd {REPO}; git checkout -qB {target}; date +%N >> file; git add .; git commit -qm another"));
+        self.machine.sh(&format!(
+            "cd {REPO}; git checkout -qB {target}; date +%N >> file; git add .; git commit -qm another"
+        ));
     }
 
     /// Deploys a target and waits for the end.

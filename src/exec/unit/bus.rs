@@ -30,7 +30,7 @@ pub(super) enum BusError {
     Unreachable(String),
     /// polkit has no rule that allows it.
     #[error(
-        "systemd may not be asked for it (is polkitd installed, and the rule /usr/share/polkit-1/rules.d/50-hookd.rules?): {0}"
+        "systemd may not be asked for it (is polkitd installed, and the rule 50-hookd.rules below /usr/share/polkit-1 or /etc/polkit-1?): {0}"
     )]
     Denied(String),
     /// systemd would, but something is wrong with the unit.

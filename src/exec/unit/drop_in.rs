@@ -13,6 +13,9 @@ const UNITS: &str = "/etc/systemd/system";
 /// Among the files of a directory of drop-ins, which are read in the order of their names.
 const FILE: &str = "50-hookd.conf";
 
+/// The group of hookd's user, as packaged.
+const GROUP: &str = "hookd";
+
 /// What `RuntimeMaxSec=` is beyond the target's own times: hookd itself keeps those, and should be faster.
 const RUNTIME_SLACK: Duration = Duration::from_mins(1);
 
@@ -69,6 +72,8 @@ fn settings(template: Template, target: &Target, hidden: &[PathBuf]) -> Option<S
     };
     if let Some(user) = &target.run_as {
         line("User", user);
+        // The daemon's: what is built is removed through it.
+        line("Group", GROUP);
     }
     for (key, value) in [
         ("MemoryMax", target.memory_max),

@@ -1,11 +1,13 @@
 //! Inside of the unit: its main process, sandboxed by systemd, asks for the order and does as the supervisor does.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
 
 use super::counters::Counters;
 use super::handover::{self, Files};
@@ -14,6 +16,9 @@ use crate::exec::wire::{Order, PAYLOAD_VARIABLE};
 
 /// The payload's name in the unit's own `/tmp`.
 const PAYLOAD_FILE: &str = "hookd-payload.json";
+
+/// Entries can be listed, made and removed by the group.
+const GROUP_MODE: u32 = 0o070;
 
 /// The order, and what came with it.
 pub(in crate::exec) struct Inside {
@@ -58,6 +63,30 @@ impl Inside {
             lifeline,
             counters: Counters::own(),
         })
+    }
+}
+
+/// Lets the group into directories that this user made in the release with a mode of their own, as archives and package
+/// managers do: so that the daemon can remove them one day.
+pub(in crate::exec) fn open_directories(directory: &Path) {
+    let me = geteuid().as_raw();
+    let mut left = vec![directory.to_owned()];
+    while let Some(directory) = left.pop() {
+        // What can't be read or changed is told when it can't be removed.
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let Ok(found) = entry.metadata() else { continue };
+            if !found.is_dir() {
+                continue;
+            }
+            let mode = found.mode() & 0o7777;
+            if found.uid() == me && mode & GROUP_MODE != GROUP_MODE {
+                let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode | GROUP_MODE));
+            }
+            left.push(entry.path());
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::model::TargetId;
 
 pub(super) use counters::Counters;
 pub use drop_in::{DropIn, drop_ins, exposed};
-pub(super) use inside::Inside;
+pub(super) use inside::{Inside, open_directories};
 pub(super) use outside::run;
 
 /// Longest name of an instance, bytes: the path of a socket has 108 at most (`unix(7)`).
@@ -140,7 +140,10 @@ mod tests {
     #[test]
     fn each_target_has_units_of_its_own() {
         let name = |template, target: &str| UnitName::new(template, &target.parse().unwrap()).to_string();
-        assert_eq!(name(Template::Run, "my-blog/v1.2_x"), "hookd-run@my-blog@v1.2_x.service");
+        assert_eq!(
+            name(Template::Run, "my-blog/v1.2_x"),
+            "hookd-run@my-blog@v1.2_x.service"
+        );
         assert_eq!(name(Template::Reload, "a/b-c"), "hookd-reload@a@b-c.service");
         assert_ne!(name(Template::Run, "a-b/c"), name(Template::Run, "a/b-c"));
     }

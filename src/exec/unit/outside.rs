@@ -68,6 +68,7 @@ async fn start(mut order: Order, unit: &Unit, lifeline: Option<File>) -> Result<
         order.start.memory_max = None;
     }
     let foreign = settled.user != verdict::own_user();
+    order.start.group_writes = foreign;
     if bus.is_active().await.map_err(told)? {
         // Left over from a daemon that was killed, by something that kept its supervisor from ending it.
         end(&bus, Duration::ZERO).await.map_err(told)?;
