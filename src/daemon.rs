@@ -1,20 +1,19 @@
 //! The composition root: builds everything, starts it, reloads it, stops it.
 
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, Listen, SecretSource, Secrets};
+use crate::config::{self, Config, SecretSource, Secrets};
 use crate::deploy::World;
 use crate::git::Git;
-use crate::http::listener::{self, Face, Socket};
+use crate::http::listener::{self, Face};
 use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics, Rejections};
 use crate::logbook::LogBook;
@@ -24,17 +23,30 @@ use crate::store::{Store, Writer};
 use crate::worker::{Settings, Worker};
 use crate::{clock, relay, signature, systemd};
 
+mod sockets;
+
+use sockets::Sockets;
+
 /// How often what is too old is removed from the history.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
 
-/// How often systemd's `status` is brought up to date.
+/// How often systemd's `status` is brought up to date if nothing seems to happen.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+
+/// How long systemd's `status` stays at least: deployments may come and go faster than anybody reads.
+const STATUS_STAYS: Duration = Duration::from_millis(200);
 
 /// How long store and worker may take to answer before systemd is not told any more that all is well.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
+/// What stopping may take besides the deployments: answering the connections that are open.
+const STOP_SPARE: Duration = Duration::from_secs(10);
+
 /// File below the state directory that everything holds locked which works for a deployment.
 const LIFELINE: &str = "children";
+
+/// Directory below the state directory for what children of the daemon have while they run.
+const SCRATCH: &str = "scratch";
 
 /// Longest wait for what a killed daemon had started: some more than it takes to kill whatever can be killed.
 const ORPHANS_TIME: Duration = Duration::from_secs(10);
@@ -185,6 +197,15 @@ async fn orphans_end(lifeline: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Makes the directory anew: what is in it, a crash left.
+fn empty(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(directory)
+}
+
 fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
     let limits = &config.limits;
     let file = config.state_dir.join("hookd.db");
@@ -195,7 +216,9 @@ fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
         .map_err(|e| StartError::new(format!("{}: {e}", logs.display()), None))?;
     let program = PathBuf::from("/proc/self/exe");
     let lifeline = config.state_dir.join(LIFELINE);
-    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total).held_by(lifeline.clone());
+    let scratch = config.state_dir.join(SCRATCH);
+    empty(&scratch).map_err(|e| StartError::new(format!("{}: {e}", scratch.display()), None))?;
+    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total).held_by(lifeline.clone(), scratch);
     Ok((
         World {
             store,
@@ -207,101 +230,6 @@ fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
         },
         writer,
     ))
-}
-
-/// All sockets that are listened on.
-struct Sockets {
-    public: Vec<Socket>,
-    control: Vec<Socket>,
-    /// Unix sockets that this process made and removes.
-    made: Vec<PathBuf>,
-}
-
-impl Sockets {
-    async fn open(config: &Config) -> Result<Self, StartError> {
-        let handed = systemd::handed_over(&config.control)
-            .map_err(|e| StartError::new(format!("the sockets from systemd can't be used: {e}"), None))?;
-        let mut sockets = Self {
-            public: handed.public,
-            control: Vec::new(),
-            made: Vec::new(),
-        };
-        if sockets.public.is_empty() {
-            for listen in &config.listen {
-                let socket = sockets.bind(listen).await?;
-                sockets.public.push(socket);
-            }
-        }
-        sockets.refuse_open_repos(config)?;
-        let control = match handed.control {
-            Some(socket) => socket,
-            None => sockets.bind_unix(&config.control, 0o660)?,
-        };
-        sockets.control.push(control);
-        if let Some(status) = config.http.status {
-            let socket = sockets.bind(&Listen::Tcp(status)).await?;
-            sockets.control.push(socket);
-        }
-        Ok(sockets)
-    }
-
-    /// Under socket activation the configuration could not know where deliveries come in.
-    fn refuse_open_repos(&self, config: &Config) -> Result<(), StartError> {
-        let open = config
-            .repos
-            .values()
-            .find(|repo| repo.secret.contains(&SecretSource::InsecureNone));
-        match open {
-            Some(repo) if !self.public.iter().all(Socket::is_local) => Err(StartError::new(
-                format!(
-                    "repo {} has `secret = \"insecure-none\"`, and others than this machine can connect",
-                    repo.name
-                ),
-                "give it a secret, or listen on loopback or a unix socket".to_owned(),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    async fn bind(&mut self, listen: &Listen) -> Result<Socket, StartError> {
-        match listen {
-            Listen::Tcp(address) => {
-                let listener = TcpListener::bind(address).await.map_err(|e| {
-                    StartError::new(
-                        format!("can't listen on {address}: {e}"),
-                        format!(
-                            "something else may listen there: ss -ltnp 'sport = :{}'",
-                            address.port()
-                        ),
-                    )
-                })?;
-                Ok(Socket::Tcp(listener))
-            }
-            // Whoever may connect to the web server may connect here; the signature decides.
-            Listen::Unix(path) => self.bind_unix(path, 0o666),
-        }
-    }
-
-    fn bind_unix(&mut self, path: &Path, mode: u32) -> Result<Socket, StartError> {
-        let failed = |e: std::io::Error| StartError::new(format!("can't listen on {}: {e}", path.display()), None);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(failed)?;
-        }
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(StartError::new(
-                format!("another process listens on {}", path.display()),
-                None,
-            ));
-        }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
-        self.made.push(path.to_owned());
-        Ok(Socket::Unix(listener))
-    }
 }
 
 /// Everything that runs.
@@ -415,15 +343,18 @@ impl Daemon {
         }
         let grace = self.settings.borrow().config.limits.stop_grace;
         tracing::info!("stopping");
-        systemd::stopping(grace * 2 + Duration::from_secs(10));
-        accept.cancel();
+        // Its next line would take the place of what is said here.
+        chores.abort();
+        systemd::stopping(&stopping_line(&self.app), grace * 2 + STOP_SPARE);
         watch.cancel();
         work.cancel();
-        listeners.join_all().await;
+        // What comes in meanwhile is stored and answered; the next start deploys it.
         self.app.worker.finish(grace).await;
+        accept.cancel();
+        listeners.join_all().await;
         control.cancel();
         controls.join_all().await;
-        for task in [working, chores, ranges, relaying, trial, guard] {
+        for task in [working, ranges, relaying, trial, guard] {
             task.abort();
         }
         for path in sockets.made {
@@ -511,7 +442,7 @@ impl App {
     }
 }
 
-/// `2 running, 1 waiting; blog/production live at 3fae91c`
+/// `2 running, 1 waiting; blog/production live at 3fae91c`, and what a person has to mend.
 async fn status_line(app: &App) -> String {
     let waiting = app.world.store.waiting().await.map_or(0, |jobs| jobs.len());
     let mut line = format!("{} running, {waiting} waiting", app.worker.running().len());
@@ -526,7 +457,20 @@ async fn status_line(app: &App) -> String {
     if let Some((target, commit)) = newest.and_then(|(name, row)| Some((name, row.live_commit?))) {
         line = format!("{line}; {target} live at {}", commit.get(..7).unwrap_or(&commit));
     }
+    if app.reload_error.borrow().is_some() {
+        line += "; the configuration file is broken, the one before it stays in force";
+    }
     line
+}
+
+/// `stopping; blog/production may finish`
+fn stopping_line(app: &App) -> String {
+    let running: Vec<String> = app.worker.running().iter().map(|r| r.target.to_string()).collect();
+    if running.is_empty() {
+        "stopping".to_owned()
+    } else {
+        format!("stopping; {} may finish", running.join(", "))
+    }
 }
 
 /// What is done now and then: systemd's status line, and the end of old history.
@@ -549,7 +493,11 @@ async fn chores(app: Arc<App>) {
                 Err(error) => tracing::warn!(%error, "old history could not be removed"),
             }
         }
-        tokio::time::sleep(STATUS_EVERY).await;
+        tokio::time::sleep(STATUS_STAYS).await;
+        tokio::select! {
+            () = app.worker.looked() => {}
+            () = tokio::time::sleep(STATUS_EVERY) => {}
+        }
     }
 }
 

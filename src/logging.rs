@@ -4,6 +4,7 @@ use std::fmt;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -99,6 +100,11 @@ pub fn start(format: Option<Format>) -> Result<(), String> {
             .map_err(|e| format!("the journal can't be reached: {e}"))?
             .with_field_prefix(None)
             .with_syslog_identifier("hookd".to_owned())
+            .with_priority_mappings(PriorityMappings {
+                info: Priority::Informational,
+                debug: Priority::Debug,
+                ..PriorityMappings::new()
+            })
             .boxed(),
         Format::Json => tracing_subscriber::fmt::layer()
             .json()

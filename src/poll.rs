@@ -166,6 +166,9 @@ impl Poller {
         let Some((git_ref, commit)) = found.wanted else {
             return Ok(false);
         };
+        if store.ended_badly(&target.id, &commit).await?.is_some() {
+            return Ok(true);
+        }
         let job = NewJob {
             target: target.id.clone(),
             git_ref: git_ref.clone(),

@@ -1,5 +1,6 @@
-//! What is said to systemd, and the sockets that it hands over.
+//! What is said to systemd, the sockets that it hands over, and those that it keeps from one start to the next.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -7,6 +8,9 @@ use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::http::listener::Socket;
+
+/// The name of the sockets that systemd keeps for the next start.
+const KEPT: &str = "kept";
 
 /// Tells systemd; a message that can't be delivered is worth a line, not a failure.
 fn tell(states: &[NotifyState<'_>]) {
@@ -34,9 +38,13 @@ pub fn reloading() {
 }
 
 /// The daemon stops, and needs up to `time` for it.
-pub fn stopping(time: Duration) {
+pub fn stopping(status: &str, time: Duration) {
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status(status),
+        NotifyState::ExtendTimeoutUsec(micros),
+    ]);
 }
 
 /// The daemon is alive.
@@ -49,6 +57,25 @@ pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }
 
+/// Has systemd keep these sockets and no others from before: it hands them over when the daemon is restarted, and who connects
+/// meanwhile waits. Nothing happens if the unit has no `FileDescriptorStoreMax=`, or there is no systemd.
+pub fn keep(sockets: &[&Socket]) {
+    tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(KEPT)]);
+    let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|socket| socket.as_fd()).collect();
+    if descriptors.is_empty() {
+        return;
+    }
+    let states = [NotifyState::FdStore, NotifyState::FdName(KEPT)];
+    if let Err(error) = sd_notify::notify_with_fds(&states, &descriptors) {
+        tracing::warn!(%error, "systemd could not be given the sockets; a restart will refuse connections");
+    }
+}
+
+/// Whether a service manager listens to what is said here.
+pub fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// The sockets that systemd hands over: those for forges, and the control socket.
 #[derive(Default)]
 pub struct Handed {
@@ -56,10 +83,12 @@ pub struct Handed {
     pub public: Vec<Socket>,
     /// For people and their tools.
     pub control: Option<Socket>,
+    /// Those that the last start gave it to keep; the configuration may have changed since.
+    pub kept: Vec<Socket>,
 }
 
-/// Takes the sockets of socket activation. A unix socket whose `FileDescriptorName=` is `control`, or whose path is the
-/// control path, is the control socket; everything else is public.
+/// Takes the sockets of socket activation, and those that were kept. Of the former, a unix socket whose `FileDescriptorName=` is
+/// `control`, or whose path is the control path, is the control socket; everything else is public.
 pub fn handed_over(control: &std::path::Path) -> std::io::Result<Handed> {
     let names: Vec<String> = std::env::var("LISTEN_FDNAMES")
         .unwrap_or_default()
@@ -69,6 +98,7 @@ pub fn handed_over(control: &std::path::Path) -> std::io::Result<Handed> {
     let mut sockets = ListenFd::from_env();
     let mut found = Handed::default();
     for index in 0..sockets.len() {
+        let was_kept = names.get(index).is_some_and(|name| name == KEPT);
         if let Ok(Some(listener)) = sockets.take_unix_listener(index) {
             let is_control = names.get(index).is_some_and(|name| name == "control");
             let there = listener
@@ -76,14 +106,21 @@ pub fn handed_over(control: &std::path::Path) -> std::io::Result<Handed> {
                 .is_ok_and(|address| address.as_pathname() == Some(control));
             listener.set_nonblocking(true)?;
             let socket = Socket::Unix(UnixListener::from_std(listener)?);
-            if is_control || there {
+            if was_kept {
+                found.kept.push(socket);
+            } else if is_control || there {
                 found.control = Some(socket);
             } else {
                 found.public.push(socket);
             }
         } else if let Some(listener) = sockets.take_tcp_listener(index)? {
             listener.set_nonblocking(true)?;
-            found.public.push(Socket::Tcp(TcpListener::from_std(listener)?));
+            let socket = Socket::Tcp(TcpListener::from_std(listener)?);
+            if was_kept {
+                found.kept.push(socket);
+            } else {
+                found.public.push(socket);
+            }
         }
     }
     Ok(found)

@@ -66,6 +66,7 @@ pub struct Worker {
     resting: Arc<Mutex<BTreeMap<RepoName, Timestamp>>>,
     idle: Arc<Notify>,
     turn: Arc<Notify>,
+    looked: Arc<Notify>,
     ended: Arc<dyn Fn(Ended) + Send + Sync>,
 }
 
@@ -84,6 +85,7 @@ impl Worker {
             resting: Arc::default(),
             idle: Arc::default(),
             turn: Arc::default(),
+            looked: Arc::default(),
             ended: Arc::new(ended),
         }
     }
@@ -113,6 +115,11 @@ impl Worker {
         turn.await;
     }
 
+    /// Returns when what runs or waits may have changed since the last call. For one caller.
+    pub async fn looked(&self) {
+        self.looked.notified().await;
+    }
+
     /// Stops what runs for a target; gives the deployment's number.
     pub fn cancel(&self, target: &TargetId) -> Option<i64> {
         let table = self.table();
@@ -136,6 +143,7 @@ impl Worker {
                     STORE_PAUSE
                 }
             };
+            self.looked.notify_one();
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}

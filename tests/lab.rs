@@ -7,12 +7,26 @@
     reason = "a test may panic, in its helpers too"
 )]
 
+#[path = "lab/bench.rs"]
+mod bench;
 #[path = "lab/container.rs"]
 mod container;
+#[path = "lab/deb.rs"]
+mod deb;
+#[path = "lab/site.rs"]
+mod site;
+mod support;
 
 mod lab {
     mod boot;
+    mod builds;
+    mod install;
     mod isolation;
+    mod journal;
+    mod life;
     mod limits;
-    mod site;
+    mod pagure;
+    mod proxies;
+    mod restart;
+    mod secrets;
 }

@@ -21,6 +21,7 @@ mod stories {
     mod github;
     mod machine;
     mod mistakes;
+    mod pagure;
     mod person;
     mod push;
     mod queue;

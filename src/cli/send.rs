@@ -12,10 +12,10 @@ use super::arguments::Send;
 use super::block_on;
 use super::output::{self, Code, Failure};
 use crate::clock;
-use crate::config::{ForgeKind, Listen, RefFilter, Repo};
+use crate::config::{ForgeKind, Listen, RefFilter, Repo, SecretSource};
 use crate::daemon::read_settings;
 use crate::deploy::access;
-use crate::forge::{self, Signing};
+use crate::forge::{self, CannotSign, Sample, Signing};
 use crate::git::Git;
 use crate::model::{CommitId, DeliveryId, GitRef, RepoName};
 use crate::worker::Settings;
@@ -57,6 +57,7 @@ pub fn run(file: &Path, json: bool, options: &Send) -> Result<ExitCode, Failure>
 
 async fn make(settings: &Settings, repo: &Repo, options: &Send) -> Result<Delivery, Failure> {
     let kind = repo.forge.unwrap_or(ForgeKind::GitHub);
+    let id = delivery_id()?;
     let body = if let Some(path) = &options.payload {
         std::fs::read(path).map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?
     } else {
@@ -67,10 +68,20 @@ async fn make(settings: &Settings, repo: &Repo, options: &Send) -> Result<Delive
                 .map_err(|e| Failure::new(Code::Usage, format!("{commit}: {e}")))?,
             None => tip(settings, repo, &git_ref).await?,
         };
-        forge::sample_push(kind, &repo.full_name, &git_ref, &CommitId::zero(), &commit)
+        let push = Sample {
+            full_name: &repo.full_name,
+            git_ref: &git_ref,
+            before: &CommitId::zero(),
+            after: &commit,
+            id: &id,
+            generic: Some(&repo.generic),
+        };
+        forge::sample_push(kind, &push)
     };
     let secret = settings.secrets.webhook.get(&repo.name).and_then(|all| all.first());
-    let id = delivery_id()?;
+    if secret.is_none() && !repo.secret.contains(&SecretSource::InsecureNone) {
+        return Err(Failure::failed(CannotSign::PrivateKey.to_string()));
+    }
     let with = Signing {
         id: &id,
         now: clock::now(),

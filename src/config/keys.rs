@@ -77,7 +77,7 @@ pub const KEYS: &[Key] = &[
     key("limits.free_space", "size", "\"64MiB\"", "Free space that must be left before a fetch or a release is begun."),
     key("limits.stop_grace", "duration", "\"1m\"", "How long running deployments may go on when the daemon is stopped."),
 
-    key("http.trusted_proxies", "network or list of networks", "[]", "Proxies whose `X-Forwarded-For` or `Forwarded` is believed."),
+    key("http.trusted_proxies", "network or list of networks", "[]", "Proxies whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed."),
     key("http.status", "address", "(none)", "A loopback address for the status page, besides the control socket."),
     key("http.tls.cert", "path", "(none)", "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
     key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key. Read again when it changes."),
@@ -92,7 +92,7 @@ pub const KEYS: &[Key] = &[
     key("forge.NAME.ranges", "URL", "(the forge's public place)", "Where the forge publishes the addresses of its webhooks, for `allow_from = \"NAME\"`; GitHub and Bitbucket only."),
 
     key("repo.NAME.url", "URL", "(required)", "The only place that is ever fetched from."),
-    key("repo.NAME.secret", "secret source or list of them", "(required)", "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check."),
+    key("repo.NAME.secret", "secret source or list of them", "(required)", "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check. SourceHut, and senders with a `public_key`, need none."),
     inherited("repo.NAME.poll", "duration or \"off\"", "\"10m\"", "How often the remote is looked at even if no webhook came."),
     key("repo.NAME.forge", "name of a forge", "(told from the URL, else from the headers)", "Whose webhooks they are."),
     key("repo.NAME.full_name", "string", "(from the URL)", "The repository's name in payloads, `alice/blog`."),

@@ -114,7 +114,7 @@ pub struct Limits {
 /// `[http]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Http {
-    /// Peers whose `X-Forwarded-For` or `Forwarded` is believed.
+    /// Peers whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Address of the status listener, besides the control socket; loopback only.
     pub status: Option<SocketAddr>,
@@ -147,7 +147,7 @@ pub enum SecretSource {
 /// The secrets of all repos, read from their sources.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    /// Webhook secrets, in the order of the configuration. Empty means `insecure-none`.
+    /// Webhook secrets, in the order of the configuration. Empty for `insecure-none`, and where a public key is enough.
     pub webhook: BTreeMap<RepoName, Vec<Secret>>,
     /// Access tokens for https remotes.
     pub token: BTreeMap<RepoName, Secret>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, QueueMode, Repo, Secrets};
 use crate::git::{Access, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress as GitProgress};
-use crate::model::{CommitId, Phase};
+use crate::model::{CommitId, Outcome, Phase};
 use crate::release::free_space;
 use crate::store::{Progress, Source};
 
@@ -174,31 +174,22 @@ impl Run<'_> {
         self.touches_paths(live, commit).await
     }
 
-    /// A commit that was rolled back is tried again only by a person; one that failed, by a person or by the forge.
+    /// A commit that was rolled back is tried again only by a person; one that failed or was cancelled, by a person or by
+    /// the forge.
     async fn not_failed_before(&self, commit: &CommitId) -> Result<(), Stop> {
-        let job = &self.claim.job;
-        let refused: &[&str] = match job.source {
-            Source::Poll => &["failed", "rolled-back"],
-            Source::Webhook => &["rolled-back"],
-            _ => &[],
+        let target = &self.site.target.id;
+        let word = match self.world.store.ended_badly(target, commit).await? {
+            Some(Outcome::RolledBack) if matches!(self.claim.job.source, Source::Poll | Source::Webhook) => {
+                "was rolled back"
+            }
+            Some(Outcome::Failed) if self.claim.job.source == Source::Poll => "failed",
+            Some(Outcome::Cancelled) if self.claim.job.source == Source::Poll => "was cancelled",
+            _ => return Ok(()),
         };
-        let tips = self.world.store.tips(&self.site.target.id).await?;
-        let before = tips
-            .iter()
-            .find(|tip| tip.git_ref == job.git_ref.as_str() && tip.commit == commit.as_str());
-        match before {
-            Some(tip) if refused.contains(&tip.outcome.as_str()) => Err(Stop::Unchanged(format!(
-                "{} {} before; push a new commit, or `hookd retry {}`",
-                commit.short(),
-                if tip.outcome == "failed" {
-                    "failed"
-                } else {
-                    "was rolled back"
-                },
-                self.site.target.id
-            ))),
-            _ => Ok(()),
-        }
+        let short = commit.short();
+        Err(Stop::Unchanged(format!(
+            "{short} {word} before; push a new commit, or `hookd retry {target}`"
+        )))
     }
 
     /// With `paths`: whether one of them differs between what is live and what comes.

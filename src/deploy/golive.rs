@@ -178,8 +178,7 @@ impl Run<'_> {
         };
         End::Finished(Box::new(Finish {
             release: change.release.as_ref().map(|name| (name.to_string(), state)),
-            tip: (!rollback_job && outcome != Outcome::Cancelled)
-                .then(|| (change.git_ref.clone(), change.commit.clone())),
+            tip: (!rollback_job).then(|| (change.git_ref.clone(), change.commit.clone())),
             ..finish
         }))
     }

@@ -279,8 +279,14 @@ impl Run<'_> {
             .made_release()
             .map(|name| (name, crate::store::ReleaseState::Failed));
         finish.retry_at = retry_at;
-        if !transient && outcome != Outcome::Cancelled {
+        if !transient {
             finish.tip = self.record.tip();
+        }
+        if outcome == Outcome::Cancelled {
+            // Who cancels it before the fetch has seen the tip means what was asked for.
+            let wanted = self.claim.job.wanted.as_ref();
+            let asked_for = wanted.map(|commit| (self.claim.job.git_ref.to_string(), commit.to_string()));
+            finish.tip = finish.tip.or(asked_for);
         }
         End::Finished(Box::new(finish))
     }

@@ -46,7 +46,7 @@ pub struct CommandSpec {
     pub run_as: Option<String>,
     /// The unit of systemd that it runs in; none: below this process.
     pub unit: Option<Unit>,
-    /// A file that it may read, whatever it can't see else; HOOKD_PAYLOAD_FILE names it.
+    /// A file that it may read, whatever it can't see else; `HOOKD_PAYLOAD_FILE` names it.
     pub payload: Option<PathBuf>,
     /// Most memory, bytes: of all its processes if its unit says so, else for the data of each.
     pub memory_max: Option<u64>,
@@ -152,8 +152,10 @@ impl fmt::Display for Ended {
     }
 }
 
-/// `10m`, `1h 30m`, `2s`, as the configuration writes durations.
+/// `10m`, `1h 30m`, `2s`, as the configuration writes durations; to the next millisecond.
 fn in_words(duration: Duration) -> String {
+    let milliseconds = duration.as_nanos().div_ceil(1_000_000);
+    let duration = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX));
     SpanPrinter::new()
         .designator(Designator::Compact)
         .spacing(Spacing::BetweenUnits)

@@ -212,15 +212,15 @@ fn hub_like(body: &Value) -> Option<ForgeKind> {
     if named("gitea") || of_gitea.iter().any(|pointer| has(body, pointer)) && first_text(body, GITEA_USER).is_some() {
         return Some(ForgeKind::Gitea);
     }
-    // What is left is too old to tell for sure. Gogs has few fields in `repository`, or none but the name and addresses.
+    // What is left tells little. Gitea has had the permissions in `repository` for long, Gogs has a few of its fields, or
+    // none but the name and addresses.
     let of_kin =
         first_text(body, GITEA_USER).is_some() || has(body, "/compare_url") || has(body, "/repository/stars_count");
-    let sparse = !has(body, "/repository/empty");
-    Some(match (of_kin, sparse) {
-        (true, true) if has(body, "/repository/stars_count") => ForgeKind::Gogs,
-        (true, _) => ForgeKind::Gitea,
-        (false, _) if is_bare(body) => ForgeKind::Gogs,
-        (false, _) => ForgeKind::GitHub,
+    Some(match of_kin {
+        true if has(body, "/repository/stars_count") => ForgeKind::Gogs,
+        true => ForgeKind::Gitea,
+        false if is_bare(body) => ForgeKind::Gogs,
+        false => ForgeKind::GitHub,
     })
 }
 

@@ -85,7 +85,8 @@ pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> 
     }
     // A custom template may leave out what the body is: then the header says it.
     let kind = said.or_else(|| expected?.first().copied()).unwrap_or(event);
-    let known_hook = expected.is_some() || event == "System Hook";
+    // What an instance sends of all projects, and what integrations send, has one name for everything.
+    let known_hook = expected.is_some() || matches!(event, "System Hook" | "Service Hook");
     let event = match kind {
         _ if !known_hook && matches!(kind, "push" | "tag_push") => return Err(ParseError::ShapeMismatch),
         "push" | "tag_push" => push(body)?,
@@ -140,7 +141,11 @@ fn pipeline(body: &Value) -> Result<Event, ParseError> {
     let status = text(run, "/status").unwrap_or("unknown");
     let side = |name: &str| body.pointer(&format!("/merge_request/{name}_project_id"));
     let of_fork = has(body, "/merge_request") && side("source") != side("target");
-    let own_source = text(run, "/source").is_none_or(|source| OWN_SOURCES.contains(&source));
+    // Old versions do not tell the source.
+    let own_source = match text(run, "/source") {
+        Some(source) => OWN_SOURCES.contains(&source),
+        None => !has(body, "/merge_request"),
+    };
     let name = text(run, "/ref").filter(|name| !name.starts_with("refs/merge-requests/"));
     Ok(Event {
         git_ref: name.map(|name| named_ref(name, flag(run, "/tag") == Some(true))),

@@ -21,6 +21,9 @@ const OWN_TRIGGERS: &[&str] = &[
     "deployment",
 ];
 
+/// Only `cache_sync` of GitHub Enterprise Server has this: a replica has a ref by now, and looks much like a push of it.
+const CACHE: &str = "/cache_location";
+
 /// Full name of the repo; GitHub bodies of 2012 have only the owner's name and the repo's.
 pub(super) fn repo(body: &Value) -> Option<String> {
     if let Some(name) = first_text(body, &["/repository/full_name", "/run/repository/full_name"]) {
@@ -81,7 +84,7 @@ pub(super) fn ping(body: &Value) -> Result<Vec<Event>, ParseError> {
 
 /// One ref moved. `newest_first`: in which order the commits are listed.
 pub(super) fn push(body: &Value, newest_first: bool) -> Result<Vec<Event>, ParseError> {
-    if has(body, "/ref_type") || has(body, "/pull_request") {
+    if ["/ref_type", "/pull_request", CACHE].iter().any(|mark| has(body, mark)) {
         return Err(ParseError::ShapeMismatch);
     }
     let git_ref = text(body, "/ref").ok_or_else(|| lacking(body, "/ref"))?;
@@ -200,10 +203,12 @@ pub(super) fn workflow_run(body: &Value) -> Result<Vec<Event>, ParseError> {
     Ok(vec![event])
 }
 
-/// `workflow_job`, which does not tell the trigger.
+/// `workflow_job`: tells neither the trigger nor whose the branch is, and a fork's `main` looks like the repo's own. So it
+/// counts for its commit, and for no branch.
 pub(super) fn workflow_job(body: &Value) -> Result<Vec<Event>, ParseError> {
     object(body, "/workflow_job")?;
     let mut event = ci("workflow_job", body, &body["workflow_job"]);
+    event.git_ref = None;
     event.check = owned(body, &["/workflow_job/name"]);
     Ok(vec![event])
 }
@@ -347,6 +352,7 @@ const MARKS: &[(&str, &str)] = &[
     ("/key", "deploy_key"),
     ("/member", "member"),
     ("/build", "page_build"),
+    ("/team", "team_add"),
     ("/starred_at", "star"),
     ("/package", "package"),
     ("/label", "label"),
@@ -357,7 +363,9 @@ const MARKS: &[(&str, &str)] = &[
 /// The event that a body looks like, in GitHub's words.
 pub(super) fn infer(body: &Value) -> String {
     let marked = MARKS.iter().find(|(mark, _)| has(body, mark)).map(|(_, name)| *name);
-    let name = if has(body, "/ref_type") {
+    let name = if has(body, CACHE) {
+        "cache_sync"
+    } else if has(body, "/ref_type") {
         if is_deletion(body) { "delete" } else { "create" }
     } else if text(body, "/ref").is_some() && commit(body, "/after").is_some() && !has(body, "/pull_request") {
         "push"

@@ -1,4 +1,15 @@
-//! Pagure: everything inside `msg`; tags come only as `git.tag.creation`.
+//! Pagure: everything inside `msg`.
+//!
+//! | what was pushed | topics |
+//! |---|---|
+//! | a branch that moved on | `git.receive` |
+//! | a new branch | `git.branch.creation`, and `git.receive` if it has commits that the default branch lacks |
+//! | a new tag | `git.tag.creation`; and `git.receive`, with the tag as `branch`, if it has commits that the default branch lacks |
+//! | a tag that moved | `git.receive`, with the full ref as `branch` |
+//! | a deleted branch or tag | `git.branch.deletion`, `git.tag.deletion` |
+//! | a branch that went back to an older commit, or anything of a private project | none: a look at the remote finds it |
+//!
+//! Source: pagure `hooks/default.py`, and what Pagure 5.14 was seen to send.
 
 use serde_json::Value;
 
@@ -22,7 +33,7 @@ pub(super) fn repo(body: &Value) -> Option<String> {
     owned(body, &places)
 }
 
-/// The events of one delivery. Source: pagure `hooks/default.py`, and what Pagure 5.14 was seen to send.
+/// The events of one delivery.
 pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     if text(body, "/topic").is_some_and(|topic| topic != event) || !has(body, "/msg") {
         return Err(ParseError::ShapeMismatch);
@@ -30,7 +41,7 @@ pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> 
     let msg = &body["msg"];
     let read = match event {
         "git.receive" => receive(msg)?,
-        // A new branch comes as `git.receive` too, a new tag does not.
+        // A new branch that has commits of its own comes as `git.receive` too, and that is the push.
         "git.branch.creation" => creation("create", name(msg, "/branch").map(branch_ref)?, msg),
         "git.tag.creation" => creation("push", name(msg, "/tag").map(tag_ref)?, msg),
         "git.branch.deletion" => deletion(name(msg, "/branch").map(branch_ref)?, msg),

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::delivery::header;
-use super::detect::{detect_with_body, word};
+use super::detect::{detect, detect_with_body, word};
 use super::fields::text;
 use super::verify::Verified;
 use super::{
@@ -14,7 +14,7 @@ use super::{
     standard,
 };
 use crate::config::{ForgeKind, Generic};
-use crate::model::{DeliveryId, Event};
+use crate::model::{DeliveryId, Event, EventKind};
 
 /// Longest event name that is kept, characters; names from a body may be anything.
 const EVENT_MAX: usize = 80;
@@ -94,6 +94,40 @@ pub fn parse_unverified(
     let dialect = Dialect::of(forge);
     let event = dialect.event(headers, &body).unwrap_or_else(|_| (dialect.infer)(&body));
     dialect.read(event, headers, &body, pointers)
+}
+
+/// True if this is perhaps all that the forge says of a push, although it is none by itself: Pagure sends nothing but
+/// `git.branch.creation` for a new branch whose commits are in the default branch.
+pub fn may_stand_for_push(parsed: &Parsed, event: &Event) -> bool {
+    parsed.forge == ForgeKind::Pagure && event.kind == EventKind::Branch && event.name == "create"
+}
+
+/// What a delivery calls itself in its headers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Claims<'a> {
+    /// Whose headers they are.
+    pub forge: Option<ForgeKind>,
+    /// The event.
+    pub event: Option<&'a str>,
+    /// The delivery's id.
+    pub delivery: Option<&'a str>,
+}
+
+/// What the headers claim, **for which nobody vouches**: to tell people of a delivery that was not believed.
+pub fn claims(headers: &HeaderMap) -> Claims<'_> {
+    let Some(forge) = detect(headers) else {
+        return Claims::default();
+    };
+    let dialect = Dialect::of(forge);
+    let of_header = |named: &Named| match *named {
+        Named::Header(name) => header(headers, &name.to_ascii_lowercase()),
+        Named::Body(_) => None,
+    };
+    Claims {
+        forge: Some(forge),
+        event: of_header(&dialect.event),
+        delivery: dialect.delivery.iter().find_map(of_header),
+    }
 }
 
 /// The JSON object in a text. The depth limit of `serde_json` (128) stays.

@@ -2,25 +2,35 @@
 
 use serde_json::{Value, json};
 
-use crate::config::ForgeKind;
-use crate::model::{CommitId, GitRef, RefKind};
+use crate::config::{ForgeKind, Generic};
+use crate::model::{CommitId, DeliveryId, GitRef, RefKind};
 
 /// Who pushes in a sample.
 const WHO: &str = "hookd";
 /// What the head commit of a sample says.
 const MESSAGE: &str = "Sample push made by hookd";
-/// Object id of the sample delivery of forges that put it into the body.
+/// Id of what has one in a sample and need not be told apart.
 const ID: &str = "00000000-0000-4000-8000-686f6f6b6430";
 
-/// The body of a push of `git_ref` from `before` to `after` in `full_name`, as that forge would send it: JSON, with the
-/// fields that tell what happened. Zeros at either end make it a new or a deleted ref.
-pub fn sample_push(kind: ForgeKind, full_name: &str, git_ref: &GitRef, before: &CommitId, after: &CommitId) -> Vec<u8> {
-    let push = Push {
-        full_name,
-        git_ref,
-        before,
-        after,
-    };
+/// A push that did not happen, or that hookd tells of in the forge's place.
+#[derive(Clone, Copy)]
+pub struct Sample<'a> {
+    /// The repo, as the forge calls it.
+    pub full_name: &'a str,
+    /// The ref that moved.
+    pub git_ref: &'a GitRef,
+    /// Where it was; zeros for a new one.
+    pub before: &'a CommitId,
+    /// Where it is; zeros for one that is gone.
+    pub after: &'a CommitId,
+    /// The delivery's id, for forges that have it in the body.
+    pub id: &'a DeliveryId,
+    /// Where the `generic` forge has things.
+    pub generic: Option<&'a Generic>,
+}
+
+/// The body as that forge would send it: JSON, with the fields that tell what happened.
+pub fn sample_push(kind: ForgeKind, push: &Sample<'_>) -> Vec<u8> {
     let body = match kind {
         ForgeKind::GitHub => push.github(),
         ForgeKind::Gitea | ForgeKind::Forgejo => push.gitea(),
@@ -32,19 +42,25 @@ pub fn sample_push(kind: ForgeKind, full_name: &str, git_ref: &GitRef, before: &
         ForgeKind::SourceHut => push.sourcehut(),
         ForgeKind::Pagure => push.pagure(),
         ForgeKind::Standard => json!({"type": "push", "timestamp": "2026-01-01T00:00:00Z", "data": push.plain()}),
-        ForgeKind::Generic => push.plain(),
+        ForgeKind::Generic => push.generic(),
     };
     body.to_string().into_bytes()
 }
 
-struct Push<'a> {
-    full_name: &'a str,
-    git_ref: &'a GitRef,
-    before: &'a CommitId,
-    after: &'a CommitId,
+/// Puts a text where a JSON pointer will find it.
+fn put(body: &mut Value, pointer: &str, text: &str) {
+    let mut place = body;
+    for token in pointer.split('/').skip(1) {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        // In a pointer `/` is `~1` and `~` is `~0` (RFC 6901).
+        place = &mut place[token.replace("~1", "/").replace("~0", "~")];
+    }
+    *place = text.into();
 }
 
-impl Push<'_> {
+impl Sample<'_> {
     fn is_tag(&self) -> bool {
         self.git_ref.kind() == RefKind::Tag
     }
@@ -85,6 +101,16 @@ impl Push<'_> {
             "ref": self.git_ref.as_str(), "before": before, "after": after,
             "repository": {"full_name": self.full_name, "name": self.parts().1}, "pusher": {"name": WHO},
         })
+    }
+
+    fn generic(&self) -> Value {
+        let mut body = self.plain();
+        if let Some(pointers) = self.generic {
+            put(&mut body, &pointers.repo, self.full_name);
+            put(&mut body, &pointers.git_ref, self.git_ref.as_str());
+            put(&mut body, &pointers.commit, self.after.as_str());
+        }
+        body
     }
 
     fn github(&self) -> Value {
@@ -195,7 +221,7 @@ impl Push<'_> {
         let (project, name) = self.parts();
         let (before, after) = self.ends();
         json!({
-            "id": ID, "eventType": "git.push", "publisherId": "tfs",
+            "id": self.id.as_str(), "eventType": "git.push", "publisherId": "tfs",
             "resource": {
                 "refUpdates": [{"name": self.git_ref.as_str(), "oldObjectId": before, "newObjectId": after}],
                 "commits": [], "repository": {"name": name, "project": {"name": project}},
@@ -215,7 +241,7 @@ impl Push<'_> {
         };
         let (owner, name) = self.parts();
         json!({
-            "push": ID, "push-options": {}, "pusher": {"canonical_name": format!("~{WHO}"), "name": WHO},
+            "push": self.id.as_str(), "push-options": {}, "pusher": {"canonical_name": format!("~{WHO}"), "name": WHO},
             "repository": {"name": name, "owner": {"canonicalName": owner}},
             "refs": [{"name": self.git_ref.as_str(), "old": end(self.before), "new": end(self.after)}],
         })
@@ -240,7 +266,7 @@ impl Push<'_> {
                 ("git.receive", msg)
             }
         };
-        let mut body = json!({"topic": topic, "msg": msg, "msg_id": ID, "i": 1, "timestamp": 0});
+        let mut body = json!({"topic": topic, "msg": msg, "msg_id": self.id.as_str(), "i": 1, "timestamp": 0});
         body["msg"]["project_fullname"] = self.full_name.into();
         body["msg"]["agent"] = WHO.into();
         body

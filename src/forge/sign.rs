@@ -20,8 +20,8 @@ pub struct Signing<'a> {
 /// Why nothing can be signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotSign {
-    /// `SourceHut` signs with a private key that only the service has.
-    #[error("deliveries of sourcehut are signed with the service's private key, which nobody else has")]
+    /// `SourceHut` and some senders of Standard Webhooks sign with a private key.
+    #[error("such deliveries are signed with the sender's private key, which nobody else has")]
     PrivateKey,
     /// The secret cannot stand in a header.
     #[error("the secret has characters that a header cannot hold (line breaks, or other than ASCII)")]

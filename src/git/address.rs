@@ -6,8 +6,10 @@ use crate::config::Transport;
 
 /// The place that credentials and host keys belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub struct Address {
+    /// How it is reached.
     pub transport: Transport,
+    /// The user, not decoded.
     pub user: Option<String>,
     /// Lower case; empty for a local path.
     pub host: String,
@@ -17,7 +19,7 @@ pub(super) struct Address {
 
 impl Address {
     /// Takes `https://…`, `http://…`, `ssh://…`, `file://…`, `user@host:path` and absolute paths.
-    pub(super) fn parse(url: &str) -> Option<Self> {
+    pub fn parse(url: &str) -> Option<Self> {
         if url.starts_with('/') || url.starts_with("file://") {
             return Some(Self {
                 transport: Transport::Local,
@@ -26,7 +28,10 @@ impl Address {
                 port: 0,
             });
         }
-        if let Some((scheme, _)) = url.split_once("://") {
+        if let Some((scheme, rest)) = url.split_once("://") {
+            if !is_unambiguous(rest) {
+                return None;
+            }
             let (transport, default) = match scheme.to_ascii_lowercase().as_str() {
                 "https" => (Transport::Https, 443),
                 "http" => (Transport::Http, 80),
@@ -58,19 +63,28 @@ impl Address {
     }
 
     /// Whether both name the same server process, so that what one may see the other may, too.
-    pub(super) fn same_place(&self, other: &Self) -> bool {
+    pub fn same_place(&self, other: &Self) -> bool {
         self.transport == other.transport && self.host == other.host && self.port == other.port
     }
 
     /// `example.org`, `example.org:8443` or `this machine`, for messages. Never the user part, which may hold a
     /// password.
-    pub(super) fn display(&self) -> String {
+    pub fn display(&self) -> String {
         match (self.transport, self.port) {
             (Transport::Local, _) => "this machine".to_owned(),
             (Transport::Https, 443) | (Transport::Http, 80) | (Transport::Ssh, 22) => self.host.clone(),
             (_, port) => format!("{}:{port}", self.host),
         }
     }
+}
+
+/// Whether everybody who reads what follows `://` finds the same host in it. For the `url` crate the authority ends at `/`,
+/// `\`, `?` and `#`, and tabs and line ends are not there at all; for libgit2 it ends at `/` alone. A URL such as
+/// `https://ours\@theirs/` would be asked for on behalf of one, and sent to the other.
+fn is_unambiguous(rest: &str) -> bool {
+    let authority = rest.split('/').next().unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%[]".contains(&b);
+    !authority.is_empty() && authority.bytes().all(plain)
 }
 
 /// `user@host:path` without a scheme: the part before the first `:` has no `/`.
@@ -86,7 +100,7 @@ fn scp_like(url: &str) -> Option<(&str, &str)> {
 
 /// The URL of a submodule as `.gitmodules` writes it, seen from the superproject's own URL (gitsubmodules(7): only
 /// `./` and `../` are relative). None if it climbs over the root.
-pub(super) fn resolve(superproject: &str, url: &str) -> Option<String> {
+pub fn resolve(superproject: &str, url: &str) -> Option<String> {
     if !url.starts_with("./") && !url.starts_with("../") {
         return Some(url.to_owned());
     }
@@ -180,6 +194,13 @@ mod tests {
             "",
             "-oProxyCommand=x:y",
             "ftp://h/a",
+            "https://h\\@evil/a",
+            "https://h?@evil/a",
+            "https://h#@evil/a",
+            "https://h\t@evil/a",
+            "https://h @evil/a",
+            "https://ｈ/a",
+            "https:///h/a",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }

@@ -17,7 +17,8 @@ use zeroize::Zeroizing;
 use super::address::Address;
 use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireSigned};
 use super::{
-    Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress, RemoteRef, SignedObject, Updated,
+    Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress, RemoteRef, SignedObject, Transport,
+    Updated,
 };
 use crate::model::{CommitId, GitRef, Timestamp};
 
@@ -30,6 +31,10 @@ const STDERR_KEPT: usize = 2000;
 /// Where programs are looked for if the daemon has no `$PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// A file without authorities, for workers that speak no TLS: OpenSSL reads all of the system's when it begins, which takes longer
+/// than most of what a worker does.
+const NO_AUTHORITIES: &str = "/dev/null";
+
 /// Does git's work in child processes. Paths are absolute, and UTF-8, as the configuration is.
 #[derive(Debug, Clone)]
 pub struct Git {
@@ -41,6 +46,8 @@ pub struct Git {
     pub total: Duration,
     /// A file that workers keep locked (shared) as long as they live, also if the daemon is gone by then.
     pub lifeline: Option<PathBuf>,
+    /// Where workers have what is of no use after them; whoever gives it sweeps it after a crash.
+    pub scratch: PathBuf,
 }
 
 type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
@@ -53,14 +60,16 @@ impl Git {
             idle,
             total,
             lifeline: None,
+            scratch: std::env::temp_dir(),
         }
     }
 
-    /// The same, with workers that hold this file locked.
+    /// The same, with workers that hold this file locked, and use that directory.
     #[must_use]
-    pub fn held_by(self, lifeline: PathBuf) -> Self {
+    pub fn held_by(self, lifeline: PathBuf, scratch: PathBuf) -> Self {
         Self {
             lifeline: Some(lifeline),
+            scratch,
             ..self
         }
     }
@@ -275,10 +284,19 @@ impl Git {
         cancel: &CancellationToken,
         progress: OnProgress<'_>,
     ) -> Result<Reply, GitError> {
-        let scratch = tempfile::Builder::new().prefix("hookd-git-").tempdir();
-        let scratch = scratch.map_err(|e| GitError::disk(&std::env::temp_dir(), &e))?;
+        let scratch = tempfile::Builder::new().prefix("hookd-git-").tempdir_in(&self.scratch);
+        let scratch = scratch.map_err(|e| GitError::disk(&self.scratch, &e))?;
+        // A redirect may lead from http to https, and submodules anywhere.
+        let over_tls = access.is_some_and(|a| {
+            matches!(a.transport, Transport::Https | Transport::Http) || matches!(job, Job::Checkout { .. })
+        });
+        let authorities = match access.and_then(|a| a.ca_file.as_deref()) {
+            Some(file) => Some(file),
+            None if over_tls => None,
+            None => Some(Path::new(NO_AUTHORITIES)),
+        };
         let line = self.request(access, job, scratch.path())?;
-        let mut worker = Worker::start(&self.program, access, scratch.path())?;
+        let mut worker = Worker::start(&self.program, authorities, scratch.path())?;
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(GitError::new(GitErrorKind::Cancelled, "cancelled")),
@@ -378,7 +396,8 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(program: &Path, access: Option<&Access>, scratch: &Path) -> Result<Self, GitError> {
+    /// `authorities` are believed instead of the system's.
+    fn start(program: &Path, authorities: Option<&Path>, scratch: &Path) -> Result<Self, GitError> {
         let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         let mut command = Command::new(program);
         command
@@ -394,8 +413,8 @@ impl Worker {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        if let Some(file) = access.and_then(|a| a.ca_file.as_ref()) {
-            // Instead of the system's authorities, so its directory must not be searched either.
+        if let Some(file) = authorities {
+            // The system's directory must not be searched either.
             command.env("SSL_CERT_FILE", file).env("SSL_CERT_DIR", scratch);
         }
         let child = command.spawn().map_err(|e| GitError::disk(program, &e))?;

@@ -33,7 +33,7 @@ struct Entry {
 }
 
 /// The lines of all files that concern one host.
-pub(super) struct KnownHosts {
+pub struct KnownHosts {
     /// `host`, or `[host]:port` if it isn't port 22, as ssh writes it.
     name: String,
     entries: Vec<Entry>,
@@ -42,12 +42,9 @@ pub(super) struct KnownHosts {
 
 impl KnownHosts {
     /// Reads the files; those that don't exist are passed over.
-    pub(super) fn read(files: &[PathBuf], host: &str, port: u16) -> Result<Self, GitError> {
-        let mut known = Self {
-            name: lookup_name(host, port),
-            entries: Vec::new(),
-            files: files.to_vec(),
-        };
+    pub fn read(files: &[PathBuf], host: &str, port: u16) -> Result<Self, GitError> {
+        let mut known = Self::of_host(host, port);
+        known.files = files.to_vec();
         for file in files {
             let text = match read_limited(file) {
                 Ok(text) => text,
@@ -64,7 +61,17 @@ impl KnownHosts {
         Ok(known)
     }
 
-    fn add(&mut self, file: &Path, text: &str) {
+    /// Nothing is known yet of this host.
+    pub fn of_host(host: &str, port: u16) -> Self {
+        Self {
+            name: lookup_name(host, port),
+            entries: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Adds the lines of a text that concern the host, as if it stood in `file`.
+    pub fn add(&mut self, file: &Path, text: &str) {
         for (index, line) in text.lines().enumerate() {
             if let Some((marker, key_type, key)) = parse(line, &self.name) {
                 self.entries.push(Entry {
@@ -79,7 +86,7 @@ impl KnownHosts {
     }
 
     /// Lines for libgit2's own file, from which it takes the preferred key type and nothing else that counts.
-    pub(super) fn plain_lines(&self) -> String {
+    pub fn plain_lines(&self) -> String {
         let trusted = self.entries.iter().filter(|e| e.marker == Marker::None);
         trusted.fold(String::new(), |text, e| {
             format!("{text}{} {} {}\n", self.name, e.key_type, STANDARD.encode(&e.key))
@@ -87,7 +94,7 @@ impl KnownHosts {
     }
 
     /// Whether the key that the server shows is the host's. `Err` says why not.
-    pub(super) fn check(&self, key: &[u8]) -> Result<(), GitError> {
+    pub fn check(&self, key: &[u8]) -> Result<(), GitError> {
         let refuse = |message: String| Err(GitError::new(GitErrorKind::HostKey, message));
         let name = &self.name;
         let print = fingerprint(key);

@@ -5,7 +5,7 @@
 //! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `credentials`, `known_hosts`, `program`
 //! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `folder`
 
-mod address;
+pub mod address;
 mod client;
 mod credentials;
 mod error;
@@ -14,7 +14,7 @@ mod folder;
 mod globals;
 mod history;
 mod in_place;
-mod known_hosts;
+pub mod known_hosts;
 mod materialise;
 mod mirror;
 mod program;
@@ -35,6 +35,7 @@ use crate::model::{CommitId, Secret, Timestamp};
 pub use client::Git;
 pub use error::{GitError, GitErrorKind};
 pub use mirror::sweep;
+pub use signed::{split_commit, split_tag};
 pub use worker::worker_main;
 
 /// The hidden subcommand that runs [`worker_main`].

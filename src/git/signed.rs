@@ -93,9 +93,9 @@ fn read(repo: &Repository, id: Oid) -> Result<Vec<u8>, GitError> {
     Ok(odb.read(id).map_err(failed)?.data().to_vec())
 }
 
-/// Takes the signature out of a commit: the value of its header, with the one space gone that each further line begins
+/// Takes the signature out of a commit, and gives what is signed and the signature: the value of its header, with the one space gone that each further line begins
 /// with. The payload is the rest; signatures for repositories with another hash are in neither.
-fn split_commit(raw: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), GitError> {
+pub fn split_commit(raw: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), GitError> {
     let (mut payload, mut signature) = (Vec::with_capacity(raw.len()), None::<Vec<u8>>);
     let mut within = Within::Payload;
     let mut rest = raw;
@@ -143,7 +143,7 @@ enum Within {
 }
 
 /// The signature of a tag stands at its end: from the last line that begins one.
-fn split_tag(raw: &[u8]) -> (&[u8], Option<&[u8]>) {
+pub fn split_tag(raw: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut begin = None;
     let mut at = 0;
     for line in raw.split_inclusive(|b| *b == b'\n') {

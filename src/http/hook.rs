@@ -16,9 +16,10 @@ use crate::clock;
 use crate::config::{AllowFrom, ForgeKind, QueueMode, Repo};
 use crate::forge::{self, Delivery, ParseError, Parsed, Trust, Verified};
 use crate::logging::About;
-use crate::model::{DeliveryId, EventKind, RepoName, Secret, TargetId};
+use crate::model::{DeliveryId, EventKind, GitRef, RepoName, Secret, TargetId};
 use crate::ranges::Member;
 use crate::rules::{self, Decision, Note, Verdict};
+use crate::schedule;
 use crate::store::{Accepted, DeliveryResult, NewCheck, NewDelivery, NewJob, Source, StoreError};
 use crate::worker::Settings;
 
@@ -91,14 +92,28 @@ pub async fn receive(
         headers: &head.headers,
         body: &read.bytes,
     }) {
+        let test = claimed(name.as_deref(), &head.headers, "connection test, which is not signed");
+        app.rejections.note_test(from, &test);
         return answer::json(StatusCode::OK, &json!({ "status": "pong" }));
     }
-    let candidates = match (&name, repo) {
-        (Some(_), repo) => repo.into_iter().collect(),
+    let (called, candidates) = match (name, repo) {
+        (Some(name), repo) => (Some(name), repo.into_iter().collect()),
         (None, _) => incoming.by_full_name(),
     };
     let answer = incoming.verify_and_accept(&candidates, &authenticated).await;
-    answer.unwrap_or_else(|reason| app.unauthorized(from, name.as_deref(), &head.headers, reason))
+    answer.unwrap_or_else(|reason| app.unauthorized(from, called.as_deref(), &head.headers, reason))
+}
+
+/// A delivery as its headers describe it, and what is said of it.
+fn claimed<'a>(repo: Option<&'a str>, headers: &'a HeaderMap, reason: &'a str) -> Refused<'a> {
+    let claims = forge::claims(headers);
+    Refused {
+        repo: repo.unwrap_or_default(),
+        forge: claims.forge.map_or("", forge::word),
+        delivery: claims.delivery.unwrap_or_default(),
+        event: claims.event.unwrap_or_default(),
+        reason,
+    }
 }
 
 /// JSON or a form; no type at all is taken for JSON, since some senders forget it.
@@ -119,11 +134,14 @@ fn body_error(error: BodyError, refused: &impl Fn(&'static str)) -> Answer {
             refused("body too large");
             answer::error(StatusCode::PAYLOAD_TOO_LARGE, "body too large")
         }
-        BodyError::NoMemory => answer::later(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many large bodies at once",
-            RETRY_STORE,
-        ),
+        BodyError::NoMemory => {
+            refused("too many large bodies at once");
+            answer::later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many large bodies at once",
+                RETRY_STORE,
+            )
+        }
         BodyError::TooSlow | BodyError::Broken => {
             refused("body too slow");
             answer::later(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", 1)
@@ -154,38 +172,15 @@ impl App {
         Some((reason, answer::error(StatusCode::FORBIDDEN, reason)))
     }
 
+    /// Counts and notes a delivery that is not taken.
     fn refuse(&self, from: IpAddr, repo: Option<&str>, headers: &HeaderMap, reason: &'static str) {
-        self.metrics.rejected(reason);
-        let text = |names: &[&str]| {
-            names
-                .iter()
-                .find_map(|name| forge::header(headers, name))
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let delivery = text(&[
-            "x-github-delivery",
-            "x-gitea-delivery",
-            "x-gogs-delivery",
-            "idempotency-key",
-            "webhook-id",
-            "x-request-uuid",
-            "x-request-id",
-        ]);
-        let event = text(&[
-            "x-github-event",
-            "x-gitea-event",
-            "x-gogs-event",
-            "x-gitlab-event",
-            "x-event-key",
-        ]);
-        let refused = Refused {
-            repo: repo.unwrap_or_default(),
-            delivery: &delivery,
-            event: &event,
-            reason,
-        };
-        self.rejections.note(from, &refused);
+        self.refuse_for(from, repo, headers, reason, reason);
+    }
+
+    /// The same with a reason that has more to say than its name in the metrics.
+    fn refuse_for(&self, from: IpAddr, repo: Option<&str>, headers: &HeaderMap, counted: &'static str, reason: &str) {
+        self.metrics.rejected(counted);
+        self.rejections.note(from, &claimed(repo, headers, reason));
     }
 
     /// One answer for every delivery that is not believed, whatever the reason. An address that fails too often is told
@@ -193,7 +188,7 @@ impl App {
     fn unauthorized(&self, from: IpAddr, repo: Option<&str>, headers: &HeaderMap, reason: &'static str) -> Answer {
         let blocked = self.rejections.blocked(from, self.limits().auth_failures);
         if let Some(seconds) = blocked {
-            self.metrics.rejected("rate-limit");
+            self.refuse(from, repo, headers, "rate-limit");
             return answer::later(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many failures from this address",
@@ -207,13 +202,15 @@ impl App {
 }
 
 impl Arrival<'_> {
-    /// The repos that the payload's full name fits, as their forge writes names; the secret decides which of them it is.
-    fn by_full_name(&self) -> Vec<Arc<Repo>> {
+    /// The payload's full name, and the repos that it fits, as their forge writes names; the secret decides which of them
+    /// it is.
+    fn by_full_name(&self) -> (Option<String>, Vec<Arc<Repo>>) {
         let Some((kind, full_name)) = forge::full_name(self.headers, self.body) else {
-            return Vec::new();
+            return (None, Vec::new());
         };
         let is_meant = |repo: &&Arc<Repo>| rules::same_repo(repo.forge.unwrap_or(kind), &repo.full_name, &full_name);
-        self.settings.config.repos.values().filter(is_meant).cloned().collect()
+        let repos = self.settings.config.repos.values().filter(is_meant).cloned().collect();
+        (Some(full_name), repos)
     }
 
     /// Takes the delivery for the first repo whose secret it was signed with. The error is for the journal alone.
@@ -254,13 +251,8 @@ impl Arrival<'_> {
             Ok(parsed) => self.judge_and_store(repo, verified, parsed).await,
             Err(error @ (ParseError::MalformedJson { .. } | ParseError::MissingEventHeader(_) | ParseError::Empty)) => {
                 let text = error.to_string();
-                self.app.metrics.rejected("malformed");
-                let refused = Refused {
-                    repo: repo.name.as_str(),
-                    reason: &text,
-                    ..Refused::default()
-                };
-                self.app.rejections.note(self.from, &refused);
+                let name = Some(repo.name.as_str());
+                self.app.refuse_for(self.from, name, self.headers, "malformed", &text);
                 answer::error(StatusCode::BAD_REQUEST, &text)
             }
             // What is validly signed is never a 4xx: forges switch hooks off that answer so.
@@ -353,8 +345,14 @@ impl Arrival<'_> {
             accepted.reason
         ));
         match accepted.result {
-            // What is ignored may say of a check what a job waits for.
-            DeliveryResult::Accepted | DeliveryResult::Ignored => self.app.worker.wake(),
+            DeliveryResult::Accepted => self.app.worker.wake(),
+            DeliveryResult::Ignored => {
+                // It may say of a check what a job waits for.
+                self.app.worker.wake();
+                if hints_at_push(repo, parsed) {
+                    self.app.poller.look_soon(&repo.name);
+                }
+            }
             // The same push may rightly come twice, after one that undid it: the remote knows.
             DeliveryResult::Duplicate => self.app.poller.look_soon(&repo.name),
         }
@@ -379,6 +377,14 @@ impl Arrival<'_> {
         .error(format!("a delivery could not be stored: {reason}"));
         answer::later(StatusCode::SERVICE_UNAVAILABLE, "can't store right now", RETRY_STORE)
     }
+}
+
+/// True if a target follows what perhaps was pushed without the forge saying more: then the remote is asked.
+fn hints_at_push(repo: &Repo, parsed: &Parsed) -> bool {
+    let hints = parsed.events.iter().filter(|e| forge::may_stand_for_push(parsed, e));
+    let refs = hints.filter_map(|event| event.git_ref.as_deref()?.parse().ok());
+    let followed = |git_ref: GitRef| repo.targets.values().any(|t| schedule::follows(&t.refs, &git_ref));
+    refs.into_iter().any(followed)
 }
 
 /// The jobs that the verdicts ask for. Of several events for one target the last one counts, unless each is to run.

@@ -8,7 +8,7 @@ mod hook;
 pub mod listener;
 mod metrics;
 mod page;
-mod peer;
+pub mod peer;
 mod rejections;
 mod stream;
 pub mod tls;

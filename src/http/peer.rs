@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 /// The address that a request comes from. `peer` is none on a unix socket, which counts as loopback.
 ///
-/// `X-Forwarded-For` and `Forwarded` are believed only from trusted proxies, and only as far as the chain of trusted
-/// addresses goes, seen from here: what is left of it could have been written by anybody.
+/// `X-Forwarded-For`, or if there is none `Forwarded`, is believed only from trusted proxies, and only as far as the chain of
+/// trusted addresses goes, seen from here: what is left of it could have been written by anybody.
 pub fn source(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let trusts = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
     let mut address = peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_canonical();
@@ -25,33 +25,36 @@ pub fn source(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> I
     address
 }
 
-/// The addresses that the proxies wrote down, the nearest last; none for one that is not an address.
+/// The addresses that the proxies wrote down, the nearest last; none for one that is not an address. Most proxies know only
+/// `X-Forwarded-For`, and pass on what a client put into `Forwarded`: so that one counts only by itself.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let values = |name: &str| -> Vec<String> {
-        let lines = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
-        lines
-            .flat_map(|line| line.split(','))
-            .map(|part| part.trim().to_owned())
-            .collect()
-    };
-    let forwarded: Vec<Option<IpAddr>> = values("forwarded")
-        .iter()
-        .map(|element| {
-            element.split(';').find_map(|pair| {
-                let (name, value) = pair.split_once('=')?;
-                if name.trim().eq_ignore_ascii_case("for") {
-                    address(value.trim().trim_matches('"'))
-                } else {
-                    None
-                }
-            })
-        })
-        .collect();
-    if forwarded.is_empty() {
-        values("x-forwarded-for").iter().map(|v| address(v)).collect()
-    } else {
-        forwarded
+    let hops = listed(headers, "x-forwarded-for");
+    if !hops.is_empty() {
+        return hops.iter().map(|hop| address(hop)).collect();
     }
+    listed(headers, "forwarded")
+        .iter()
+        .map(|hop| forwarded_for(hop))
+        .collect()
+}
+
+/// The parts of a list, over all its lines. Proxies add to what the client sent, so a line is read whatever bytes it has:
+/// to leave it out would be to leave out what the proxy wrote.
+fn listed(headers: &HeaderMap, name: &str) -> Vec<String> {
+    let parts = |line: &HeaderValue| -> Vec<String> {
+        let text = String::from_utf8_lossy(line.as_bytes());
+        text.split(',').map(|part| part.trim().to_owned()).collect()
+    };
+    headers.get_all(name).iter().flat_map(parts).collect()
+}
+
+/// The address of `for=…` in one element of `Forwarded` (RFC 7239).
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs
+        .into_iter()
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    address(value.trim().trim_matches('"'))
 }
 
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711`.
@@ -69,10 +72,10 @@ fn address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn from(peer: &str, headers: &[(&'static str, &str)], trusted: &[&str]) -> String {
+    fn from(peer: &str, headers: &[(&'static str, &[u8])], trusted: &[&str]) -> String {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, value.parse().unwrap());
+            map.append(*name, HeaderValue::from_bytes(value).unwrap());
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|t| t.parse().unwrap()).collect();
         source(Some(peer.parse().unwrap()), &map, &trusted).to_string()
@@ -80,9 +83,9 @@ mod tests {
 
     #[test]
     fn strangers_are_not_believed() {
-        assert_eq!(from("192.0.2.9", &[("x-forwarded-for", "10.0.0.1")], &[]), "192.0.2.9");
+        assert_eq!(from("192.0.2.9", &[("x-forwarded-for", b"10.0.0.1")], &[]), "192.0.2.9");
         assert_eq!(
-            from("192.0.2.9", &[("x-forwarded-for", "10.0.0.1")], &["127.0.0.0/8"]),
+            from("192.0.2.9", &[("x-forwarded-for", b"10.0.0.1")], &["127.0.0.0/8"]),
             "192.0.2.9"
         );
     }
@@ -91,33 +94,51 @@ mod tests {
     fn trusted_proxies_are_believed_up_to_the_first_stranger() {
         let local = &["127.0.0.0/8"];
         assert_eq!(
-            from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7")], local),
+            from("127.0.0.1", &[("x-forwarded-for", b"192.0.2.7")], local),
             "192.0.2.7"
         );
         assert_eq!(
-            from("127.0.0.1", &[("x-forwarded-for", "6.6.6.6, 192.0.2.7")], local),
+            from("127.0.0.1", &[("x-forwarded-for", b"6.6.6.6, 192.0.2.7")], local),
             "192.0.2.7"
         );
         assert_eq!(
-            from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7, 127.0.0.2")], local),
+            from("127.0.0.1", &[("x-forwarded-for", b"192.0.2.7, 127.0.0.2")], local),
             "192.0.2.7"
         );
         assert_eq!(
-            from("127.0.0.1", &[("x-forwarded-for", "192.0.2.7, junk")], local),
+            from("127.0.0.1", &[("x-forwarded-for", b"192.0.2.7, junk")], local),
             "127.0.0.1"
         );
         assert_eq!(from("127.0.0.1", &[], local), "127.0.0.1");
         assert_eq!(
             from(
                 "127.0.0.1",
-                &[("forwarded", "for=\"[2001:db8::7]:4711\";proto=https")],
+                &[("forwarded", b"for=\"[2001:db8::7]:4711\";proto=https")],
                 local
             ),
             "2001:db8::7"
         );
         assert_eq!(
-            from("::ffff:127.0.0.1", &[("x-forwarded-for", "192.0.2.7:99")], local),
+            from("::ffff:127.0.0.1", &[("x-forwarded-for", b"192.0.2.7:99")], local),
             "192.0.2.7"
         );
+    }
+
+    #[test]
+    fn a_client_can_write_nothing_that_hides_what_the_proxy_wrote() {
+        let local = &["127.0.0.0/8"];
+        // nginx appends to what came, and knows nothing of `Forwarded`.
+        for came in [
+            &b"\xff, 192.0.2.7"[..],
+            b"\"192.0.2.1, 192.0.2.7",
+            b", 192.0.2.7",
+            b"for=\", 192.0.2.7",
+        ] {
+            assert_eq!(from("127.0.0.1", &[("x-forwarded-for", came)], local), "192.0.2.7");
+        }
+        let both: &[(&str, &[u8])] = &[("forwarded", b"for=10.0.0.1"), ("x-forwarded-for", b"192.0.2.7")];
+        assert_eq!(from("127.0.0.1", both, local), "192.0.2.7");
+        let odd = &[("forwarded", &b"for=\"\xff, for=192.0.2.7;for=10.0.0.1"[..])];
+        assert_eq!(from("127.0.0.1", odd, local), "192.0.2.7");
     }
 }

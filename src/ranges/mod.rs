@@ -4,7 +4,7 @@
 //! Until something is known of a forge, nobody is taken for it: deliveries are answered 503 and the poll finds the pushes.
 //! What is known stays in force however old it is, and its age is told.
 
-mod read;
+pub mod read;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::config::ForgeKind;
 
 /// GitLab.com's networks. Source: docs.gitlab.com, "GitLab.com settings", "IP range".
-pub(super) const GITLAB: &[&str] = &["34.74.90.64/28", "34.74.226.0/24"];
+pub const GITLAB: &[&str] = &["34.74.90.64/28", "34.74.226.0/24"];
 
 /// Shortest prefixes that are believed: a forge is no eighth of the Internet, and a mistake must not let everybody in.
 const SHORTEST: (u8, u8) = (8, 16);
@@ -34,7 +34,7 @@ struct Item {
 }
 
 /// The networks in an answer; or why it can't be the right answer.
-pub(super) fn read(kind: ForgeKind, body: &[u8]) -> Result<Vec<IpNet>, String> {
+pub fn read(kind: ForgeKind, body: &[u8]) -> Result<Vec<IpNet>, String> {
     let wrong = |e: serde_json::Error| format!("the answer is not understood: {e}");
     let networks: Vec<IpNet> = match kind {
         ForgeKind::Bitbucket => {
@@ -51,7 +51,7 @@ pub(super) fn read(kind: ForgeKind, body: &[u8]) -> Result<Vec<IpNet>, String> {
 }
 
 /// The networks, unless there are none or one of them is far too large.
-pub(super) fn plausible(networks: Vec<IpNet>) -> Result<Vec<IpNet>, String> {
+pub fn plausible(networks: Vec<IpNet>) -> Result<Vec<IpNet>, String> {
     let shortest = |net: &IpNet| match net {
         IpNet::V4(_) => SHORTEST.0,
         IpNet::V6(_) => SHORTEST.1,

@@ -200,6 +200,7 @@ fn outcome_is_good(event: &Event) -> Vec<Condition> {
         EventKind::Release if event.success => passed("outcome", "the release is published"),
         EventKind::Release => failed("outcome", format!("the release is not (newly) published: {said}")),
         EventKind::Other if event.success => passed("outcome", format!("{}: {said}", shown(&event.name))),
+        EventKind::Other if event.name == "push" => failed("outcome", refs::neither_branch_nor_tag(event)),
         EventKind::Other if event.name == "pull_request" => {
             failed("outcome", format!("the pull request was not merged: {said}"))
         }
@@ -252,7 +253,7 @@ fn pusher_is_allowed(target: &Target, event: &Event) -> Option<Condition> {
 }
 
 fn author_wants_it(event: &Event) -> Condition {
-    let message = event.head_message.as_deref().unwrap_or_default().to_lowercase();
+    let message = event.head_message.as_deref().unwrap_or_default().to_ascii_lowercase();
     match SKIP_MARKS.iter().find(|mark| message.contains(*mark)) {
         Some(mark) => failed("skip", format!("{mark} in the head commit's message")),
         None => passed("skip", "the head commit's message asks for no skipping"),

@@ -20,6 +20,15 @@ pub(super) fn of_event(event: &Event) -> Result<GitRef, String> {
         .map_err(|error| format!("ref {}: {error}", shown(claimed)))
 }
 
+/// Why a push of something else is no reason to deploy.
+pub(super) fn neither_branch_nor_tag(event: &Event) -> String {
+    match event.git_ref.as_deref() {
+        Some(claimed) => format!("{} is neither a branch nor a tag", shown(claimed)),
+        // Azure DevOps, where it is told to send less than all details.
+        None => "the push does not say of which branch or tag".to_owned(),
+    }
+}
+
 /// A deleted ref can't be deployed, whatever else the configuration says.
 pub(super) fn exists(event: &Event) -> Condition {
     let moved = matches!(event.kind, EventKind::Branch | EventKind::Tag);

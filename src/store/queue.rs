@@ -108,14 +108,16 @@ fn end_waiting(
     now: Timestamp,
 ) -> Result<Unrun, StoreError> {
     let (repo, target) = (target.repo.as_str(), target.target.as_str());
+    // Not `UPDATE … RETURNING`, which makes a table of its own for the answer each time, and takes longer than all the rest.
     let ended: Vec<(i64, i64)> = c
         .prepare_cached(
-            "UPDATE jobs SET state = 'done', outcome = ?3, reason = ?4 \
-             WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND (?5 OR source <> 'rollback') RETURNING id, position",
+            "SELECT id, position FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND (?3 OR source <> 'rollback')",
         )?
-        .query_map(params![repo, target, outcome.as_str(), reason, which == Waiting::All], |r| Ok((r.get(0)?, r.get(1)?)))?
+        .query_map(params![repo, target, which == Waiting::All], |r| Ok((r.get(0)?, r.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (job, _) in &ended {
+        c.prepare_cached("UPDATE jobs SET state = 'done', outcome = ?2, reason = ?3 WHERE id = ?1")?
+            .execute(params![job, outcome.as_str(), reason])?;
         // One that waited for checks has a deployment already.
         if let Some(deployment) = open_deployment(c, *job)? {
             finish_deployment(c, deployment, outcome, reason, now)?;

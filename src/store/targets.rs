@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, params};
 
+use super::checks::UNCHECKED;
 use super::{ReleaseRow, ReleaseState, Store, StoreError, TargetRow, Tip};
-use crate::model::{TargetId, Timestamp};
+use crate::model::{CommitId, Outcome, TargetId, Timestamp};
 
 impl Store {
     /// What is live at a target.
@@ -123,6 +124,23 @@ impl Store {
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// How it ended when this commit was last tried on the target, if it failed, was rolled back or cancelled. Not if it lacked
+    /// green checks only: those may come.
+    pub async fn ended_badly(&self, id: &TargetId, commit: &CommitId) -> Result<Option<Outcome>, StoreError> {
+        let (id, commit) = (id.clone(), commit.clone());
+        self.read(move |c| {
+            let sql = "SELECT outcome FROM deployments WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 \
+                 AND outcome IN ('live', 'failed', 'rolled-back', 'cancelled') \
+                 AND NOT EXISTS (SELECT 1 FROM tips WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 AND outcome = ?4) \
+                 ORDER BY id DESC LIMIT 1";
+            let names = params![id.repo.as_str(), id.target.as_str(), commit.as_str(), UNCHECKED];
+            let word: Option<String> = c.prepare_cached(sql)?.query_row(names, |row| row.get(0)).optional()?;
+            let outcome = word.and_then(|word| word.parse().ok());
+            Ok(outcome.filter(|outcome| *outcome != Outcome::Live))
         })
         .await
     }

@@ -241,6 +241,13 @@ fn new_tags_of_gogs_and_pagure_count_as_pushes() {
         said(&[("X-Pagure-Topic", "git.receive")], &topic),
         Err(ParseError::ShapeMismatch)
     );
+    // A tag that moved comes under its full name in the place of a branch.
+    let moved = json!({"topic": "git.receive", "msg": {"branch": "refs/tags/v1", "old_commit": one('1'), "end_commit": one('2'),
+        "forced": true, "project_fullname": "ns/site"}});
+    assert_eq!(
+        facts(&said(&[("X-Pagure-Topic", "git.receive")], &moved).unwrap()),
+        ["push tag update refs/tags/v1 1 2"]
+    );
 }
 
 #[test]
@@ -269,6 +276,9 @@ fn ci_of_forks_and_pull_requests_is_foreign() {
         let parsed = said(&[("X-Gitlab-Event", "Pipeline Hook")], &body).unwrap();
         (parsed.events[0].success, parsed.events[0].foreign)
     };
+    // Old versions do not tell the source; a merge request beside it does.
+    assert_eq!(pipeline("", 0), (true, false));
+    assert_eq!(pipeline("", 1), (true, true));
     assert_eq!(pipeline("push", 0), (true, false));
     assert_eq!(pipeline("push", 1), (true, false));
     assert_eq!(pipeline("push", 2), (true, true));
@@ -457,4 +467,46 @@ fn full_names_of_forms_and_of_large_bodies() {
     );
     assert_eq!(full_name(&HeaderMap::new(), b"[[[["), None);
     assert_eq!(full_name(&HeaderMap::new(), b"{}"), None);
+}
+
+#[test]
+fn gitlabs_integrations_push_like_its_hooks() {
+    let body = json!({"object_kind": "push", "ref": "refs/heads/main", "before": one('1'), "after": one('2'),
+        "project": {"path_with_namespace": "a/b"}, "commits": []});
+    for hook in ["Push Hook", "System Hook", "Service Hook"] {
+        let parsed = said(&[("X-Gitlab-Event", hook)], &body).unwrap();
+        assert_eq!(facts(&parsed), ["push branch update refs/heads/main 1 2"]);
+    }
+    for hook in ["Issue Hook", "Emoji Hook"] {
+        assert_eq!(said(&[("X-Gitlab-Event", hook)], &body), Err(ParseError::ShapeMismatch));
+    }
+}
+
+#[test]
+fn a_replica_of_github_enterprise_that_has_a_ref_is_no_push() {
+    let body = json!({"ref": "refs/heads/main", "before": one('0'), "after": one('1'), "cache_location": "europe",
+        "repository": {"full_name": "a/b", "node_id": "x"}});
+    let parsed = said(&[], &body).unwrap();
+    assert_eq!(
+        (parsed.event.as_str(), parsed.events[0].kind),
+        ("cache_sync", EventKind::Other)
+    );
+    assert_eq!(
+        said(&[("X-GitHub-Event", "push")], &body),
+        Err(ParseError::ShapeMismatch)
+    );
+}
+
+#[test]
+fn jobs_of_github_count_for_their_commit_and_for_no_branch() {
+    // A fork's `main` is called main, too, and the payload does not tell whose it is.
+    let job = json!({"action": "completed", "repository": {"full_name": "a/b"},
+        "workflow_job": {"name": "test", "conclusion": "success", "head_branch": "main", "head_sha": one('1')}});
+    let parsed = said(&[("X-GitHub-Event", "workflow_job")], &job).unwrap();
+    let event = &parsed.events[0];
+    assert_eq!(
+        (event.success, event.check.as_deref(), &event.git_ref),
+        (true, Some("test"), &None)
+    );
+    assert_eq!(event.after.as_ref().unwrap().as_str(), one('1'));
 }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
 use hookd::config::{Encoding, ForgeKind, Generic, HashAlgorithm, Repo, SecretSource};
-use hookd::forge::{Delivery, Rejection, Trust, is_unsigned_ping, sample_push, unsupported_algorithm, verify};
+use hookd::forge::{Delivery, Rejection, Sample, Trust, is_unsigned_ping, sample_push, unsupported_algorithm, verify};
 use hookd::model::{CommitId, Timestamp};
 
 use crate::sending::signed;
@@ -165,13 +165,7 @@ fn recorded_signatures_hold_and_every_changed_bit_breaks_them() {
         };
         let mut body = payload(path);
         assert_eq!(check(&lenient, key, &[(name, value)], &body), Ok(()), "{path}");
-        // Every bit of the shortest body, one of each byte of the longer ones, for the sake of time.
-        let step = if path.ends_with("branch-deletion.lab.json") {
-            1
-        } else {
-            9
-        };
-        for bit in (0..body.len() * 8).step_by(step) {
+        for bit in 0..body.len() * 8 {
             body[bit / 8] ^= 1 << (bit % 8);
             assert!(
                 check(&lenient, key, &[(name, value)], &body).is_err(),
@@ -509,13 +503,15 @@ fn open_repos_say_so_and_unknown_ones_trust_nothing() {
 
 fn sample() -> Vec<u8> {
     let after: CommitId = "1".repeat(40).parse().unwrap();
-    sample_push(
-        ForgeKind::GitHub,
-        "alice/blog",
-        &"refs/heads/main".parse().unwrap(),
-        &CommitId::zero(),
-        &after,
-    )
+    let push = Sample {
+        full_name: "alice/blog",
+        git_ref: &"refs/heads/main".parse().unwrap(),
+        before: &CommitId::zero(),
+        after: &after,
+        id: &"sample-1".parse().unwrap(),
+        generic: None,
+    };
+    sample_push(ForgeKind::GitHub, &push)
 }
 
 #[test]

@@ -178,6 +178,9 @@ async fn urls_that_are_refused() {
     }
 }
 
+/// `u:p` in a header.
+const OURS: &str = "dTpw";
+
 #[tokio::test]
 async fn the_token_is_for_the_configured_place_alone() {
     let world = World::new();
@@ -186,28 +189,38 @@ async fn the_token_is_for_the_configured_place_alone() {
     let stranger = Canned::new(
         "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"give me\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     );
-    let head = origin.commit(
-        "main",
-        "x",
-        &[
-            Change::File(".gitmodules", modules("theme", &stranger.url("theme.git")).as_bytes()),
-            Change::Submodule("theme", &commit),
-        ],
-    );
     let server = GitServer::http_with_password(&world.root(), "u", "p");
     let mut remote = access(&server.url("blog.git"));
     remote.token = Some(secret("u:p"));
-    world.fetch(&remote, "main").await.unwrap();
-    let error = world.checkout(&remote, &id(&head), "release").await.unwrap_err();
-    assert_eq!(error.kind, GitErrorKind::Authentication, "{error}");
-    let requests = stranger.requests();
-    assert!(!requests.is_empty());
-    assert!(
-        requests
-            .iter()
-            .all(|r| !r.to_ascii_lowercase().contains("authorization")),
-        "{requests:?}"
-    );
+    let strange = stranger.url("theme.git");
+    let (ours, theirs) = (server.url(""), strange.strip_prefix("http://").unwrap());
+    let ours = ours.trim_end_matches('/');
+    // The last ones are on our server as the web's standard reads them, and on the stranger's as libgit2 does.
+    for (number, (url, kind)) in [
+        (strange.clone(), GitErrorKind::Authentication),
+        (format!("{ours}@{theirs}"), GitErrorKind::Authentication),
+        (format!("{ours}\\\\@{theirs}"), GitErrorKind::Submodule),
+        (format!("{ours}?@{theirs}"), GitErrorKind::Submodule),
+        (format!("{ours}#@{theirs}"), GitErrorKind::Submodule),
+        (format!("{ours}\\t@{theirs}"), GitErrorKind::Submodule),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let gitmodules = modules("theme", url);
+        let changes = [
+            Change::File(".gitmodules", gitmodules.as_bytes()),
+            Change::Submodule("theme", &commit),
+        ];
+        let head = origin.commit("main", "x", &changes);
+        world.fetch(&remote, "main").await.unwrap();
+        let name = format!("release{number}");
+        let error = world.checkout(&remote, &id(&head), &name).await.unwrap_err();
+        let requests = stranger.requests();
+        assert!(!requests.iter().any(|r| r.contains(OURS)), "{url}: {requests:?}");
+        assert_eq!(error.kind, *kind, "{url}: {error}");
+    }
+    assert!(!stranger.requests().is_empty());
 }
 
 #[tokio::test]

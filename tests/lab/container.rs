@@ -1,9 +1,12 @@
 //! A throw-away machine for one test, booted by `tests/lab/machine` and gone with the value.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns};
 
 /// What nothing comes near that is awaited, unless something hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -12,7 +15,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Packages that hookd and most tests need. Each set of packages is a root of its own, so tests share this one where they can.
-const PACKAGES: &str = "git,libssl3,polkitd,curl,nginx-light,openssh-client,man-db,sudo,openssl";
+const PACKAGES: &str = "git,libssl3,polkitd,curl,nginx-light,openssh-client,man-db,sudo,openssl,fcgiwrap";
 
 /// Tells machines of one run from each other.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -103,6 +106,19 @@ impl Machine {
     /// A program of this machine in the network of the other, to be started.
     pub fn net_command(&self, arguments: &[&str]) -> Command {
         self.command("net", arguments)
+    }
+
+    /// Does this in the network of the machine, on threads of its own; what it opens connects there.
+    pub fn in_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let pid = self.tool("pid", &[]);
+        let network = File::open(format!("/proc/{}/ns/net", pid.trim())).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                setns(network, CloneFlags::CLONE_NEWNET).unwrap();
+                work()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     /// Puts a file or directory of this machine there.

@@ -1,7 +1,7 @@
 //! Commands in units of their own: what they may and may not, and that nothing is left of them.
 
+use crate::bench::Bench;
 use crate::container::{Kind, Machine, PLAIN};
-use crate::lab::site::Site;
 
 /// A service that a deployment reloads.
 const GUESTBOOK: &str = "[Service]\nExecStart=/bin/sleep infinity\nExecReload=/bin/touch /run/guestbook.reloaded\n";
@@ -22,7 +22,7 @@ fn journal_of(machine: &Machine, target: &str, phase: &str) -> String {
 }
 
 fn the_whole_way(kind: Kind) {
-    let site = Site::new(
+    let bench = Bench::new(
         kind,
         &[(
             "my-site",
@@ -37,14 +37,14 @@ fn the_whole_way(kind: Kind) {
             "#,
         )],
     );
-    let machine = &site.machine;
+    let machine = &bench.machine;
     machine.write("/etc/systemd/system/guestbook.service", 0o644, GUESTBOOK);
     machine.write("/etc/polkit-1/rules.d/60-guestbook.rules", 0o644, GUESTBOOK_RULE);
     // polkitd looks at a rule when it appears, and could not read it yet.
     machine.sh("systemctl restart polkit; systemctl daemon-reload; systemctl start guestbook");
     machine.until("journalctl -u hookd -o cat | grep -x 'commands run in units of systemd'");
 
-    site.push("my-site");
+    bench.push("my-site");
     machine.sh("hookd send blog --ref refs/heads/my-site");
     machine.until("hookd status | grep -q '#1 live'");
     let log = machine.sh("hookd logs blog/my-site");
@@ -60,7 +60,7 @@ fn the_whole_way(kind: Kind) {
     assert_eq!(page, "built\nkept\n");
 
     // The cache outlives the command, and nothing else does.
-    let text = site.deploy("my-site").live();
+    let text = bench.deploy("my-site").live();
     assert!(text.contains("build    | 2"), "{text}");
     assert_eq!(
         machine.sh("systemctl list-units --all --no-legend 'hookd-r*'; ls /run/hookd/run"),
@@ -126,12 +126,12 @@ fn a_build_gets_at_nothing_but_its_own() {
         .collect();
     // A file, so that it is no line of the configuration; a broken TERM of everybody ends it.
     let build = "build = \"SUPERVISOR=$PPID sh /srv/attempts; kill -TERM -1; echo went on\"";
-    let site = Site::new(PLAIN, &[("one", build), ("two", "")]);
-    let machine = &site.machine;
+    let bench = Bench::new(PLAIN, &[("one", build), ("two", "")]);
+    let machine = &bench.machine;
     let daemon = machine.sh("systemctl show -P MainPID hookd");
     machine.write("/srv/attempts", 0o755, &format!("DAEMON={}\n{script}", daemon.trim()));
-    site.deploy("two").live();
-    let text = site.deploy("one").text;
+    bench.deploy("two").live();
+    let text = bench.deploy("one").text;
     for (what, _) in ATTEMPTS {
         assert!(text.contains(&format!("kept: {what}\n")), "{what}\n{text}");
     }
@@ -141,7 +141,7 @@ fn a_build_gets_at_nothing_but_its_own() {
 
 #[test]
 fn what_does_not_end_is_ended() {
-    let site = Site::new(
+    let bench = Bench::new(
         PLAIN,
         &[
             (
@@ -158,14 +158,14 @@ fn what_does_not_end_is_ended() {
             ),
         ],
     );
-    let text = site.deploy("deaf").failed();
+    let text = bench.deploy("deaf").failed();
     assert!(
         text.contains("failed: build timed out after 1s and was stopped"),
         "{text}"
     );
-    site.deploy("leaves").live();
-    let machine = &site.machine;
-    site.push("long");
+    bench.deploy("leaves").live();
+    let machine = &bench.machine;
+    bench.push("long");
     machine.sh("hookd deploy --no-wait blog/long");
     machine.until("hookd logs blog/long | grep begun");
     // What stops the half of the supervisor inside does not keep the half outside from ending it.
@@ -178,15 +178,15 @@ fn what_does_not_end_is_ended() {
 
 #[test]
 fn a_killed_daemon_leaves_no_unit_behind() {
-    let site = Site::new(
+    let bench = Bench::new(
         PLAIN,
         &[(
             "one",
             "build = \"echo begun; test -e ../../shared/go || { touch ../../shared/go; sleep 1000; }\"",
         )],
     );
-    let machine = &site.machine;
-    site.push("one");
+    let machine = &bench.machine;
+    bench.push("one");
     machine.sh("hookd deploy --no-wait blog/one");
     machine.until("hookd logs blog/one | grep begun");
     machine.sh("pgrep -x sleep; systemctl kill -s KILL --kill-who=main hookd");
@@ -198,7 +198,7 @@ fn a_killed_daemon_leaves_no_unit_behind() {
 
     // Whatever keeps a unit of a killed daemon, the next command of the target does not find it running.
     machine.sh("rm /srv/one/shared/go");
-    site.push("one");
+    bench.push("one");
     machine.sh("hookd deploy --no-wait blog/one");
     machine.until("hookd logs blog/one | grep begun");
     machine.sh("kill -STOP $(systemctl show -P MainPID hookd-run@blog@one)");
@@ -209,8 +209,8 @@ fn a_killed_daemon_leaves_no_unit_behind() {
 
 #[test]
 fn the_daemon_may_start_no_other_unit() {
-    let site = Site::new(PLAIN, &[("one", "")]);
-    let machine = &site.machine;
+    let bench = Bench::new(PLAIN, &[("one", "")]);
+    let machine = &bench.machine;
     // It finds no order, but it may be asked for.
     machine.sh("runuser -u hookd -- systemctl start --no-block hookd-run@nobody");
     for refused in [
@@ -244,35 +244,35 @@ fn without_the_right_commands_run_as_processes_and_it_is_said() {
         ("strict", "isolation = \"systemd\"\nbuild = \"true\""),
         ("offline", "network = false\nbuild = \"true\""),
     ];
-    let site = Site::new(PLAIN, &targets);
-    let machine = &site.machine;
+    let bench = Bench::new(PLAIN, &targets);
+    let machine = &bench.machine;
     machine.sh("rm /usr/share/polkit-1/rules.d/50-hookd.rules");
     // polkit looks at its rules by inotify.
     machine.until("! runuser -u hookd -- systemctl start --no-block hookd-run@nobody");
     machine.sh("systemctl restart hookd");
     machine
         .until("journalctl -u hookd -o cat | grep 'commands run as processes of the daemon: systemd may not be asked'");
-    let text = site.deploy("one").live();
+    let text = bench.deploy("one").live();
     assert!(text.contains("/hookd.service"), "{text}");
-    let text = site.deploy("strict").failed();
+    let text = bench.deploy("strict").failed();
     assert!(
         text.contains("build could not be started: systemd may not be asked"),
         "{text}"
     );
-    let text = site.deploy("offline").failed();
+    let text = bench.deploy("offline").failed();
     assert!(text.contains("network = false takes units"), "{text}");
-    assert!(site.journal().contains("commands run as processes"));
+    assert!(bench.journal().contains("commands run as processes"));
 }
 
 #[test]
 fn the_templates_are_locked_down() {
-    let site = Site::new(PLAIN, &[("one", "")]);
+    let bench = Bench::new(PLAIN, &[("one", "")]);
     for template in ["hookd-run@x.service", "hookd-reload@x.service"] {
         // In tenths: 1.5.
-        site.machine.sh(&format!(
+        bench.machine.sh(&format!(
             "systemd-analyze security --no-pager --threshold=15 {template}"
         ));
-        site.machine.sh(&format!(
+        bench.machine.sh(&format!(
             "systemd-analyze verify --man=no {template} 2>&1 | grep . && exit 1; true"
         ));
     }

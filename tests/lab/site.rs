@@ -1,119 +1,163 @@
-//! A machine with hookd installed and one repo to deploy from, for tests of what commands may do.
+//! A machine whose hookd deploys one site, from a repository on the same machine; deliveries come over the network.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::container::{Kind, Machine};
+use serde_json::Value;
 
-/// Where the repository is, there.
-const REPO: &str = "/srv/git/blog";
+use super::container::{Kind, Machine, PLAIN};
+use super::deb;
+use crate::support::forge::{self, Delivery, SECRET};
+use crate::support::http::{Address, Answer};
 
-/// The packaged files, and where the package puts them.
-const FILES: &[(&str, &str)] = &[
-    ("hookd.service", "/usr/lib/systemd/system/hookd.service"),
-    ("hookd-run@.service", "/usr/lib/systemd/system/hookd-run@.service"),
-    ("hookd-reload@.service", "/usr/lib/systemd/system/hookd-reload@.service"),
-    ("hookd.rules", "/usr/share/polkit-1/rules.d/50-hookd.rules"),
-    ("hookd.sysusers", "/usr/lib/sysusers.d/hookd.conf"),
-    ("hookd.tmpfiles", "/usr/lib/tmpfiles.d/hookd.conf"),
-];
+/// Where the repository is; it belongs to hookd's user, as git asks for.
+pub const REPOSITORY: &str = "/srv/git/site.git";
 
-/// The machine.
+/// Where hookd listens.
+pub fn address() -> Address {
+    Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 9000)))
+}
+
+/// A machine with one site.
 pub struct Site {
-    /// To look around and to change things.
     pub machine: Machine,
 }
 
-/// What a deployment came to.
-pub struct Deployed {
-    /// What `hookd deploy` printed.
-    pub text: String,
-    /// Whether it exited with 0.
-    pub live: bool,
-}
-
-impl Deployed {
-    /// Panics unless it is live.
-    #[track_caller]
-    pub fn live(self) -> String {
-        assert!(self.live, "{}", self.text);
-        self.text
-    }
-
-    /// Panics if it is live.
-    #[track_caller]
-    pub fn failed(self) -> String {
-        assert!(!self.live, "{}", self.text);
-        self.text
-    }
-}
-
 impl Site {
-    /// Boots a machine and starts hookd there, with the repo `blog`, and each target's own lines. A target follows the branch of its name,
-    /// so that what is pushed for one is nothing to the others. There is no commit yet.
-    pub fn new(kind: Kind, targets: &[(&str, &str)]) -> Self {
-        let site = Self {
-            machine: Machine::boot(kind),
-        };
-        let machine = &site.machine;
-        machine.copy(Path::new(env!("CARGO_BIN_EXE_hookd")), "/usr/bin/hookd");
-        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
-        for (from, to) in FILES {
-            machine.copy(&packaging.join(from), to);
-        }
-        machine.sh("systemd-sysusers 2>&1; systemd-tmpfiles --create; systemctl daemon-reload; mkdir -p /srv/git");
-        machine.sh(&format!(
-            "git init -q -b main {REPO}; cd {REPO}; git config user.email t@example.com; git config user.name t; \
-             git config --system --add safe.directory '*'"
-        ));
-        for secret in ["blog", "other"] {
-            machine.write(
-                &format!("/etc/hookd/{secret}.secret"),
-                0o640,
-                "a secret of 24 characters",
-            );
-        }
-        machine.sh("chgrp hookd /etc/hookd/*.secret");
-        site.configure(targets);
-        machine.sh("systemctl start hookd");
+    /// The site `site/live` with these further keys of its target, and nothing deployed yet.
+    pub fn new(target: &str) -> Self {
+        Self::on(PLAIN, target)
+    }
+
+    /// The same on another kind of machine.
+    pub fn on(kind: Kind, target: &str) -> Self {
+        let site = Self::stopped_on(kind);
+        site.configure(&configuration(target));
+        site.machine.sh("systemctl enable --now hookd");
         site
     }
 
-    /// Writes the configuration anew; a daemon that runs has to be told.
-    pub fn configure(&self, targets: &[(&str, &str)]) {
-        self.machine.write("/etc/hookd.toml", 0o644, &configuration(targets));
-        for (name, _) in targets {
-            self.machine.sh(&format!("install -d -o hookd /srv/{name}"));
-        }
+    /// The same, before hookd is configured and started.
+    pub fn stopped() -> Self {
+        Self::stopped_on(PLAIN)
     }
 
-    /// Another commit, on the target's own branch.
-    pub fn push(&self, target: &str) {
-        self.machine.sh(&format!(
-            "cd {REPO}; git checkout -qB {target}; date +%N >> file; git add .; git commit -qm another"
+    /// The same on another kind of machine.
+    pub fn stopped_on(kind: Kind) -> Self {
+        let machine = deb::installed(kind);
+        machine.sh(&format!(
+            "install -d -o hookd -g hookd /srv/git /srv/site /srv/work
+             cat >/etc/gitconfig <<'END'
+[user]
+  name = Alice
+  email = alice@example.org
+[init]
+  defaultBranch = main
+END
+             runuser -u hookd -- git init --quiet --bare {REPOSITORY}
+             runuser -u hookd -- git clone --quiet {REPOSITORY} /srv/work 2>/dev/null"
         ));
+        machine.write("/etc/hookd/site.secret", 0o640, SECRET);
+        machine.sh("chown root:hookd /etc/hookd/site.secret");
+        Self { machine }
     }
 
-    /// Deploys a target and waits for the end.
-    pub fn deploy(&self, target: &str) -> Deployed {
-        self.push(target);
-        let output = self.machine.try_sh(&format!("hookd deploy blog/{target} 2>&1"));
-        Deployed {
-            text: String::from_utf8_lossy(&output.stdout).into_owned(),
-            live: output.status.success(),
-        }
+    /// Writes the configuration.
+    pub fn configure(&self, text: &str) {
+        self.machine.write("/etc/hookd.toml", 0o644, text);
     }
 
-    /// What the daemon said in the journal.
-    pub fn journal(&self) -> String {
-        self.machine.sh("journalctl --no-pager -o cat -u hookd")
+    /// Commits a page and pushes it; gives the commit. Nobody tells hookd.
+    #[track_caller]
+    pub fn publish(&self, page: &str) -> String {
+        let printed = self.machine.sh(&format!(
+            "cd /srv/work; echo '{page}' > index.html
+             runuser -u hookd -- sh -euc 'git add -A; git commit -qm \"$1\"; git push -q origin HEAD:main; git rev-parse HEAD' - '{page}'"
+        ));
+        printed.trim().to_owned()
+    }
+
+    /// Sends a signed delivery from outside, which says that `main` is at this commit.
+    #[track_caller]
+    pub fn deliver(&self, commit: &str) -> Answer {
+        let delivery = pushed(commit);
+        self.machine.in_network(|| address().send(&delivery.bytes())).unwrap()
+    }
+
+    /// A push of a page, with its delivery; gives the commit.
+    #[track_caller]
+    pub fn push(&self, page: &str) -> String {
+        let commit = self.publish(page);
+        self.deliver(&commit).expect(202);
+        commit
+    }
+
+    /// Waits until this page is live.
+    #[track_caller]
+    pub fn served(&self, page: &str) {
+        self.machine
+            .until(&format!("grep -qx '{page}' /srv/site/current/index.html"));
+    }
+
+    /// Waits until nothing runs and nothing waits.
+    #[track_caller]
+    pub fn settled(&self) {
+        self.machine
+            .until("hookd status --json | tr -d ' ' | tr '\\n' ' ' | grep -q '\"waiting\":0,.*\"running\":0,'");
+    }
+
+    /// What a command with `--json` prints.
+    #[track_caller]
+    pub fn json(&self, command: &str) -> Value {
+        serde_json::from_str(&self.machine.sh(command)).unwrap()
+    }
+
+    /// systemd's word about hookd.
+    #[track_caller]
+    pub fn property(&self, name: &str) -> String {
+        self.machine
+            .sh(&format!("systemctl show --value -p {name} hookd"))
+            .trim()
+            .to_owned()
     }
 }
 
-/// The whole of it.
-pub fn configuration(targets: &[(&str, &str)]) -> String {
-    let mut text = format!("[repo.blog]\nurl = {REPO:?}\nsecret = \"file:/etc/hookd/blog.secret\"\npoll = \"off\"\n");
-    for (name, lines) in targets {
-        text += &format!("[repo.blog.deploy.{name}]\nbranch = {name:?}\npath = \"/srv/{name}\"\n{lines}\n");
-    }
-    text
+/// A configuration with this site.
+pub fn configuration(target: &str) -> String {
+    format!(
+        r#"
+[repo.site]
+url = "{REPOSITORY}"
+full_name = "alice/site"
+forge = "github"
+secret = "file:/etc/hookd/site.secret"
+poll = "off"
+[repo.site.deploy.live]
+branch = "main"
+path = "/srv/site"
+{target}
+"#
+    )
+}
+
+/// A signed push of `main`. Each is another one: a forge would not send the same bytes under another id.
+pub fn pushed(commit: &str) -> Delivery {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let mut payload = forge::push("alice/site", "refs/heads/main", forge::ZEROS, commit);
+    payload["repository"]["pushed_at"] = NUMBER.fetch_add(1, Ordering::Relaxed).into();
+    Delivery::github("push", payload.to_string()).signed(SECRET)
+}
+
+/// Sends a delivery with the program curl of this machine, in the network of the other; gives the body of the answer.
+#[track_caller]
+pub fn curl(machine: &Machine, delivery: &Delivery, arguments: &[&str]) -> String {
+    let body = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(body.path(), &delivery.body).unwrap();
+    let data = format!("@{}", body.path().display());
+    let of = |(name, value): &(String, String)| format!("{name}: {value}");
+    let headers: Vec<String> = delivery.headers.iter().map(of).collect();
+    let mut command = vec!["curl", "-sS", "--data-binary", &data];
+    command.extend(headers.iter().flat_map(|header| ["-H", header]));
+    command.extend(arguments);
+    machine.net(&command)
 }

@@ -12,7 +12,7 @@ const KEYS: &str = r#"
 build = "$DIR/gate build && cp index.html built.html"
 reload = "$DIR/gate reload"
 check = "$DIR/gate check && ! grep -q bad index.html"
-check_timeout = "200ms"
+check_timeout = "2s"
 "#;
 
 /// What is served is a whole release.

@@ -11,7 +11,7 @@ use crate::support::world::{World, wait_until};
 
 const CHECK: &str = r#"
 check = "! grep -q bad index.html"
-check_timeout = "100ms"
+check_timeout = "2s"
 "#;
 
 #[test]
@@ -57,7 +57,7 @@ branch = "main"
 path = "$DIR/live"
 build = "echo $HOOKD_COMMIT >> $HOOKD_PATH/builds; [ ! -e $DIR/no-build ]"
 check = "[ -e $DIR/mended ] || ! grep -q bad index.html"
-check_timeout = "100ms"
+check_timeout = "2s"
 [repo.site.deploy.canary]
 branch = "canary"
 path = "$DIR/canary"
@@ -102,6 +102,11 @@ fn a_failing_check_rolls_back_and_only_a_person_or_a_new_commit_tries_again() {
     let again = world.send(&delivery).expect(200);
     assert_eq!(again.word("status"), "duplicate");
     world.settled();
+    for _ in 0..2 {
+        world.send(&world.pushed()).expect(202);
+        world.settled();
+        assert_eq!(world.history().last().unwrap()["outcome"], "unchanged");
+    }
     assert_eq!((world.served().as_str(), builds(&world)), ("one", 2));
 
     // A person may try again: as it is, it fails again; mended, it goes live.
@@ -125,6 +130,26 @@ fn a_new_commit_after_a_rollback_is_deployed() {
     // The failed release did not become what the next rollback would go to.
     world.hookd(&["rollback", "site/live"]).expect(0);
     assert_eq!(world.served(), "one");
+}
+
+#[test]
+fn what_a_person_cancelled_is_let_be_by_the_timer() {
+    let world = World::new(&POLLED.replace("build = \"", "build = \"$DIR/gate build; "));
+    world.deploy("one");
+    let gate = world.gate("build");
+    world.push("held");
+    let running = gate.reached();
+    // One more waits behind it.
+    world.push("waits");
+    world.hookd(&["cancel", "site/live"]).expect(0);
+    running.killed();
+    gate.open();
+    world.settled();
+    looked_at(&world, "first");
+    looked_at(&world, "second");
+    assert_eq!((world.served().as_str(), builds(&world)), ("one", 1));
+    world.deploy("two");
+    assert_eq!((world.served().as_str(), builds(&world)), ("two", 2));
 }
 
 #[test]
@@ -219,7 +244,7 @@ fn in_place_a_bad_build_brings_the_files_back() {
 strategy = "in-place"
 build = "! grep -q bad index.html && cp index.html built.html"
 check = "! grep -q unwell index.html"
-check_timeout = "100ms"
+check_timeout = "2s"
 "#,
     );
     let file = |name: &str| text_of(&world.path("live").join(name));

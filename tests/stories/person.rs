@@ -9,7 +9,7 @@ const BUILDS: &str = r#"
 build = "echo built >> $HOOKD_PATH/builds"
 reload = "cat index.html > $HOOKD_PATH/reloaded"
 check = "! grep -q bad index.html"
-check_timeout = "100ms"
+check_timeout = "2s"
 "#;
 
 fn builds(world: &World) -> usize {

@@ -303,6 +303,7 @@ fn stale_locks_and_half_made_releases_of_a_crash_are_removed() {
     let leftovers = [
         world.path("live/releases/.tmp-99"),
         world.path("live/releases/.gone-20200101T000000Z-abcdef0-0123456789abcdef"),
+        world.path("state/scratch/hookd-git-abcdef"),
     ];
     for leftover in &leftovers {
         fs::create_dir_all(leftover.join("deep/er")).unwrap();

@@ -24,7 +24,7 @@ use crate::cli::output::Failure;
 use crate::cli::send::delivery_id;
 use crate::clock;
 use crate::config::ForgeKind;
-use crate::forge::{self, Signing};
+use crate::forge::{self, Sample, Signing};
 use crate::model::{CommitId, GitRef, Secret, Timestamp};
 use crate::probe;
 
@@ -208,8 +208,16 @@ impl Forge {
 
     async fn post(&self, push: &Push, secret: &Secret) -> Result<(u16, Value), String> {
         let kind = ForgeKind::GitHub;
-        let body = forge::sample_push(kind, FULL_NAME, &push.git_ref, &push.before, &push.after);
         let id = delivery_id().map_err(|failure| failure.to_string())?;
+        let sample = Sample {
+            full_name: FULL_NAME,
+            git_ref: &push.git_ref,
+            before: &push.before,
+            after: &push.after,
+            id: &id,
+            generic: None,
+        };
+        let body = forge::sample_push(kind, &sample);
         let with = Signing {
             id: &id,
             now: clock::now(),

@@ -94,7 +94,7 @@ pub(super) fn read(
         None => remote.as_ref().and_then(|r| ForgeKind::of_host(r.host.as_deref()?)),
     };
     let full_name = full_name(section, remote.as_ref(), forge);
-    let secret = secrets(section, seen);
+    let secret = secrets(section, forge, seen);
     let token = section
         .string("token")
         .and_then(|text| source_of_secret::parse(section, "token", text));
@@ -181,11 +181,14 @@ fn full_name(section: &Section, remote: Option<&Remote>, forge: Option<ForgeKind
         .unwrap_or_default()
 }
 
-fn secrets(section: &Section, seen: &mut Seen) -> Vec<SecretSource> {
-    section.require(
-        "secret",
-        "a repo is never open to everybody; write \"credential:NAME\", \"file:PATH\" or \"env:VAR\"",
-    );
+fn secrets(section: &Section, forge: Option<ForgeKind>, seen: &mut Seen) -> Vec<SecretSource> {
+    // A sender with a key pair shares no secret with anybody; without one of the two nothing is believed.
+    if section.own("public_key").is_none() && forge != Some(ForgeKind::SourceHut) {
+        section.require(
+            "secret",
+            "a repo is never open to everybody; write \"credential:NAME\", \"file:PATH\" or \"env:VAR\"",
+        );
+    }
     let texts = section
         .some_strings("secret")
         .map(|list| list.value)

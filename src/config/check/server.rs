@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::across::Seen;
 use crate::config::Environment;
 use crate::config::section::Section;
-use crate::config::source::At;
+use crate::config::source::{At, Place};
 use crate::config::types::{Http, Limits, Listen, Tls};
 
 /// Without `listen`: loopback, since TLS is mostly done by a proxy on the same machine.
@@ -23,6 +23,8 @@ const STATE_DIR: &str = "/var/lib/hookd";
 /// Without `control` and outside systemd.
 const RUNTIME_DIR: &str = "/run/hookd";
 
+/// Longest path of a unix socket: `sun_path` has 108 bytes, the last one is 0 (unix(7)).
+const SOCKET_PATH_MAX: usize = 107;
 /// Name of the control socket in the runtime directory.
 const CONTROL: &str = "control.sock";
 
@@ -51,7 +53,10 @@ pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) ->
     };
     seen.listeners = listeners;
     let state_dir = root.path("state_dir").map(|at| at.value);
-    let control = root.path("control").map(|at| at.value);
+    let control = root.path("control").map(|at| {
+        fits_a_socket(root, "control", &at.value, at.place);
+        at.value
+    });
     let runtime = || first_directory(environment, "RUNTIME_DIRECTORY").unwrap_or_else(|| RUNTIME_DIR.into());
     let state = || first_directory(environment, "STATE_DIRECTORY").unwrap_or_else(|| STATE_DIR.into());
     Server {
@@ -77,6 +82,18 @@ fn first_directory(environment: Environment, variable: &str) -> Option<PathBuf> 
     path.is_absolute().then(|| path.to_owned())
 }
 
+/// A longer path is refused by the kernel, when the socket is made.
+fn fits_a_socket(root: &Section, key: &str, path: &Path, place: Place) {
+    let length = path.as_os_str().len();
+    if length > SOCKET_PATH_MAX {
+        root.wrong(
+            place,
+            format!("`{key}`: the path of a unix socket has at most {SOCKET_PATH_MAX} bytes, this one {length}"),
+            "choose a shorter one, below /run say".to_owned(),
+        );
+    }
+}
+
 fn listeners(root: &Section) -> Vec<At<Listen>> {
     let mut listeners: Vec<At<Listen>> = Vec::new();
     for text in root.some_strings("listen").map(|list| list.value).unwrap_or_default() {
@@ -98,15 +115,13 @@ fn listener(root: &Section, text: At<&str>) -> Option<Listen> {
             root.wrong(text.place, "`listen`: the path of the unix socket is missing", None);
             return None;
         }
-        return root
-            .as_path(
-                "listen",
-                At {
-                    value: path,
-                    place: text.place,
-                },
-            )
-            .map(Listen::Unix);
+        let at = At {
+            value: path,
+            place: text.place,
+        };
+        let path = root.as_path("listen", at)?;
+        fits_a_socket(root, "listen", &path, text.place);
+        return Some(Listen::Unix(path));
     }
     if let Ok(address) = text.value.parse() {
         return Some(Listen::Tcp(address));

@@ -1,6 +1,6 @@
 //! What each table of the configuration refuses.
 
-use super::{each_gives_one, errors, warnings, with_repo, with_target};
+use super::{each_gives_one, errors, read, warnings, with_repo, with_target};
 
 #[test]
 fn listeners_and_the_top_level() {
@@ -19,6 +19,16 @@ fn listeners_and_the_top_level() {
             "listen = \"unix:\"".into(),
             "1:10: `listen`: the path of the unix socket is missing",
             "",
+        ),
+        (
+            format!("listen = \"unix:/{}\"", "x".repeat(107)),
+            "1:10: `listen`: the path of a unix socket has at most 107 bytes, this one 108",
+            "choose a shorter one, below /run say",
+        ),
+        (
+            format!("control = \"/{}\"", "x".repeat(107)),
+            "1:11: `control`: the path of a unix socket has at most 107 bytes, this one 108",
+            "choose a shorter one, below /run say",
         ),
         ("listen = []".into(), "1:10: `listen` is an empty list", ""),
         (
@@ -228,6 +238,15 @@ fn sources_of_secrets() {
             .iter()
             .any(|w| w.starts_with("4:10: `insecure-none`: whoever reaches"))
     );
+    // A public key says as well as a secret who may send.
+    for enough in [
+        "public_key = \"uX7KWyyDNMaBma4aVbJ/cbUQpdjqczuCyK/HxzV/u+4=\"",
+        "forge = \"sourcehut\"",
+    ] {
+        let text = format!("[repo.b]\nurl = \"ssh://git@example.org/~ann/b\"\n{enough}\n");
+        let loaded = read(&text).unwrap_or_else(|report| panic!("{:?}", report.diagnostics));
+        assert!(loaded.config.repos.values().all(|repo| repo.secret.is_empty()));
+    }
 }
 
 #[test]

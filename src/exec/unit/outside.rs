@@ -75,14 +75,11 @@ async fn start(mut order: Order, unit: &Unit, lifeline: Option<File>) -> Result<
     }
     let place = Place::lay_out(unit, foreign).map_err(|error| format!("laying out its unit: {error}"))?;
     bus.start().await.map_err(told)?;
-    let inside = match timeout(START_TIME, connected(&bus, &place)).await {
-        Ok(inside) => inside?,
-        Err(_) => {
-            end(&bus, Duration::ZERO).await.map_err(told)?;
-            return Err(format!("the unit {} did not ask for its order", unit.name));
-        }
+    let Ok(inside) = timeout(START_TIME, connected(&bus, &place)).await else {
+        end(&bus, Duration::ZERO).await.map_err(told)?;
+        return Err(format!("the unit {} did not ask for its order", unit.name));
     };
-    let inside = hand_over(inside, &order, lifeline, foreign).await;
+    let inside = hand_over(inside?, &order, lifeline, foreign).await;
     let notes = if unit.explain && !lacking.is_empty() {
         let text = "until root writes the drop-in that `hookd doctor` prints";
         lacking.iter().map(|lack| format!("{lack}, {text}")).collect()

@@ -1,0 +1,167 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_hookd_global_optspecs
+    string join \n config= json h/help V/version
+end
+
+function __fish_hookd_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_hookd_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_hookd_using_subcommand
+    set -l cmd (__fish_hookd_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c hookd -n "__fish_hookd_needs_command" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_needs_command" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_needs_command" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_needs_command" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "serve" -d 'Run the daemon, in the foreground'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "check" -d 'Read the configuration and report every problem'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "demo" -d 'Show the main job on this machine: a site, a push, a signed webhook, a deployment, a rollback'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "explain" -d 'Tell what a delivery would do, and why'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "send" -d 'Make a signed push delivery as the forge would, and post it'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "status" -d 'What is live, what runs, what waits'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "history" -d 'What ran'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "deliveries" -d 'What came in'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "releases" -d 'The releases that are kept'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "logs" -d 'What a deployment printed'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "deploy" -d 'Bring a target to its ref\'s tip'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "retry" -d 'Try again what failed or was rolled back'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "rollback" -d 'Go back to an earlier release, at once, and stay there until `resume`'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "replay" -d 'Treat a stored delivery as if it had just come in'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "cancel" -d 'Stop what runs for a target, and drop what waits'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "pause" -d 'Deploy nothing to a target until `resume`'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "resume" -d 'Let a paused or rolled-back target go on'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "completions" -d 'Print a completion script'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "man" -d 'Print a manual page, in roff'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hookd -n "__fish_hookd_using_subcommand serve" -l log-format -d 'How log lines are written; default: the journal under systemd, else text' -r -f -a "text\t'One readable line each, on stderr'
+json\t'One JSON object each, on stderr'
+journal\t'To systemd\'s journal'"
+complete -c hookd -n "__fish_hookd_using_subcommand serve" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand serve" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookd -n "__fish_hookd_using_subcommand serve" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand check" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand check" -l remote -d 'Also ask each remote, and look at keys, permissions and directories'
+complete -c hookd -n "__fish_hookd_using_subcommand check" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand check" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand check" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand demo" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand demo" -l once -d 'End after it has shown everything once'
+complete -c hookd -n "__fish_hookd_using_subcommand demo" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand demo" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand demo" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand explain" -s H -l header -d 'A header of the delivery' -r
+complete -c hookd -n "__fish_hookd_using_subcommand explain" -l forge -d 'The forge that it comes from; default: told from headers and payload' -r
+complete -c hookd -n "__fish_hookd_using_subcommand explain" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand explain" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand explain" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l url -d 'Where to; default: the address that the configuration listens on' -r
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l ref -d 'The ref that was pushed; default: the first that a target follows' -r
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l commit -d 'The commit that was pushed; default: what the remote has' -r
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l payload -d 'A file with the payload, instead of one made here' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l print -d 'Print a curl line instead of sending'
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand send" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand send" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand status" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand status" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand status" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand status" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand history" -s n -l limit -d 'At most so many' -r
+complete -c hookd -n "__fish_hookd_using_subcommand history" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand history" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand history" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand history" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s n -l limit -d 'At most so many' -r
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand releases" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand releases" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand releases" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand releases" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand logs" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand logs" -s f -l follow -d 'Go on until the deployment ends'
+complete -c hookd -n "__fish_hookd_using_subcommand logs" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand logs" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand logs" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l ref -d 'Which branch or tag, for targets that follow a pattern' -r
+complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l no-wait -d 'Don\'t wait for the end'
+complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand deploy" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand deploy" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand retry" -l ref -d 'Which branch or tag, for targets that follow a pattern' -r
+complete -c hookd -n "__fish_hookd_using_subcommand retry" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand retry" -l no-wait -d 'Don\'t wait for the end'
+complete -c hookd -n "__fish_hookd_using_subcommand retry" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand retry" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand retry" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand rollback" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand rollback" -l no-wait -d 'Don\'t wait for the end'
+complete -c hookd -n "__fish_hookd_using_subcommand rollback" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand rollback" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand rollback" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand replay" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand replay" -l no-wait -d 'Don\'t wait for the end'
+complete -c hookd -n "__fish_hookd_using_subcommand replay" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand replay" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand replay" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand cancel" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand cancel" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand cancel" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand cancel" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand pause" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand pause" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand pause" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand pause" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand resume" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand resume" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand resume" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand resume" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand completions" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand completions" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c hookd -n "__fish_hookd_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand man" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand man" -l json -d 'Print JSON instead of text'
+complete -c hookd -n "__fish_hookd_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hookd -n "__fish_hookd_using_subcommand man" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "serve" -d 'Run the daemon, in the foreground'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "check" -d 'Read the configuration and report every problem'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "demo" -d 'Show the main job on this machine: a site, a push, a signed webhook, a deployment, a rollback'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "explain" -d 'Tell what a delivery would do, and why'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "send" -d 'Make a signed push delivery as the forge would, and post it'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "status" -d 'What is live, what runs, what waits'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "history" -d 'What ran'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "deliveries" -d 'What came in'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "releases" -d 'The releases that are kept'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "logs" -d 'What a deployment printed'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "deploy" -d 'Bring a target to its ref\'s tip'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "retry" -d 'Try again what failed or was rolled back'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "rollback" -d 'Go back to an earlier release, at once, and stay there until `resume`'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "replay" -d 'Treat a stored delivery as if it had just come in'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "cancel" -d 'Stop what runs for a target, and drop what waits'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "pause" -d 'Deploy nothing to a target until `resume`'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "resume" -d 'Let a paused or rolled-back target go on'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "completions" -d 'Print a completion script'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "man" -d 'Print a manual page, in roff'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
