@@ -152,10 +152,7 @@ fn what_does_not_end_is_ended() {
                 "leaves",
                 "build = \"setsid sh -c \\\"trap : TERM; while :; do sleep 0.1; done\\\" & echo done\"",
             ),
-            (
-                "long",
-                "build = \"echo begun; test -e ../../shared/tried || { touch ../../shared/tried; sleep 1000; }\"\nkill_grace = \"500ms\"",
-            ),
+            ("long", "build = \"echo begun; sleep 1000\"\nkill_grace = \"500ms\""),
         ],
     );
     let text = bench.deploy("deaf").failed();
@@ -171,7 +168,7 @@ fn what_does_not_end_is_ended() {
     // What stops the half of the supervisor inside does not keep the half outside from ending it.
     machine.sh("kill -STOP $(systemctl show -P MainPID hookd-run@blog@long)");
     machine.sh("hookd cancel blog/long");
-    machine.until("hookd history | grep cancelled && hookd status | grep 'long.*live$'");
+    machine.until("hookd status | grep 'long.*cancelled'");
     assert_eq!(machine.sh("systemctl list-units --all --no-legend 'hookd-r*'"), "");
     assert_eq!(machine.try_sh("pgrep -x sleep").status.code(), Some(1));
 }
