@@ -311,9 +311,13 @@ impl Daemon {
         let control = CancellationToken::new();
         let mut controls = tokio::task::JoinSet::new();
         for socket in sockets.control {
+            let face = match socket {
+                Socket::Unix(_) => Face::Control,
+                Socket::Tcp(_) => Face::Status,
+            };
             controls.spawn(listener::serve(
                 socket,
-                Face::Control,
+                face,
                 None,
                 Arc::clone(&self.app),
                 control.clone(),

@@ -801,7 +801,7 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__man)
-            opts="-h -V --config --json --help --version hookd hookd.toml hookd-deploy"
+            opts="-h -V --config --json --help --version hookd hookd.toml hookd-deploy hookd-forges"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

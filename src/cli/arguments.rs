@@ -92,6 +92,9 @@ pub enum ManPage {
     /// What happens in a deployment: hookd-deploy(7).
     #[value(name = "hookd-deploy")]
     Deploy,
+    /// What to type into each forge: hookd-forges(7).
+    #[value(name = "hookd-forges")]
+    Forges,
 }
 
 /// How log lines are written.

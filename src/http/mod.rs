@@ -12,6 +12,7 @@ pub mod peer;
 mod rejections;
 mod stream;
 pub mod tls;
+mod view;
 
 use std::sync::Arc;
 
