@@ -225,6 +225,7 @@ fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
             git,
             logs,
             program,
+            units: Arc::default(),
             lifeline,
         },
         writer,
@@ -334,6 +335,10 @@ impl Daemon {
         let chores = tokio::spawn(chores(Arc::clone(&self.app)));
         let ranges = tokio::spawn(self.app.ranges.clone().run(self.app.settings.clone()));
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
+        let trial = {
+            let world = self.app.world.clone();
+            tokio::spawn(async move { world.units.tell(&world.program).await })
+        };
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
         systemd::ready(&status_line(&self.app).await);
         loop {
@@ -356,7 +361,7 @@ impl Daemon {
         listeners.join_all().await;
         control.cancel();
         controls.join_all().await;
-        for task in [working, ranges, relaying, guard] {
+        for task in [working, ranges, relaying, trial, guard] {
             task.abort();
         }
         for path in sockets.made {

@@ -15,6 +15,8 @@ mod lines;
 mod run;
 mod start;
 mod supervisor;
+mod unit;
+mod units;
 mod wire;
 
 use std::fmt;
@@ -29,7 +31,9 @@ use crate::config::Command;
 pub use ask::{Answer, ask, installed, quoted};
 pub use lines::LINE_MAX;
 pub use run::run;
-pub use supervisor::{SUBCOMMAND, supervisor_main};
+pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
+pub use unit::{DropIn, Template, Unit, UnitName, drop_ins, exposed};
+pub use units::Units;
 
 /// What to run, where and how.
 #[derive(Clone)]
@@ -42,8 +46,14 @@ pub struct CommandSpec {
     pub environment: Vec<(String, String)>,
     /// The user that it runs as; none: the daemon's own.
     pub run_as: Option<String>,
-    /// Most memory that each of its processes may have for its data, bytes.
+    /// The unit of systemd that it runs in; none: below this process.
+    pub unit: Option<Unit>,
+    /// A file that it may read, whatever it can't see else; `HOOKD_PAYLOAD_FILE` names it.
+    pub payload: Option<PathBuf>,
+    /// Most memory, bytes: of all its processes if its unit says so, else for the data of each.
     pub memory_max: Option<u64>,
+    /// Most processes and threads of its user, if it runs below this process.
+    pub tasks_max: Option<u64>,
     /// How long it may take.
     pub timeout: Duration,
     /// From TERM to KILL, once it is stopped.
@@ -61,7 +71,10 @@ impl fmt::Debug for CommandSpec {
             .field("directory", &self.directory)
             .field("environment", &names)
             .field("run_as", &self.run_as)
+            .field("unit", &self.unit)
+            .field("payload", &self.payload)
             .field("memory_max", &self.memory_max)
+            .field("tasks_max", &self.tasks_max)
             .field("timeout", &self.timeout)
             .field("grace", &self.grace)
             .field("lifeline", &self.lifeline)
@@ -105,6 +118,8 @@ pub enum Ended {
     Exited(i32),
     /// By a signal that hookd did not send.
     Signalled(i32),
+    /// A limit of its unit was reached, and that killed it: `memory 512 MiB after 41s`.
+    Killed(String),
     /// It took too long, and was stopped.
     TimedOut {
         /// How long it might have taken.
@@ -131,6 +146,7 @@ impl fmt::Display for Ended {
                 Ok(signal) => write!(f, "killed by {signal}"),
                 Err(_) => write!(f, "killed by signal {number}"),
             },
+            Self::Killed(by) => write!(f, "killed: {by}"),
             Self::TimedOut { after } => write!(f, "timed out after {} and was stopped", in_words(*after)),
             Self::Cancelled => f.write_str("cancelled and stopped"),
             Self::NotStarted(reason) => write!(f, "could not be started: {reason}"),
@@ -192,7 +208,10 @@ mod tests {
             directory: "/".into(),
             environment: vec![("TOKEN".into(), "s3cret".into())],
             run_as: None,
+            unit: None,
+            payload: None,
             memory_max: None,
+            tasks_max: None,
             timeout: Duration::from_secs(1),
             grace: Duration::from_secs(1),
             lifeline: None,

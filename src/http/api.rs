@@ -22,6 +22,8 @@ pub struct Status {
     pub listen: Vec<String>,
     /// What a person must know: an open repo, a broken configuration file …
     pub warnings: Vec<String>,
+    /// What commands run as, where the configuration leaves it open, and why.
+    pub isolation: String,
     /// Jobs that wait.
     pub waiting: usize,
     /// Deployments that run.

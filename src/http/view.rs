@@ -48,6 +48,7 @@ impl App {
             config: settings.config.file.display().to_string(),
             listen: self.listening.get().cloned().unwrap_or_default(),
             warnings: self.warnings(),
+            isolation: self.world.units.to_string(),
             waiting: waiting.len(),
             running: self.worker.running().len(),
             targets,
