@@ -30,7 +30,7 @@ use crate::config::Command;
 pub use lines::LINE_MAX;
 pub use run::run;
 pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
-pub use unit::{DropIn, Template, Unit, UnitName, drop_ins, exposed};
+pub use unit::{DropIn, Template, Unit, UnitName, drop_ins};
 pub use units::Units;
 
 /// What to run, where and how.
