@@ -8,6 +8,8 @@
 //!
 //! If the daemon goes away, for whatever reason, the control socket closes and the supervisor kills everything. The
 //! one way out is to ask a process that is not below the supervisor (systemd, a container daemon, cron) to start something.
+//!
+//! With a [`Unit`] the second is in two halves, and the inner one and all below it run in a systemd unit: see `unit`.
 
 mod descendants;
 mod lines;
