@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, SecretSource, Secrets};
 use crate::deploy::World;
 use crate::git::Git;
-use crate::http::listener::{self, Face};
+use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics, Rejections};
 use crate::logbook::LogBook;
@@ -261,6 +261,7 @@ impl Daemon {
             rejections: Rejections::default(),
             metrics: Metrics::default(),
             started: clock::now(),
+            listening: std::sync::OnceLock::new(),
             bodies: Arc::new(Budget::default()),
         });
         let watching = Arc::downgrade(&app);
@@ -296,6 +297,8 @@ impl Daemon {
         let tls = tls.map_err(|e| StartError::new(e, None))?.map(Arc::new);
         // Said before the first answer goes out; the sockets are bound, so nobody is turned away meanwhile.
         tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
+        let listening = sockets.public.iter().filter_map(Socket::address).collect();
+        self.app.listening.get_or_init(|| listening);
         let mut listeners = tokio::task::JoinSet::new();
         for socket in sockets.public {
             listeners.spawn(listener::serve(
@@ -309,9 +312,13 @@ impl Daemon {
         let control = CancellationToken::new();
         let mut controls = tokio::task::JoinSet::new();
         for socket in sockets.control {
+            let face = match socket {
+                Socket::Unix(_) => Face::Control,
+                Socket::Tcp(_) => Face::Status,
+            };
             controls.spawn(listener::serve(
                 socket,
-                Face::Control,
+                face,
                 None,
                 Arc::clone(&self.app),
                 control.clone(),

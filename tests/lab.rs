@@ -20,6 +20,7 @@ mod support;
 mod lab {
     mod boot;
     mod builds;
+    mod doctor;
     mod install;
     mod isolation;
     mod journal;

@@ -31,6 +31,8 @@ const FLOORS: &[&[&str]] = &[
     &["http"],
     &["systemd"],
     &["daemon"],
+    &["machine"],
+    &["doctor", "setup"],
     &["cli"],
 ];
 

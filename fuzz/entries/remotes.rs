@@ -35,14 +35,25 @@ fn objects(raw: &[u8]) {
     }
 }
 
-/// libgit2 ends the host at the first `/`, and begins it behind the last `@` before that: it goes where credentials are for.
+/// Credentials are for the host to which libgit2 goes, see `util/net.c` there.
 fn one_host(url: &str) {
     let Some(address) = Address::parse(url) else { return };
-    let Some((_, rest)) = url.split_once("://").filter(|_| address.transport != Transport::Local) else {
+    if address.transport == Transport::Local {
         return;
+    }
+    let place = match url.split_once("://") {
+        // The host ends at the first `/`, and begins behind the last `@` before that.
+        Some((_, rest)) => rest
+            .split('/')
+            .next()
+            .and_then(|authority| authority.rsplit('@').next())
+            .unwrap_or_default(),
+        // The user ends at the first `@`, if there is one before the first `:`.
+        None => match url.split_once('@') {
+            Some((user, rest)) if !user.contains(':') => rest,
+            _ => url,
+        },
     };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let place = authority.rsplit('@').next().unwrap_or_default();
     let host = match place.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
         Some((v6, _)) => v6,
         None => place.split(':').next().unwrap_or_default(),

@@ -1,15 +1,19 @@
 //! The command line: one file per command; the only place that prints.
 
 mod act;
+mod add;
 mod arguments;
 mod check;
 mod client;
 mod demo;
+mod doctor;
 mod explain;
 mod lists;
 mod logs;
 mod man;
 mod output;
+mod reload;
+mod remove;
 mod send;
 mod serve;
 mod status;
@@ -44,6 +48,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(options) => serve::run(&config, &options),
         Command::Check(options) => check::run(&config, json, &options),
+        Command::Add(options) => add::run(&config, json, &options),
+        Command::Remove(options) => remove::run(&config, json, &options),
+        Command::Doctor => doctor::run(&config, json),
         Command::Demo(options) => demo::run(&options),
         Command::Explain(options) => explain::run(&config, json, &options),
         Command::Send(options) => send::run(&config, json, &options),

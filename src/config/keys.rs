@@ -78,7 +78,7 @@ pub const KEYS: &[Key] = &[
     key("limits.stop_grace", "duration", "\"1m\"", "How long running deployments may go on when the daemon is stopped."),
 
     key("http.trusted_proxies", "network or list of networks", "[]", "Proxies whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed."),
-    key("http.status", "address", "(none)", "A loopback address for the status page, besides the control socket."),
+    key("http.status", "address", "(none)", "A loopback address for the status pages, the API and the metrics, where one can look but not act: acting takes the control socket."),
     key("http.tls.cert", "path", "(none)", "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
     key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key. Read again when it changes."),
 

@@ -1,4 +1,4 @@
-//! The only place that starts a deployment command.
+//! The only place that starts a deployment command; and [`ask`], for programs of the machine that are only asked.
 //!
 //! A command runs under a supervisor of its own: this very binary, started again. Three processes take part:
 //!
@@ -11,6 +11,7 @@
 //!
 //! With a [`Unit`] the second is in two halves, and the inner one and all below it run in a systemd unit: see `unit`.
 
+mod ask;
 mod descendants;
 mod lines;
 mod run;
@@ -29,6 +30,7 @@ use nix::sys::signal::Signal;
 
 use crate::config::Command;
 
+pub use ask::{Answer, ask, installed, quoted};
 pub use lines::LINE_MAX;
 pub use run::run;
 pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};

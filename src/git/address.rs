@@ -1,5 +1,7 @@
 //! Remote addresses taken apart: transport, user, host and port; and relative submodule URLs put together.
 
+use std::net::Ipv6Addr;
+
 use url::Url;
 
 use crate::config::Transport;
@@ -49,12 +51,12 @@ impl Address {
             });
         }
         let (authority, _path) = scp_like(url)?;
-        let (user, host) = match authority.rsplit_once('@') {
+        let (user, host) = match authority.split_once('@') {
             Some((user, host)) => (Some(user.to_owned()), host),
             None => (None, authority),
         };
         let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-        (!host.is_empty() && !host.starts_with('-')).then_some(Self {
+        Some(Self {
             transport: Transport::Ssh,
             user,
             host,
@@ -87,15 +89,28 @@ fn is_unambiguous(rest: &str) -> bool {
     !authority.is_empty() && authority.bytes().all(plain)
 }
 
-/// `user@host:path` without a scheme: the part before the first `:` has no `/`.
+/// `user@host:path` without a scheme, where libgit2 can read it in no other way: the user ends at the first `@`, the host at
+/// the first `:`, and brackets are for IPv6 addresses alone.
 fn scp_like(url: &str) -> Option<(&str, &str)> {
-    if let Some(end) = url.find("]:") {
-        return Some((&url[..=end], &url[end + 2..]));
-    }
-    let (authority, path) = url.split_once(':')?;
-    let plain = !authority.is_empty() && !authority.contains('/') && !path.is_empty();
+    let user = url.split([':', '/']).next()?.find('@').map_or(0, |at| at + 1);
+    let (name, rest) = url.split_at(user);
+    let host = match rest.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+        Some((v6, _)) => v6.parse::<Ipv6Addr>().ok().map(|_| v6.len() + 2)?,
+        None => rest.find(':').filter(|end| is_plain(&rest[..*end]))?,
+    };
+    let (authority, path) = url.split_at(user + host);
     // `ext::command` is git's syntax for remote helpers.
-    (plain && !path.starts_with(':')).then_some((authority, path))
+    let path = path
+        .strip_prefix(':')
+        .filter(|path| !path.is_empty() && !path.starts_with(':'))?;
+    let has_user = name.strip_suffix('@').is_none_or(is_plain);
+    has_user.then_some((authority, path))
+}
+
+/// Whether it can be a user or a host, and no option of a command.
+fn is_plain(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._+~".contains(&b);
+    !name.is_empty() && !name.starts_with('-') && name.bytes().all(plain)
 }
 
 /// The URL of a submodule as `.gitmodules` writes it, seen from the superproject's own URL (gitsubmodules(7): only
@@ -182,6 +197,11 @@ mod tests {
             parse("git@[::1]:a/b.git"),
             Some((Transport::Ssh, user("git"), "::1".into(), 22))
         );
+        // Where libgit2 goes.
+        assert_eq!(
+            parse("theirs:x@ours]:a"),
+            Some((Transport::Ssh, None, "theirs".into(), 22))
+        );
         assert_eq!(
             parse("/srv/git/a.git"),
             Some((Transport::Local, None, String::new(), 0))
@@ -201,6 +221,11 @@ mod tests {
             "https://h @evil/a",
             "https://ｈ/a",
             "https:///h/a",
+            "a@theirs@ours:a",
+            "[git@h:22]:a",
+            "@h:a",
+            "git@-oX:a",
+            "git@[h]:a",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
@@ -220,6 +245,7 @@ mod tests {
             ("file:///srv/a", "../b/", Some("file:///srv/b")),
             ("https://h/a", "https://other/x", Some("https://other/x")),
             ("https://h/a", "../", None),
+            ("h:a/b", "../c]:d", Some("h:a/c]:d")),
         ] {
             assert_eq!(resolve(base, url).as_deref(), want, "{base} + {url}");
         }
