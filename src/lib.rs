@@ -42,7 +42,8 @@
 //! # Processes
 //!
 //! The daemon starts nothing but itself: `hookd git-worker` for each call of [`git`], and for each command of [`exec`] a
-//! supervisor that adopts and kills whatever the command leaves behind. Both end when the daemon does.
+//! supervisor that adopts and kills whatever the command leaves behind. Both end when the daemon does. Where systemd and root let
+//! it, the supervisor has the command run in a unit of its own, and is then in two halves, one of them inside.
 
 pub mod checks;
 pub mod cli;

@@ -106,11 +106,16 @@ fn look_at_isolation(config: &Config, report: &mut Report) {
         report
             .passed
             .push("commands run in units of systemd, if hookd's user may start them".to_owned());
-        for path in exec::exposed(config) {
+        for drop_in in exec::drop_ins(config) {
+            if std::fs::read_to_string(&drop_in.path).is_ok_and(|text| text == drop_in.text) {
+                continue;
+            }
             let text = format!(
-                "commands of any target can read {} if hookd's user can: put it below /etc/hookd, or let root write the \
-                 drop-ins that `hookd doctor` prints",
-                path.display()
+                "the units {} lack what the configuration says of them; as root, write to {}\n\n{}\nand then run \
+                 systemctl daemon-reload",
+                drop_in.unit,
+                drop_in.path.display(),
+                drop_in.text
             );
             report.warnings.push(text.into());
         }

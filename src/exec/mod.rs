@@ -8,6 +8,8 @@
 //!
 //! If the daemon goes away, for whatever reason, the control socket closes and the supervisor kills everything. The
 //! one way out is to ask a process that is not below the supervisor (systemd, a container daemon, cron) to start something.
+//!
+//! With a [`Unit`] the second is in two halves, and the inner one and all below it run in a systemd unit: see `unit`.
 
 mod ask;
 mod descendants;
@@ -32,7 +34,7 @@ pub use ask::{Answer, ask, installed, quoted};
 pub use lines::LINE_MAX;
 pub use run::run;
 pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
-pub use unit::{DropIn, Template, Unit, UnitName, drop_ins, exposed};
+pub use unit::{DropIn, Template, Unit, UnitName, drop_ins};
 pub use units::Units;
 
 /// What to run, where and how.

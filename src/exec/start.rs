@@ -93,7 +93,7 @@ fn become_user(order: &Start) -> Result<Option<String>, String> {
                 .map_or(me.to_string(), |user| user.name);
             return Err(format!(
                 "run_as = {name:?} needs a daemon that runs as root, and it runs as {daemon}; \
-                 run it as root, or remove run_as"
+                 let commands have units of systemd (isolation), run it as root, or remove run_as"
             ));
         }
         change_user(&user).map_err(|error| format!("run_as = {name:?}: becoming that user: {error}"))?;

@@ -20,14 +20,11 @@ fn write_drop_ins(bench: &Bench, targets: &[(&str, &str)]) {
     config.file = "/etc/hookd.toml".into();
     config.state_dir = "/var/lib/hookd".into();
     config.control = "/run/hookd/control.sock".into();
-    for target in config.repos.values().flat_map(|repo| repo.targets.values()) {
-        for drop_in in drop_ins(&config, target) {
-            let directory = drop_in.path.parent().map(Path::display).unwrap();
-            bench.machine.sh(&format!("mkdir -p {directory}"));
-            bench
-                .machine
-                .write(drop_in.path.to_str().unwrap(), 0o644, &drop_in.text);
-        }
+    for drop_in in drop_ins(&config) {
+        let directory = drop_in.path.parent().map(Path::display).unwrap();
+        bench.machine.sh(&format!("mkdir -p {directory}"));
+        let path = drop_in.path.to_str().unwrap();
+        bench.machine.write(path, 0o644, &drop_in.text);
     }
     bench.machine.sh("systemctl daemon-reload");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Template, UnitName};
-use crate::config::{Config, SecretSource, Target};
+use crate::config::{Config, Isolation, SecretSource, Target};
 
 /// Where root keeps what it adds to units (`systemd.unit(5)`).
 const UNITS: &str = "/etc/systemd/system";
@@ -43,28 +43,55 @@ pub struct DropIn {
     pub text: String,
 }
 
-/// The drop-ins of a target's units. None if the templates alone do: no limits, no other user, nothing more to hide.
-pub fn drop_ins(config: &Config, target: &Target) -> Vec<DropIn> {
-    let hidden = exposed(config);
-    [Template::Run, Template::Reload]
-        .into_iter()
-        .filter_map(|template| {
-            let settings = settings(template, target, &hidden)?;
-            let unit = UnitName::new(template, &target.id).to_string();
-            let path = Path::new(UNITS).join(format!("{unit}.d")).join(FILE);
-            let text = format!(
-                "# What {} says about the commands of {}. Made by hookd; after a change: systemctl daemon-reload\n\
-                 [Service]\n{settings}",
-                config.file.display(),
-                target.id
-            );
-            Some(DropIn { unit, path, text })
-        })
-        .collect()
+/// All drop-ins that a configuration asks for: of both templates, for what they have to hide besides, and of each target's
+/// units, for its limits and its user. None if the templates alone do. Targets with `isolation = "process"` need none.
+pub fn drop_ins(config: &Config) -> Vec<DropIn> {
+    const TEMPLATES: [Template; 2] = [Template::Run, Template::Reload];
+    let hidden = exposed(config).iter().fold(String::new(), |lines, path| {
+        lines + &format!("InaccessiblePaths=-{}\n", quoted(path))
+    });
+    let mut all = Vec::new();
+    if !hidden.is_empty() {
+        let of = |template: Template| {
+            drop_in(
+                config,
+                &format!("{}@.service", template.prefix()),
+                "all commands",
+                &hidden,
+            )
+        };
+        all.extend(TEMPLATES.map(of));
+    }
+    let targets = config.repos.values().flat_map(|repo| repo.targets.values());
+    for target in targets.filter(|target| target.isolation != Some(Isolation::Process)) {
+        for template in TEMPLATES {
+            if let Some(settings) = settings(template, target) {
+                let unit = UnitName::new(template, &target.id).to_string();
+                all.push(drop_in(
+                    config,
+                    &unit,
+                    &format!("the commands of {}", target.id),
+                    &settings,
+                ));
+            }
+        }
+    }
+    all
+}
+
+fn drop_in(config: &Config, unit: &str, whose: &str, settings: &str) -> DropIn {
+    DropIn {
+        unit: unit.to_owned(),
+        path: Path::new(UNITS).join(format!("{unit}.d")).join(FILE),
+        text: format!(
+            "# What {} says about {whose}. Made by hookd; after a change: systemctl daemon-reload\n[Service]\n{settings}",
+            config.file.display()
+        ),
+    }
 }
 
 /// The lines of the drop-in, if there are any.
-fn settings(template: Template, target: &Target, hidden: &[PathBuf]) -> Option<String> {
+fn settings(template: Template, target: &Target) -> Option<String> {
     let mut lines = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a string does not fail.
@@ -92,9 +119,6 @@ fn settings(template: Template, target: &Target, hidden: &[PathBuf]) -> Option<S
     if !target.network && template == Template::Run {
         line("PrivateNetwork", "yes");
     }
-    for path in hidden {
-        line("InaccessiblePaths", &format!("-{}", quoted(path)));
-    }
     if lines.is_empty() {
         return None;
     }
@@ -113,7 +137,7 @@ fn quoted(path: &Path) -> String {
 
 /// What the configuration keeps where the templates do not hide it: secrets, keys, state and control socket in places of
 /// this machine's own. The drop-ins hide it.
-pub fn exposed(config: &Config) -> Vec<PathBuf> {
+fn exposed(config: &Config) -> Vec<PathBuf> {
     let mut all = vec![config.file.clone(), config.state_dir.clone(), config.control.clone()];
     if let Some(directory) = config.file.parent() {
         all.push(directory.join("hookd.d"));
@@ -132,4 +156,69 @@ pub fn exposed(config: &Config) -> Vec<PathBuf> {
     all.sort();
     all.dedup();
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn load(text: &str) -> (tempfile::TempDir, Config) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("hookd.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut config = config::load(&file).unwrap().config;
+        config.file = "/etc/hookd.toml".into();
+        (directory, config)
+    }
+
+    fn with(top: &str, secret: &str, target: &str) -> Vec<DropIn> {
+        let text = format!(
+            "state_dir = \"/var/lib/hookd\"\ncontrol = \"/run/hookd/control.sock\"\n{top}\n[repo.blog]\n\
+             url = \"https://example.com/a/b.git\"\nsecret = \"file:{secret}\"\n[repo.blog.deploy.live]\n\
+             branch = \"main\"\npath = \"/srv/blog\"\n{target}"
+        );
+        drop_ins(&load(&text).1)
+    }
+
+    #[test]
+    fn what_the_templates_settle_needs_no_drop_in() {
+        assert!(with("", "/etc/hookd/blog.secret", "").is_empty());
+        let own = "memory_max = \"1GiB\"\nisolation = \"process\"";
+        assert!(with("", "/etc/hookd/blog.secret", own).is_empty());
+    }
+
+    #[test]
+    fn limits_and_users_are_written_out() {
+        let target = "memory_max = \"1GiB\"\ntasks_max = 64\ncpu_weight = 20\nnetwork = false\nrun_as = \"alice\"";
+        let [run, reload] = &with("", "/etc/hookd/blog.secret", target)[..] else {
+            panic!("one for each template")
+        };
+        assert_eq!(
+            run.path,
+            Path::new("/etc/systemd/system/hookd-run@blog@live.service.d/50-hookd.conf")
+        );
+        assert_eq!(
+            run.text,
+            "# What /etc/hookd.toml says about the commands of blog/live. Made by hookd; after a change: systemctl \
+             daemon-reload\n[Service]\nUser=alice\nGroup=hookd\nMemoryMax=1073741824\nTasksMax=64\nCPUWeight=20\n\
+             MemorySwapMax=0\nPrivateNetwork=yes\nRuntimeMaxSec=670\n"
+        );
+        // A reload talks to services.
+        assert_eq!(reload.unit, "hookd-reload@blog@live.service");
+        assert_eq!(reload.text, run.text.replace("PrivateNetwork=yes\n", ""));
+    }
+
+    #[test]
+    fn secrets_in_other_places_are_hidden_from_all() {
+        let [run, _] = &with("", "/srv/my %secrets", "")[..] else {
+            panic!("one for each template")
+        };
+        assert_eq!(run.unit, "hookd-run@.service");
+        assert!(
+            run.text.ends_with("InaccessiblePaths=-\"/srv/my %%secrets\"\n"),
+            "{}",
+            run.text
+        );
+    }
 }

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::TargetId;
 
 pub(super) use counters::Counters;
-pub use drop_in::{DropIn, drop_ins, exposed};
+pub use drop_in::{DropIn, drop_ins};
 pub(super) use inside::{Inside, open_directories};
 pub(super) use outside::run;
 

@@ -81,7 +81,7 @@ async fn start(mut order: Order, unit: &Unit, lifeline: Option<File>) -> Result<
     };
     let inside = hand_over(inside?, &order, lifeline, foreign).await;
     let notes = if unit.explain && !lacking.is_empty() {
-        let text = "until root writes the drop-in that `hookd doctor` prints";
+        let text = "until root writes the drop-in that `hookd check` prints";
         lacking.iter().map(|lack| format!("{lack}, {text}")).collect()
     } else {
         Vec::new()

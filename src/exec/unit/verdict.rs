@@ -27,7 +27,7 @@ pub(super) fn refuse(unit: &Unit, run_as: Option<&str>, settled: &Settled) -> Op
     // Without `User=` it is root.
     let has = if settled.user.is_empty() { "root" } else { &settled.user };
     let name = &unit.name;
-    let hint = "`hookd doctor` prints the drop-in that root has to write; or set isolation = \"process\"";
+    let hint = "`hookd check` prints the drop-in that root has to write; or set isolation = \"process\"";
     if has != user {
         return Some(match run_as {
             Some(_) => format!("run_as = {user:?}: the unit {name} runs as {has} ({hint})"),
