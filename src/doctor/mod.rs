@@ -10,6 +10,7 @@ mod clock;
 mod daemon;
 mod directories;
 mod finding;
+mod isolation;
 mod remotes;
 mod settings;
 mod sockets;
@@ -76,6 +77,7 @@ async fn look(file: &Path, told: &Told) -> Findings {
     ssh::look(&scene, &mut found);
     directories::look(&scene, &mut found);
     unit::look(&machine, Some(config), &mut found);
+    isolation::look(&scene, &mut found);
     daemon::control(&scene, &mut found);
     if let Some(status) = &told.status {
         daemon::status(status, machine.managed(), &mut found);
