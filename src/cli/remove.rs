@@ -54,7 +54,7 @@ pub fn run(config: &Path, json: bool, options: &Remove) -> Result<ExitCode, Fail
     block_on(async {
         let plan = plan(config, options).await?;
         if options.dry_run {
-            return Ok(show(&plan, &dry_run(&plan), json, &[]));
+            return show(&plan, &dry_run(&plan), json, &[]);
         }
         idle(&plan).await?;
         confirm(&plan, options)?;
@@ -74,7 +74,7 @@ pub fn run(config: &Path, json: bool, options: &Remove) -> Result<ExitCode, Fail
         if reloaded == Reloaded::NotAllowed {
             next.insert(0, "let the daemon read it: sudo systemctl reload hookd".to_owned());
         }
-        Ok(show(&plan, &steps, json, &next))
+        show(&plan, &steps, json, &next)
     })
 }
 
@@ -299,16 +299,15 @@ fn left(plan: &Plan, directories: &[PathBuf], forge: bool) -> Vec<String> {
     next
 }
 
-fn show(plan: &Plan, steps: &[Step], json: bool, next: &[String]) -> ExitCode {
+fn show(plan: &Plan, steps: &[Step], json: bool, next: &[String]) -> Result<ExitCode, Failure> {
     if json {
         let report = serde_json::json!({ "repo": plan.name.as_str(), "steps": steps, "next": next });
-        output::line(&report.to_string());
-        return ExitCode::SUCCESS;
+        return output::json(&report);
     }
     output::line(&format!("repo {}:", plan.name));
     steps.iter().for_each(Step::show);
     for text in next {
         output::line(text);
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }

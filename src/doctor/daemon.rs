@@ -163,3 +163,48 @@ pub async fn journal(scene: &Scene<'_>, found: &mut Findings) {
         found.ok(Area::Daemon, "the journal can be read: journalctl -u hookd");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    fn judged(change: impl Fn(&mut Status, &mut TargetStatus)) -> Findings {
+        let text = format!(
+            r#"{{"version":"{}","pid":1,"started_at":0,"config":"/etc/hookd.toml","warnings":[],"waiting":0,"running":0,"targets":[]}}"#,
+            env!("CARGO_PKG_VERSION")
+        );
+        let mut status: Status = serde_json::from_str(&text).unwrap();
+        let text = r#"{"target":"blog/live","follows":"branch main","path":"/srv/blog","state":"idle","commit":"1a2b3c4",
+            "ref":"refs/heads/main","release":"x","live_since":0,"pinned":null,"paused":false,"behind":false,
+            "remote_error":null,"running":null,"last":null,"waiting":0,"next_try":null}"#;
+        let mut target = serde_json::from_str(text).unwrap();
+        change(&mut status, &mut target);
+        status.targets = vec![target];
+        let mut found = Findings::default();
+        self::status(&status, true, &mut found);
+        found
+    }
+
+    #[test]
+    fn what_needs_a_person_is_told() {
+        let well = judged(|_, _| {});
+        assert_eq!(
+            (well.count(Level::Error), well.count(Level::Warning)),
+            (0, 0),
+            "{well:?}"
+        );
+        let older = judged(|status, _| status.version = "0.0.1".into());
+        assert!(
+            older.texts(Level::Warning)[0].contains("the daemon is hookd 0.0.1"),
+            "{older:?}"
+        );
+        assert_eq!(older.0[0].fix, ["systemctl restart hookd"]);
+        let broken = judged(|status, _| status.warnings = vec!["the configuration file is broken".into()]);
+        assert_eq!(broken.texts(Level::Warning), ["the configuration file is broken"]);
+        let pinned = judged(|_, target| target.pinned = Some("x".into()));
+        assert_eq!(pinned.0.last().unwrap().fix, ["hookd resume blog/live"]);
+        let new = judged(|_, target| target.commit = None);
+        assert_eq!(new.0.last().unwrap().fix, ["hookd deploy blog/live"]);
+    }
+}

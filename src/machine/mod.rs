@@ -20,6 +20,9 @@ pub use unit_text::{Setting, UnitText, same_value};
 /// The configuration that the shipped unit uses.
 const SHIPPED_CONFIG: &str = "/etc/hookd.toml";
 
+/// The user of the shipped unit.
+const SHIPPED_USER: &str = "hookd";
+
 /// What systemd tells of the unit, and nothing else of it.
 const PROPERTIES: &str = "LoadState,UnitFileState,ActiveState,SubState,Result,ExecMainStatus,FragmentPath,DropInPaths,\
                           NeedDaemonReload,MainPID,ExecStart,Environment";
@@ -34,6 +37,11 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// Whether there is such a unit, and systemd can read it.
+    pub fn installed(&self) -> bool {
+        self.property("LoadState") == "loaded"
+    }
+
     /// A property; empty if systemd does not tell it.
     pub fn property(&self, name: &str) -> &str {
         self.properties.get(name).map_or("", String::as_str)
@@ -65,7 +73,7 @@ impl Machine {
 
     /// Whether systemd runs the daemon with this configuration.
     pub fn managed(&self) -> bool {
-        self.unit.is_some()
+        self.unit.as_ref().is_some_and(Unit::installed)
     }
 
     /// Looks around. `running` is the process id of a daemon that answered.
@@ -141,10 +149,12 @@ fn daemon(me: &Account, unit: Option<&Unit>, running: Option<u32>) -> Option<Acc
     if let Some(process) = process {
         return Some(Account::numbered(Uid::from_raw(process.uid())));
     }
-    match unit.map(|unit| unit.text.value("User")) {
+    match unit.filter(|unit| unit.installed()).map(|unit| unit.text.value("User")) {
         Some("") => Some(Account::numbered(Uid::from_raw(0))),
-        // A unit that is not installed would have the user of the shipped one, if that is there.
         Some(user) => Account::named(user),
-        None => Some(me.clone()),
+        // The shipped unit is not installed, or not about this configuration.
+        None => unit
+            .and_then(|_| Account::named(SHIPPED_USER))
+            .or_else(|| Some(me.clone())),
     }
 }

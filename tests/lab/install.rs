@@ -42,8 +42,8 @@ server {
 }
 END
 systemctl restart nginx
-cat >/usr/local/bin/hugo <<'END'
-#!/bin/sh
+echo '#!/bin/sh' >/usr/local/bin/hugo
+cat >>/usr/local/bin/hugo <<'END'
 set -eu
 [ "$*" = --minify ]
 mkdir public
@@ -167,7 +167,7 @@ fn the_archive_does_the_same_on_another_system_and_can_be_removed() {
     reloads_as_systemd_waits_for_it(&machine);
     machine.sh("/root/hookd-*/install --remove");
     let left = machine.sh("find /usr /etc -xdev -name '*hookd*' | sort");
-    assert_eq!(left, "/etc/hookd\n/etc/hookd.toml\n");
+    assert_eq!(left, "/etc/hookd\n/etc/hookd.d\n/etc/hookd.toml\n");
     assert!(machine.sh("curl -sf http://blog.example.org/").contains("second"));
 }
 

@@ -24,7 +24,8 @@ fn one(file: &Path, text: &str, web: &mut Web) {
     let mut location = String::new();
     let mut directory = PathBuf::new();
     let mut shut: Vec<(PathBuf, Place)> = Vec::new();
-    let first_root = web.roots.len();
+    let mut limit: Option<(u64, Place)> = None;
+    let (first_root, first_forward) = (web.roots.len(), web.forwards.len());
     for (number, line) in text.lines().enumerate() {
         let words: Vec<&str> = line.split_whitespace().map(|word| word.trim_matches('"')).collect();
         let Some(name) = words.first().map(|word| word.to_ascii_lowercase()) else {
@@ -53,8 +54,16 @@ fn one(file: &Path, text: &str, web: &mut Web) {
                 cache: None,
             }),
             "options" if words.contains(&"-FollowSymLinks") => shut.push((directory.clone(), place())),
+            "limitrequestbody" => limit = argument.parse().ok().map(|most| (most, place())),
             "proxypass" => web.forwards.extend(forward(&words, &location, &names, place())),
             _ => {}
+        }
+    }
+    // Without it there is no limit that a webhook comes near, and 0 is none either.
+    if let Some((most, place)) = limit.filter(|(most, _)| *most > 0) {
+        for forward in &mut web.forwards[first_forward..] {
+            forward.body_max = Some(most);
+            forward.body_place = Some(place.clone());
         }
     }
     for root in &mut web.roots[first_root..] {

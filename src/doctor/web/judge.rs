@@ -91,20 +91,26 @@ pub(super) fn forwards(config: &Config, web: &Web, listeners: &[Listen], found: 
         };
         let before = found.0.len();
         if let Some(most) = forward.body_max.filter(|most| *most < config.limits.body) {
-            let wanted = config.limits.body >> 20;
+            let (wanted, bytes) = (config.limits.body >> 20, config.limits.body);
+            let (key, fix) = match (kind, &forward.body_place) {
+                (Kind::Apache, own) => {
+                    let change = format!("s/LimitRequestBody.*/LimitRequestBody {bytes}/");
+                    ("LimitRequestBody", edit(kind, own.as_ref().unwrap_or(place), &change))
+                }
+                (_, Some(own)) => {
+                    let change = format!("s/client_max_body_size[^;]*/client_max_body_size {wanted}m/");
+                    ("client_max_body_size", edit(kind, own, &change))
+                }
+                (_, None) => {
+                    let change = format!("s/;/; client_max_body_size {wanted}m;/");
+                    ("client_max_body_size", edit(kind, place, &change))
+                }
+            };
             let text = format!(
-                "{place}: {} refuses webhooks of more than {} KiB (client_max_body_size)",
+                "{place}: {} refuses webhooks of more than {} KiB ({key})",
                 kind.as_str(),
                 most >> 10
             );
-            let fix = match &forward.body_place {
-                Some(own) => edit(
-                    kind,
-                    own,
-                    &format!("s/client_max_body_size[^;]*/client_max_body_size {wanted}m/"),
-                ),
-                None => edit(kind, place, &format!("s/;/; client_max_body_size {wanted}m;/")),
-            };
             found.warning(AREA, text).fix.extend(fix);
         }
         sender(config, forward, found);
@@ -314,11 +320,25 @@ mod tests {
     use crate::config;
 
     fn judged(nginx: &str, target: &str) -> Findings {
+        judged_of(Kind::Nginx, nginx, target)
+    }
+
+    fn judged_of(kind: Kind, text: &str, target: &str) -> Findings {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("nginx.conf");
-        fs::write(&file, nginx).unwrap();
         let mut web = Web::default();
-        super::super::nginx::read(&file, &mut web);
+        let write = |name: &str| {
+            let file = directory.path().join(name);
+            fs::write(&file, text).unwrap();
+            file
+        };
+        match kind {
+            Kind::Nginx => super::super::nginx::read(&write("nginx.conf"), &mut web),
+            Kind::Caddy => super::super::caddy::read(&write("Caddyfile"), &mut web),
+            Kind::Apache => {
+                write("apache2.conf");
+                super::super::apache::read(directory.path(), &mut web);
+            }
+        }
         let text = format!(
             "[http]\ntrusted_proxies = [\"127.0.0.1\"]\n[repo.blog]\nurl = \"https://github.com/a/b\"\nsecret = \"file:/s\"\n\
              [repo.blog.deploy.live]\nbranch = \"main\"\npath = \"/srv/blog\"\n{target}"
@@ -348,6 +368,34 @@ mod tests {
         wrong
             .map(|f| (f.text.as_str(), f.fix.first().map_or("", String::as_str)))
             .collect()
+    }
+
+    #[test]
+    fn the_shipped_examples_are_well() {
+        for (kind, text) in [
+            (Kind::Nginx, include_str!("../../../examples/static-site/nginx.conf")),
+            (Kind::Caddy, include_str!("../../../examples/static-site/Caddyfile")),
+            (Kind::Apache, include_str!("../../../examples/static-site/apache.conf")),
+        ] {
+            let found = judged_of(kind, text, "");
+            assert_eq!(errors(&found), [], "{}", kind.as_str());
+            assert!(found.count(Level::Ok) >= 2, "{found:?}");
+            let wrong = text.replace("/srv/blog/current", "/srv/blog/releases/20261122T101500Z-1a2b3c4");
+            let found = judged_of(kind, &wrong, "");
+            assert!(
+                errors(&found).iter().all(|(_, fix)| fix.contains("#/srv/blog/current")),
+                "{found:?}"
+            );
+            assert!(found.count(Level::Error) >= 1, "{found:?}");
+        }
+        let small = include_str!("../../../examples/static-site/apache.conf").replace("26214400", "1000");
+        let found = judged_of(Kind::Apache, &small, "");
+        assert!(
+            errors(&found)[0]
+                .1
+                .contains("s/LimitRequestBody.*/LimitRequestBody 26214400/"),
+            "{found:?}"
+        );
     }
 
     #[test]
