@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config, SecretSource, Secrets};
 use crate::deploy::World;
 use crate::git::Git;
-use crate::http::listener::{self, Face};
+use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics, Rejections};
 use crate::logbook::LogBook;
@@ -225,6 +225,7 @@ fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
             git,
             logs,
             program,
+            units: Arc::default(),
             lifeline,
         },
         writer,
@@ -260,6 +261,7 @@ impl Daemon {
             rejections: Rejections::default(),
             metrics: Metrics::default(),
             started: clock::now(),
+            listening: std::sync::OnceLock::new(),
             bodies: Arc::new(Budget::default()),
         });
         let watching = Arc::downgrade(&app);
@@ -295,6 +297,8 @@ impl Daemon {
         let tls = tls.map_err(|e| StartError::new(e, None))?.map(Arc::new);
         // Said before the first answer goes out; the sockets are bound, so nobody is turned away meanwhile.
         tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
+        let listening = sockets.public.iter().filter_map(Socket::address).collect();
+        self.app.listening.get_or_init(|| listening);
         let mut listeners = tokio::task::JoinSet::new();
         for socket in sockets.public {
             listeners.spawn(listener::serve(
@@ -308,9 +312,13 @@ impl Daemon {
         let control = CancellationToken::new();
         let mut controls = tokio::task::JoinSet::new();
         for socket in sockets.control {
+            let face = match socket {
+                Socket::Unix(_) => Face::Control,
+                Socket::Tcp(_) => Face::Status,
+            };
             controls.spawn(listener::serve(
                 socket,
-                Face::Control,
+                face,
                 None,
                 Arc::clone(&self.app),
                 control.clone(),
@@ -327,6 +335,10 @@ impl Daemon {
         let chores = tokio::spawn(chores(Arc::clone(&self.app)));
         let ranges = tokio::spawn(self.app.ranges.clone().run(self.app.settings.clone()));
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
+        let trial = {
+            let world = self.app.world.clone();
+            tokio::spawn(async move { world.units.tell(&world.program).await })
+        };
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
         systemd::ready(&status_line(&self.app).await);
         loop {
@@ -349,7 +361,7 @@ impl Daemon {
         listeners.join_all().await;
         control.cancel();
         controls.join_all().await;
-        for task in [working, ranges, relaying, guard] {
+        for task in [working, ranges, relaying, trial, guard] {
             task.abort();
         }
         for path in sockets.made {

@@ -16,6 +16,8 @@
 //! | faces | [`http`] | the public listener for forges, the control listener for people |
 //! | service | [`systemd`] | its sockets, and what it is told |
 //! | root | [`daemon`] | builds all of this, reloads it, stops it |
+//! | place | [`machine`] | who the daemon is here, and what its unit allows |
+//! | chores | [`doctor`], [`setup`] | everything that can be wrong on this machine, each with its fix; a new repo in one go |
 //! | people | [`cli`] | one file per command; the only place that prints |
 //!
 //! # The way of a delivery: each step eats the last one's value
@@ -40,7 +42,8 @@
 //! # Processes
 //!
 //! The daemon starts nothing but itself: `hookd git-worker` for each call of [`git`], and for each command of [`exec`] a
-//! supervisor that adopts and kills whatever the command leaves behind. Both end when the daemon does.
+//! supervisor that adopts and kills whatever the command leaves behind. Both end when the daemon does. Where systemd and root let
+//! it, the supervisor has the command run in a unit of its own, and is then in two halves, one of them inside.
 
 pub mod checks;
 pub mod cli;
@@ -48,6 +51,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod deploy;
+pub mod doctor;
 pub mod exec;
 pub mod explain;
 pub mod forge;
@@ -55,6 +59,7 @@ pub mod git;
 pub mod http;
 pub mod logbook;
 pub mod logging;
+pub mod machine;
 pub mod model;
 pub mod notify;
 pub mod poll;
@@ -64,6 +69,7 @@ pub mod relay;
 pub mod release;
 pub mod rules;
 pub mod schedule;
+pub mod setup;
 pub mod signature;
 pub mod store;
 pub mod systemd;

@@ -83,6 +83,27 @@ impl LogBook {
         read_lines(&self.path(deployment), offset)
     }
 
+    /// The lines of the last `length` bytes of a log, and whether there are more before them; none if there is no log.
+    pub fn tail(&self, deployment: i64, length: u64) -> io::Result<(Vec<LogLine>, bool)> {
+        let size = match std::fs::metadata(self.path(deployment)) {
+            Ok(data) => data.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), false)),
+            Err(error) => return Err(error),
+        };
+        let mut offset = size.saturating_sub(length);
+        let cut = offset > 0;
+        let mut text = Vec::new();
+        while let Some((more, next)) = self.read(deployment, offset)?.filter(|(more, _)| !more.is_empty()) {
+            text.extend(more);
+            offset = next;
+        }
+        // It may begin within a line, which is no JSON then.
+        let lines = text
+            .split(|b| *b == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok());
+        Ok((lines.collect(), cut))
+    }
+
     /// Tells when the log grows, as long as it does; none if it is complete.
     pub fn follow(&self, deployment: i64) -> Option<watch::Receiver<u64>> {
         self.growing().get(&deployment).map(watch::Sender::subscribe)

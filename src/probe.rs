@@ -216,10 +216,22 @@ pub async fn post(
     body: Vec<u8>,
     limit: Duration,
 ) -> Result<(u16, Vec<u8>), ProbeError> {
+    call(http::Method::POST, url, headers, body, BODY_MAX, limit).await
+}
+
+/// Any request with these headers and this body; gives the status and the answer. One of more than `most` bytes is none.
+pub async fn call(
+    method: http::Method,
+    url: &Url,
+    headers: &[(String, String)],
+    body: Vec<u8>,
+    most: usize,
+    limit: Duration,
+) -> Result<(u16, Vec<u8>), ProbeError> {
     let mut probe = Probe::new(url)?.with(headers)?;
-    *probe.request.method_mut() = http::Method::POST;
+    *probe.request.method_mut() = method;
     *probe.request.body_mut() = Full::new(body.into());
-    probe.exchange(BODY_MAX, limit).await
+    probe.exchange(most, limit).await
 }
 
 /// Asks with these headers; gives the status and the answer. One of more than `most` bytes is none.

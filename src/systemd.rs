@@ -71,9 +71,10 @@ pub fn keep(sockets: &[&Socket]) {
     }
 }
 
-/// Whether a service manager listens to what is said here.
-pub fn is_there() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some()
+/// Whether a file is below the unit's `RuntimeDirectory=`, which systemd removes when the unit is stopped for good.
+pub fn removes(path: &std::path::Path) -> bool {
+    std::env::var_os("RUNTIME_DIRECTORY")
+        .is_some_and(|all| std::env::split_paths(&all).any(|directory| path.starts_with(directory)))
 }
 
 /// The sockets that systemd hands over: those for forges, and the control socket.

@@ -10,6 +10,7 @@
 mod support;
 
 mod delivery {
+    mod checks;
     mod events;
     mod hooks;
     mod live;

@@ -36,7 +36,10 @@ fn shell(line: &str) -> CommandSpec {
         directory: "/".into(),
         environment: Vec::new(),
         run_as: None,
+        unit: None,
+        payload: None,
         memory_max: None,
+        tasks_max: None,
         timeout: LONG,
         grace: Duration::from_millis(200),
         lifeline: None,
@@ -402,6 +405,28 @@ async fn another_user_for_good_with_that_users_groups_alone() {
     assert!(
         told.contains(&"refused"),
         "the command could kill its supervisor: {told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_limited_for_another_user() {
+    if !Uid::effective().is_root() {
+        // Whether forks of this user's own fail is up to whatever else it runs.
+        return;
+    }
+    let spec = CommandSpec {
+        run_as: Some("nobody".into()),
+        ..shell("(true); echo forked")
+    };
+    assert_eq!(texts(&outcome(&spec).await.1), ["forked"]);
+    let limited = CommandSpec {
+        tasks_max: Some(1),
+        ..spec
+    };
+    let (ended, lines) = outcome(&limited).await;
+    assert!(
+        !ended.success() && !texts(&lines).contains(&"forked"),
+        "{ended:?} {lines:?}"
     );
 }
 

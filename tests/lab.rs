@@ -7,6 +7,8 @@
     reason = "a test may panic, in its helpers too"
 )]
 
+#[path = "lab/bench.rs"]
+mod bench;
 #[path = "lab/container.rs"]
 mod container;
 #[path = "lab/deb.rs"]
@@ -18,9 +20,12 @@ mod support;
 mod lab {
     mod boot;
     mod builds;
+    mod doctor;
     mod install;
+    mod isolation;
     mod journal;
     mod life;
+    mod limits;
     mod pagure;
     mod proxies;
     mod restart;

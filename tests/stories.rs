@@ -11,11 +11,13 @@ mod support;
 
 mod stories {
     mod access;
+    mod add;
     mod cli;
     mod commands;
     mod content;
     mod crash;
     mod disk;
+    mod doctor;
     mod failure;
     mod flood;
     mod github;

@@ -31,6 +31,8 @@ const FLOORS: &[&[&str]] = &[
     &["http"],
     &["systemd"],
     &["daemon"],
+    &["machine"],
+    &["doctor", "setup"],
     &["cli"],
 ];
 
@@ -48,6 +50,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper::", &["http/", "probe.rs", "cli/client.rs", "cli/demo/"]),
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
+    ("landlock::", &["exec/start.rs"]),
+    ("zbus", &["exec/unit/bus.rs"]),
     ("toml::", &["config/", "cli/client.rs"]),
     ("tracing_subscriber", &["logging.rs"]),
     ("tracing_journald", &["logging.rs"]),

@@ -16,6 +16,9 @@ _hookd() {
             ",$1")
                 cmd="hookd"
                 ;;
+            hookd,add)
+                cmd="hookd__subcmd__add"
+                ;;
             hookd,cancel)
                 cmd="hookd__subcmd__cancel"
                 ;;
@@ -33,6 +36,9 @@ _hookd() {
                 ;;
             hookd,deploy)
                 cmd="hookd__subcmd__deploy"
+                ;;
+            hookd,doctor)
+                cmd="hookd__subcmd__doctor"
                 ;;
             hookd,explain)
                 cmd="hookd__subcmd__explain"
@@ -55,6 +61,9 @@ _hookd() {
             hookd,releases)
                 cmd="hookd__subcmd__releases"
                 ;;
+            hookd,remove)
+                cmd="hookd__subcmd__remove"
+                ;;
             hookd,replay)
                 cmd="hookd__subcmd__replay"
                 ;;
@@ -76,6 +85,9 @@ _hookd() {
             hookd,status)
                 cmd="hookd__subcmd__status"
                 ;;
+            hookd__subcmd__help,add)
+                cmd="hookd__subcmd__help__subcmd__add"
+                ;;
             hookd__subcmd__help,cancel)
                 cmd="hookd__subcmd__help__subcmd__cancel"
                 ;;
@@ -93,6 +105,9 @@ _hookd() {
                 ;;
             hookd__subcmd__help,deploy)
                 cmd="hookd__subcmd__help__subcmd__deploy"
+                ;;
+            hookd__subcmd__help,doctor)
+                cmd="hookd__subcmd__help__subcmd__doctor"
                 ;;
             hookd__subcmd__help,explain)
                 cmd="hookd__subcmd__help__subcmd__explain"
@@ -114,6 +129,9 @@ _hookd() {
                 ;;
             hookd__subcmd__help,releases)
                 cmd="hookd__subcmd__help__subcmd__releases"
+                ;;
+            hookd__subcmd__help,remove)
+                cmd="hookd__subcmd__help__subcmd__remove"
                 ;;
             hookd__subcmd__help,replay)
                 cmd="hookd__subcmd__help__subcmd__replay"
@@ -143,12 +161,86 @@ _hookd() {
 
     case "${cmd}" in
         hookd)
-            opts="-h -V --config --json --help --version serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help"
+            opts="-h -V --config --json --help --version serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__add)
+            opts="-h -V --name --branch --tag --target --path --build --reload --check --forge --full-name --hook-url --token --api --accept-host-key --show-secret --dry-run --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --branch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --target)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --build)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reload)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --check)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --forge)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --full-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hook-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept-host-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -280,6 +372,24 @@ _hookd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hookd__subcmd__doctor)
+            opts="-h -V --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hookd__subcmd__explain)
             opts="-H -h -V --header --forge --config --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -311,8 +421,22 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__help)
-            opts="serve check demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help"
+            opts="serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -395,6 +519,20 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__help__subcmd__deploy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -493,6 +631,20 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__help__subcmd__releases)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -649,7 +801,7 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__man)
-            opts="-h -V --config --json --help --version hookd hookd.toml hookd-deploy"
+            opts="-h -V --config --json --help --version hookd hookd.toml hookd-deploy hookd-forges"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -691,6 +843,32 @@ _hookd() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__remove)
+            opts="-h -V --purge --yes --token --api --dry-run --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -77,7 +77,7 @@ pub struct Question<'a> {
 }
 
 /// The API's base where nothing else is configured; none for forges that have no public place.
-fn public(kind: ForgeKind) -> Option<&'static str> {
+pub fn public_api(kind: ForgeKind) -> Option<&'static str> {
     match kind {
         ForgeKind::GitHub => Some("https://api.github.com"),
         ForgeKind::GitLab => Some("https://gitlab.com/api/v4"),
@@ -91,7 +91,7 @@ impl Question<'_> {
     pub async fn ask(&self) -> Option<Result<States, String>> {
         let base = match &self.api.url {
             Some(url) => url.clone(),
-            None => Url::parse(public(self.api.kind)?).ok()?,
+            None => Url::parse(public_api(self.api.kind)?).ok()?,
         };
         let answer = match self.api.kind {
             ForgeKind::GitHub => github::ask(self, &base).await,

@@ -32,6 +32,12 @@ pub enum Command {
     Serve(Serve),
     /// Read the configuration and report every problem.
     Check(Check),
+    /// Set up a new repo: secret, deploy key, host key, directory and configuration; with a token also at the forge.
+    Add(Box<Add>),
+    /// Take away what `add` set up. The site stays, unless it is purged.
+    Remove(Box<Remove>),
+    /// Look for everything that can be wrong on this machine, and say how to mend it.
+    Doctor,
     /// Show the main job on this machine: a site, a push, a signed webhook, a deployment, a rollback.
     Demo(Demo),
     /// Tell what a delivery would do, and why.
@@ -86,6 +92,9 @@ pub enum ManPage {
     /// What happens in a deployment: hookd-deploy(7).
     #[value(name = "hookd-deploy")]
     Deploy,
+    /// What to type into each forge: hookd-forges(7).
+    #[value(name = "hookd-forges")]
+    Forges,
 }
 
 /// How log lines are written.
@@ -113,6 +122,83 @@ pub struct Check {
     /// Also ask each remote, and look at keys, permissions and directories.
     #[arg(long)]
     pub remote: bool,
+}
+
+/// `hookd add`
+#[derive(Debug, Args)]
+pub struct Add {
+    /// The repository, as `git clone` takes it. An ssh URL gets a deploy key.
+    pub url: String,
+    /// What to call it; default: the last part of the URL.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The branch to follow.
+    #[arg(long, default_value = "main")]
+    pub branch: String,
+    /// Follow the tags of this pattern instead: `v*`.
+    #[arg(long, value_name = "PATTERN", conflicts_with = "branch")]
+    pub tag: Option<String>,
+    /// What to call the target.
+    #[arg(long, default_value = "production")]
+    pub target: String,
+    /// The target's directory; default: /srv/NAME.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub path: Option<PathBuf>,
+    /// Shell line that builds a release, before it is live.
+    #[arg(long, value_name = "LINE")]
+    pub build: Option<String>,
+    /// Shell line that runs after a release went live.
+    #[arg(long, value_name = "LINE")]
+    pub reload: Option<String>,
+    /// URL that must answer 2xx, or shell line that must succeed; else the release before comes back.
+    #[arg(long, value_name = "URL|LINE")]
+    pub check: Option<String>,
+    /// Which forge it is: github, gitlab, gitea, …; default: told from the URL.
+    #[arg(long)]
+    pub forge: Option<String>,
+    /// Its name at the forge, `alice/blog`, if it is not the path of the URL.
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub full_name: Option<String>,
+    /// Where the forge reaches hookd: `https://blog.example.org`, with the path if it is not /hook/NAME.
+    #[arg(long, value_name = "URL")]
+    pub hook_url: Option<String>,
+    /// Make the webhook and the deploy key at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept.
+    #[arg(long, value_name = "SOURCE")]
+    pub token: Option<String>,
+    /// Base of the forge's API; default: told from forge and host.
+    #[arg(long, value_name = "URL")]
+    pub api: Option<url::Url>,
+    /// The host key that the remote must show, `SHA256:…`, if it is none that a forge publishes.
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub accept_host_key: Option<String>,
+    /// Print the webhook's secret; on a terminal only.
+    #[arg(long)]
+    pub show_secret: bool,
+    /// Only say what would be made.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `hookd remove`
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The repo, by its name in the configuration.
+    pub name: String,
+    /// Also delete releases, shared files and mirrors.
+    #[arg(long)]
+    pub purge: bool,
+    /// Don't ask before a purge.
+    #[arg(long)]
+    pub yes: bool,
+    /// Take webhook and deploy key away at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept.
+    #[arg(long, value_name = "SOURCE")]
+    pub token: Option<String>,
+    /// Base of the forge's API; default: told from forge and host.
+    #[arg(long, value_name = "URL")]
+    pub api: Option<url::Url>,
+    /// Only say what would go.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `hookd demo`

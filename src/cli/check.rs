@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::Check;
 use super::block_on;
 use super::output::{self, Code, Failure};
-use crate::config::{self, Config, Repo, Secrets, Strategy, Target};
+use crate::config::{self, Config, Isolation, Repo, Secrets, Strategy, Target};
 use crate::deploy::access;
+use crate::exec::{self, Units};
 use crate::git::{Git, RemoteRef};
 use crate::release::Layout;
 use crate::schedule;
@@ -67,6 +68,7 @@ pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure
                 Ok(secrets) => {
                     bad_file = false;
                     report.passed.push(summary(&loaded.config));
+                    look_at_isolation(&loaded.config, &mut report);
                     let unsigned = crate::signature::problems(&loaded.config);
                     report.errors.extend(unsigned.into_iter().map(Finding::from));
                     if options.remote {
@@ -95,6 +97,45 @@ fn summary(config: &Config) -> String {
         config.file.display(),
         config.repos.len()
     )
+}
+
+/// What commands will run as, as far as files tell; the daemon tries it, and says what came of it.
+fn look_at_isolation(config: &Config, report: &mut Report) {
+    let targets = || config.repos.values().flat_map(|repo| repo.targets.values());
+    let Some(obstacle) = Units::obstacle() else {
+        report
+            .passed
+            .push("commands run in units of systemd, if hookd's user may start them".to_owned());
+        for drop_in in exec::drop_ins(config) {
+            if std::fs::read_to_string(&drop_in.path).is_ok_and(|text| text == drop_in.text) {
+                continue;
+            }
+            let text = format!(
+                "the units {} lack what the configuration says of them; as root, write to {}\n\n{}\nand then run \
+                 systemctl daemon-reload",
+                drop_in.unit,
+                drop_in.path.display(),
+                drop_in.text
+            );
+            report.warnings.push(text.into());
+        }
+        return;
+    };
+    report
+        .passed
+        .push(format!("commands run as processes of the daemon: {obstacle}"));
+    for target in targets() {
+        if target.isolation == Some(Isolation::Systemd) {
+            let text = format!("target {}: isolation = \"systemd\", but {obstacle}", target.id);
+            report.warnings.push(text.into());
+        } else if !target.network {
+            let text = format!(
+                "target {}: network = false takes units of systemd, but {obstacle}",
+                target.id
+            );
+            report.warnings.push(text.into());
+        }
+    }
 }
 
 fn show(report: &Report, json: bool) -> Result<(), Failure> {

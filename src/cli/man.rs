@@ -22,12 +22,16 @@ const KEYS_HERE: &str = ".\\\" KEYS\n";
 /// hookd-deploy(7), as it is.
 const DEPLOY: &str = include_str!("../../packaging/man/hookd-deploy.7");
 
+/// hookd-forges(7), as it is.
+const FORGES: &str = include_str!("../../packaging/man/hookd-forges.7");
+
 /// Prints a page.
 pub fn run(page: ManPage) -> Result<ExitCode, Failure> {
     let text = match page {
         ManPage::Hookd => commands().map_err(|e| Failure::failed(e.to_string()))?,
         ManPage::Toml => TOML.replace(KEYS_HERE, &keys()),
         ManPage::Deploy => DEPLOY.to_owned(),
+        ManPage::Forges => FORGES.to_owned(),
     };
     output::line(text.trim_end());
     Ok(ExitCode::SUCCESS)

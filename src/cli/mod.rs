@@ -1,15 +1,19 @@
 //! The command line: one file per command; the only place that prints.
 
 mod act;
+mod add;
 mod arguments;
 mod check;
 mod client;
 mod demo;
+mod doctor;
 mod explain;
 mod lists;
 mod logs;
 mod man;
 mod output;
+mod reload;
+mod remove;
 mod send;
 mod serve;
 mod status;
@@ -23,6 +27,9 @@ use output::Failure;
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    if let Err(error) = crate::exec::close_memory() {
+        return Failure::failed(format!("this process can't be closed to others: {error}")).report();
+    }
     // The hidden commands are how hookd starts itself as a child process; they come before anything else is set up.
     match std::env::args_os().nth(1) {
         Some(first) if first == crate::exec::SUBCOMMAND => return crate::exec::supervisor_main(),
@@ -41,6 +48,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(options) => serve::run(&config, &options),
         Command::Check(options) => check::run(&config, json, &options),
+        Command::Add(options) => add::run(&config, json, &options),
+        Command::Remove(options) => remove::run(&config, json, &options),
+        Command::Doctor => doctor::run(&config, json),
         Command::Demo(options) => demo::run(&options),
         Command::Explain(options) => explain::run(&config, json, &options),
         Command::Send(options) => send::run(&config, json, &options),

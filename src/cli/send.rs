@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::{ForgeKind, Listen, RefFilter, Repo, SecretSource};
 use crate::daemon::read_settings;
 use crate::deploy::access;
+use crate::exec::quoted;
 use crate::forge::{self, CannotSign, Sample, Signing};
 use crate::git::Git;
 use crate::model::{CommitId, DeliveryId, GitRef, RepoName};
@@ -163,11 +164,6 @@ fn address(settings: &Settings, repo: &Repo, named: Option<&str>) -> Result<Url,
     };
     base.parse()
         .map_err(|e| Failure::new(Code::Usage, format!("{base}: {e}")))
-}
-
-/// Quotes for a POSIX shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A curl line that sends the same bytes. The signature in it is good for this body alone.

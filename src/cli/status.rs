@@ -26,8 +26,8 @@ pub fn run(config: &Path, json: bool) -> Result<ExitCode, Failure> {
         }
     }
     output::line(&format!(
-        "hookd {}: {} running, {} waiting",
-        status.version, status.running, status.waiting
+        "hookd {}: {} running, {} waiting; {}",
+        status.version, status.running, status.waiting, status.isolation
     ));
     Ok(ExitCode::SUCCESS)
 }

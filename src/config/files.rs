@@ -14,7 +14,7 @@ use super::redact;
 use super::source::{Place, Source};
 
 /// Directory of the drop-ins, beside the main file.
-const DROP_INS: &str = "hookd.d";
+pub(super) const DROP_INS: &str = "hookd.d";
 
 /// Tables that a drop-in may add to; everything else belongs into the main file.
 const IN_DROP_INS: &[&str] = &["repo", "notify", "forge"];

@@ -78,7 +78,7 @@ pub const KEYS: &[Key] = &[
     key("limits.stop_grace", "duration", "\"1m\"", "How long running deployments may go on when the daemon is stopped."),
 
     key("http.trusted_proxies", "network or list of networks", "[]", "Proxies whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed."),
-    key("http.status", "address", "(none)", "A loopback address for the status page, besides the control socket."),
+    key("http.status", "address", "(none)", "A loopback address for the status pages, the API and the metrics, where one can look but not act: acting takes the control socket."),
     key("http.tls.cert", "path", "(none)", "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
     key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key. Read again when it changes."),
 
@@ -135,7 +135,12 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.deploy.TARGET.kill_grace", "duration", "\"10s\"", "From TERM to KILL, for commands that are stopped."),
     inherited("repo.NAME.deploy.TARGET.check_timeout", "duration", "\"30s\"", "How long `check` may go on failing."),
     inherited("repo.NAME.deploy.TARGET.run_as", "user name", "(the daemon's user)", "The user that commands run as."),
+    inherited("repo.NAME.deploy.TARGET.isolation", "\"systemd\" or \"process\"", "(`systemd` where the packaged units may be started, else `process`)", "Whether each command runs in a systemd unit of its own, or as a process below the daemon."),
     inherited("repo.NAME.deploy.TARGET.memory_max", "size", "(none)", "Most memory of the commands."),
+    inherited("repo.NAME.deploy.TARGET.tasks_max", "number", "(1024 in a unit, else none)", "Most processes and threads of a command at once."),
+    inherited("repo.NAME.deploy.TARGET.cpu_weight", "number", "(50 in a unit)", "Share of the processors when they are short, 1 to 10000, where 100 is what a service has; units only."),
+    inherited("repo.NAME.deploy.TARGET.io_weight", "number", "(50 in a unit)", "Share of the disks when they are short, likewise; units only."),
+    inherited("repo.NAME.deploy.TARGET.network", "boolean", "true", "Whether `build` and a `check` command have a network; `false` takes units."),
     inherited("repo.NAME.deploy.TARGET.notify", "name or list of names", "[]", "Which `[notify.NAME]` are told the outcome."),
     inherited("repo.NAME.deploy.TARGET.require_signed", "path", "(none)", "File of allowed signers (of ssh-keygen, armoured OpenPGP keys, or both); deploys only commits or tags that one of them signed."),
     inherited("repo.NAME.deploy.TARGET.require_checks", "name or list of names", "[]", "CI checks that must be green first, by the names that the forge gives them: of a job or check run, the context of a commit status, a workflow; `pipeline` for GitLab's whole pipeline."),

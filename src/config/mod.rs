@@ -31,7 +31,7 @@ mod types;
 pub mod units;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use forge_kind::{ForgeKind, UnknownForge};
@@ -60,6 +60,20 @@ pub fn load(file: &Path) -> Result<Loaded, Report> {
 /// Like [`load`], with the environment variables that `environment` gives (`STATE_DIRECTORY`, `RUNTIME_DIRECTORY`).
 pub fn load_in(file: &Path, environment: Environment) -> Result<Loaded, Report> {
     conclude(file, files::read(file)?, environment)
+}
+
+/// Like [`load`], as if `text` stood in the drop-in `drop_in` already, in the place of what does; none: as if it were gone.
+pub fn load_with(file: &Path, drop_in: &Path, text: Option<&str>) -> Result<Loaded, Report> {
+    let mut sources = files::read(file)?;
+    sources.retain(|source| source.file != drop_in);
+    sources.extend(text.map(|text| source::Source::new(drop_in, text.to_owned())));
+    conclude(file, sources, &|name| std::env::var_os(name))
+}
+
+/// Directory of the drop-ins of a configuration file.
+pub fn drop_ins(file: &Path) -> PathBuf {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    file.with_file_name(files::DROP_INS)
 }
 
 /// Checks `text` as if it stood in `file`; no file is read and there are no drop-ins.

@@ -332,6 +332,15 @@ pub enum QueueMode {
     All,
 }
 
+/// `isolation`: what keeps commands from each other and from the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// A unit of systemd for each, from a packaged template.
+    Systemd,
+    /// A process group below the daemon, within the daemon's own unit.
+    Process,
+}
+
 /// An entry of `on`: the name of an event that deploys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnEvent(pub String);
@@ -373,8 +382,18 @@ pub struct Target {
     pub check_timeout: Duration,
     /// `run_as`: user that commands run as.
     pub run_as: Option<String>,
+    /// `isolation`; none: units of systemd where that is possible, else processes.
+    pub isolation: Option<Isolation>,
     /// `memory_max`, bytes.
     pub memory_max: Option<u64>,
+    /// `tasks_max`: processes and threads at once.
+    pub tasks_max: Option<u64>,
+    /// `cpu_weight`, 1 to 10000.
+    pub cpu_weight: Option<u64>,
+    /// `io_weight`, 1 to 10000.
+    pub io_weight: Option<u64>,
+    /// `network`: whether `build` and a `check` command have one.
+    pub network: bool,
     /// `notify`: names of `[notify.NAME]`.
     pub notify: Vec<String>,
     /// `require_signed`: file of allowed signers.

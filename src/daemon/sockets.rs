@@ -17,7 +17,7 @@ pub(super) struct Sockets {
     pub(super) public: Vec<Socket>,
     /// For people and their tools.
     pub(super) control: Vec<Socket>,
-    /// Unix sockets that this process made and removes.
+    /// Unix sockets that this process removes when it stops.
     pub(super) made: Vec<PathBuf>,
     /// Sockets that systemd kept since the last start, and that nothing uses yet.
     kept: Vec<Socket>,
@@ -50,24 +50,28 @@ impl Sockets {
             let socket = sockets.socket(&Listen::Tcp(status), 0).await?;
             sockets.control.push(socket);
         }
-        // What was kept and is not wanted any more is closed with this.
+        // What was kept and is not wanted any more is closed with this, and systemd forgets it below.
         sockets.kept.clear();
-        let own: Vec<&Socket> = sockets.public.iter().chain(&sockets.control).collect();
-        systemd::keep(&own);
-        if systemd::is_there() {
-            // What it keeps has to be found at its path by those who connect during a restart.
-            sockets.made.clear();
-        }
+        let own = (sockets.public.len(), sockets.control.len());
         sockets.public.extend(public);
         sockets.control.extend(control);
         sockets.refuse_open_repos(config)?;
+        let (public, control) = (&sockets.public[..own.0], &sockets.control[..own.1]);
+        systemd::keep(&public.iter().chain(control).collect::<Vec<_>>());
+        // What systemd keeps has to be found at its path by those who connect during a restart.
+        sockets.made.retain(|path| !systemd::removes(path));
         Ok(sockets)
     }
 
     /// The socket at an address: the one that was kept, or a new one. `mode` is that of a unix socket.
     async fn socket(&mut self, listen: &Listen, mode: u32) -> Result<Socket, StartError> {
         match self.kept.iter().position(|socket| is_at(socket, listen)) {
-            Some(index) => Ok(self.kept.swap_remove(index)),
+            Some(index) => {
+                if let Listen::Unix(path) = listen {
+                    self.made.push(path.clone());
+                }
+                Ok(self.kept.swap_remove(index))
+            }
             None => self.bind(listen, mode).await,
         }
     }

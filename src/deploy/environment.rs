@@ -4,10 +4,10 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::User;
+use nix::unistd::{User, geteuid};
 
-use crate::config::Command;
-use crate::exec::{self, CommandSpec, Ended};
+use crate::config::{Command, Isolation};
+use crate::exec::{self, CommandSpec, Ended, Template, Unit, UnitName};
 use crate::model::{GitRef, Phase, RefKind};
 
 use super::{Change, Run, Stop};
@@ -42,10 +42,8 @@ impl Run<'_> {
             ("HOOKD_DELIVERY", text(&job.delivery)),
             ("HOOKD_EVENT", text(&job.event)),
             ("HOOKD_PUSHER", text(&job.pusher)),
-            (
-                "HOOKD_PAYLOAD_FILE",
-                self.payload_file().map(|p| path(&p)).unwrap_or_default(),
-            ),
+            // Named by `exec`, which knows where the command can see it, if there is one.
+            ("HOOKD_PAYLOAD_FILE", String::new()),
         ]
         .map(|(name, value)| (name.to_owned(), value.replace('\0', "")))
         .into();
@@ -63,6 +61,7 @@ impl Run<'_> {
         halt: &tokio_util::sync::CancellationToken,
     ) -> Result<Ended, Stop> {
         self.lay_out_payload().await?;
+        let unit = self.unit(phase, change).await?;
         let target = &self.site.target;
         let directory = change
             .release
@@ -73,7 +72,10 @@ impl Run<'_> {
             directory,
             environment: self.environment(change),
             run_as: target.run_as.clone(),
+            unit,
+            payload: self.payload_file(),
             memory_max: target.memory_max,
+            tasks_max: target.tasks_max,
             timeout,
             grace: target.kill_grace,
             lifeline: Some(self.world.lifeline.clone()),
@@ -87,6 +89,53 @@ impl Run<'_> {
         )
         .await
         .map_err(|error| Stop::failed(error.to_string()))
+    }
+
+    /// The unit that a command runs in; none if it runs below the daemon.
+    async fn unit(&mut self, phase: Phase, change: &Change) -> Result<Option<Unit>, Stop> {
+        let target = &self.site.target;
+        let in_unit = match target.isolation {
+            Some(Isolation::Systemd) => true,
+            Some(Isolation::Process) => false,
+            None => self.world.units.available(&self.world.program).await.is_ok(),
+        };
+        if !in_unit {
+            return if target.network {
+                Ok(None)
+            } else {
+                Err(Stop::failed(
+                    "network = false takes units of systemd (isolation = \"systemd\"), see `hookd check`",
+                ))
+            };
+        }
+        let template = match phase {
+            Phase::Reload => Template::Reload,
+            _ => Template::Run,
+        };
+        let release = change.release.as_ref().map(|name| self.layout.release(name));
+        let release = release.unwrap_or_else(|| target.path.clone());
+        if phase == Phase::Build && target.run_as.is_some() && !geteuid().is_root() {
+            let (layout, tree, shared) = (self.layout.clone(), release.clone(), target.shared.clone());
+            let opened = tokio::task::spawn_blocking(move || {
+                let kept = shared
+                    .iter()
+                    .map(|entry| layout.shared().join(entry.trim_end_matches('/')));
+                let mut trees = kept.filter(|path| path.exists()).chain([tree]);
+                trees.try_for_each(|tree| layout.open_to_group(&tree))
+            });
+            let opened = opened.await;
+            opened.map_err(|error| Stop::failed(error.to_string()))??;
+        }
+        Ok(Some(Unit {
+            name: UnitName::new(template, &target.id),
+            release,
+            shared: self.layout.shared(),
+            network: target.network,
+            tasks_max: target.tasks_max,
+            cpu_weight: target.cpu_weight,
+            io_weight: target.io_weight,
+            explain: !std::mem::replace(&mut self.explained, true),
+        }))
     }
 
     /// Where the payload is, for jobs that came of a delivery. None if it could not be written.
@@ -115,7 +164,8 @@ impl Run<'_> {
             return Ok(());
         };
         let path = self.payload_path();
-        let owner = self.site.target.run_as.clone();
+        // Only root gives files away; else the command's unit gets it.
+        let owner = self.site.target.run_as.clone().filter(|_| geteuid().is_root());
         let written = tokio::task::spawn_blocking(move || private_file(&path, &body, owner.as_deref())).await;
         match written {
             Ok(Ok(())) => Ok(()),

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::{Config, Repo, Secrets, Strategy, Target};
+use crate::exec::Units;
 use crate::git::Git;
 use crate::logbook::LogBook;
 use crate::model::{CommitId, Outcome, Phase};
@@ -39,6 +40,8 @@ pub struct World {
     pub logs: LogBook,
     /// This program, to be run as the supervisor of a command.
     pub program: PathBuf,
+    /// Whether commands can run in units of systemd.
+    pub units: Arc<Units>,
     /// The file that everything holds locked which works for a deployment, so that the next daemon can tell when all of it
     /// is gone.
     pub lifeline: PathBuf,
@@ -165,6 +168,8 @@ struct Run<'a> {
     layout: Layout,
     record: Record,
     passed: Option<Passed>,
+    /// Whether the log says by now which limits do not hold.
+    explained: bool,
 }
 
 /// What is to go live, and what is live now.
@@ -190,6 +195,7 @@ pub async fn run(world: &World, site: &Site, claim: &Claim, halt: &Halt) -> End 
         layout,
         record,
         passed: None,
+        explained: false,
     };
     // One that waited for checks has said so.
     if !claim.continues {

@@ -104,6 +104,8 @@ impl Run<'_> {
         };
         let (layout, shared) = (self.layout.clone(), self.site.target.shared.clone());
         let (name, user) = (name.clone(), self.site.target.run_as.clone());
+        // Only root gives files away; else the group is let in before `build`.
+        let user = user.filter(|_| nix::unistd::geteuid().is_root());
         let finished = tokio::task::spawn_blocking(move || {
             let notes = layout.link_shared(&staging, &shared)?;
             if let Some(user) = user {

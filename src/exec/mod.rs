@@ -1,4 +1,4 @@
-//! The only place that starts a deployment command.
+//! The only place that starts a deployment command; and [`ask`], for programs of the machine that are only asked.
 //!
 //! A command runs under a supervisor of its own: this very binary, started again. Three processes take part:
 //!
@@ -8,12 +8,17 @@
 //!
 //! If the daemon goes away, for whatever reason, the control socket closes and the supervisor kills everything. The
 //! one way out is to ask a process that is not below the supervisor (systemd, a container daemon, cron) to start something.
+//!
+//! With a [`Unit`] the second is in two halves, and the inner one and all below it run in a systemd unit: see `unit`.
 
+mod ask;
 mod descendants;
 mod lines;
 mod run;
 mod start;
 mod supervisor;
+mod unit;
+mod units;
 mod wire;
 
 use std::fmt;
@@ -25,9 +30,12 @@ use nix::sys::signal::Signal;
 
 use crate::config::Command;
 
+pub use ask::{Answer, ask, installed, quoted};
 pub use lines::LINE_MAX;
 pub use run::run;
-pub use supervisor::{SUBCOMMAND, supervisor_main};
+pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
+pub use unit::{DropIn, Template, Unit, UnitName, drop_ins};
+pub use units::Units;
 
 /// What to run, where and how.
 #[derive(Clone)]
@@ -40,8 +48,14 @@ pub struct CommandSpec {
     pub environment: Vec<(String, String)>,
     /// The user that it runs as; none: the daemon's own.
     pub run_as: Option<String>,
-    /// Most memory that each of its processes may have for its data, bytes.
+    /// The unit of systemd that it runs in; none: below this process.
+    pub unit: Option<Unit>,
+    /// A file that it may read, whatever it can't see else; `HOOKD_PAYLOAD_FILE` names it.
+    pub payload: Option<PathBuf>,
+    /// Most memory, bytes: of all its processes if its unit says so, else for the data of each.
     pub memory_max: Option<u64>,
+    /// Most processes and threads of its user, if it runs below this process.
+    pub tasks_max: Option<u64>,
     /// How long it may take.
     pub timeout: Duration,
     /// From TERM to KILL, once it is stopped.
@@ -59,7 +73,10 @@ impl fmt::Debug for CommandSpec {
             .field("directory", &self.directory)
             .field("environment", &names)
             .field("run_as", &self.run_as)
+            .field("unit", &self.unit)
+            .field("payload", &self.payload)
             .field("memory_max", &self.memory_max)
+            .field("tasks_max", &self.tasks_max)
             .field("timeout", &self.timeout)
             .field("grace", &self.grace)
             .field("lifeline", &self.lifeline)
@@ -103,6 +120,8 @@ pub enum Ended {
     Exited(i32),
     /// By a signal that hookd did not send.
     Signalled(i32),
+    /// A limit of its unit was reached, and that killed it: `memory 512 MiB after 41s`.
+    Killed(String),
     /// It took too long, and was stopped.
     TimedOut {
         /// How long it might have taken.
@@ -129,6 +148,7 @@ impl fmt::Display for Ended {
                 Ok(signal) => write!(f, "killed by {signal}"),
                 Err(_) => write!(f, "killed by signal {number}"),
             },
+            Self::Killed(by) => write!(f, "killed: {by}"),
             Self::TimedOut { after } => write!(f, "timed out after {} and was stopped", in_words(*after)),
             Self::Cancelled => f.write_str("cancelled and stopped"),
             Self::NotStarted(reason) => write!(f, "could not be started: {reason}"),
@@ -190,7 +210,10 @@ mod tests {
             directory: "/".into(),
             environment: vec![("TOKEN".into(), "s3cret".into())],
             run_as: None,
+            unit: None,
+            payload: None,
             memory_max: None,
+            tasks_max: None,
             timeout: Duration::from_secs(1),
             grace: Duration::from_secs(1),
             lifeline: None,

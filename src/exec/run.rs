@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lines::Lines;
 use super::supervisor::{KILL_PATIENCE, SUBCOMMAND};
-use super::wire::{End, Order, Report, STOP, Start};
+use super::wire::{End, Order, PAYLOAD_VARIABLE, REPORT_MAX, Report, STOP, Start};
 use super::{CommandSpec, Ended, ExecError, OutputLine, Stream};
 use crate::config::Command;
 
@@ -29,9 +29,6 @@ const DRAIN_MAX: usize = 1024 * 1024;
 
 /// How much longer than grace and [`KILL_PATIENCE`] the supervisor may take before it is given up.
 const SUPERVISOR_SLACK: Duration = Duration::from_secs(5);
-
-/// Longest report, bytes: an end, and as many names of survivors as anybody wants to read.
-const REPORT_MAX: u64 = 64 * 1024;
 
 /// PATH of commands if the daemon has none.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -65,35 +62,22 @@ pub async fn run(
     for survivor in report.iter().flat_map(|report| &report.survivors) {
         output.tell(format!("hookd: process {survivor} could not be killed, and still runs"));
     }
-    match (running.stopping, report) {
-        (
-            _,
-            Some(Report {
-                end: End::NotStarted(reason),
-                ..
-            }),
-        ) => Ok(Ended::NotStarted(reason)),
-        (Some(why), None | Some(Report { stopped: true, .. })) => Ok(why),
-        (
-            _,
-            Some(Report {
-                end: End::Exited(code), ..
-            }),
-        ) => Ok(Ended::Exited(code)),
-        (
-            _,
-            Some(Report {
-                end: End::Signalled(number),
-                ..
-            }),
-        ) => Ok(Ended::Signalled(number)),
-        (
-            _,
-            Some(Report {
-                end: End::Unkillable, ..
-            })
-            | None,
-        ) => Err(ExecError::NoReport(status.to_string())),
+    for note in report.iter().flat_map(|report| &report.notes) {
+        output.tell(format!("hookd: {note}"));
+    }
+    judge(running.stopping, report).ok_or_else(|| ExecError::NoReport(status.to_string()))
+}
+
+/// How the command ended; none if that is not known.
+fn judge(stopping: Option<Ended>, report: Option<Report>) -> Option<Ended> {
+    let Some(report) = report else { return stopping };
+    match (report.end, stopping) {
+        (End::NotStarted(reason), _) => Some(Ended::NotStarted(reason)),
+        (_, Some(why)) if report.stopped => Some(why),
+        (_, _) if report.killed.is_some() => report.killed.map(Ended::Killed),
+        (End::Exited(code), _) => Some(Ended::Exited(code)),
+        (End::Signalled(number), _) => Some(Ended::Signalled(number)),
+        (End::Unkillable, _) => None,
     }
 }
 
@@ -126,11 +110,24 @@ fn order(spec: &CommandSpec) -> Order {
         "PATH".to_owned(),
         of_daemon("PATH").unwrap_or_else(|| PATH_DEFAULT.to_owned()),
     )];
-    for name in ["LANG", "TMPDIR"] {
-        environment.extend(of_daemon(name).map(|value| (name.to_owned(), value)));
+    // In a unit `/tmp` is its own.
+    let inherited: &[&str] = if spec.unit.is_some() {
+        &["LANG"]
+    } else {
+        &["LANG", "TMPDIR"]
+    };
+    for name in inherited {
+        environment.extend(of_daemon(name).map(|value| ((*name).to_owned(), value)));
     }
     environment.extend(spec.environment.iter().cloned());
+    let mut payload = spec.payload.clone();
+    if spec.unit.is_none() {
+        let here = payload.take().map(|path| path.to_string_lossy().into_owned());
+        environment.extend(here.map(|path| (PAYLOAD_VARIABLE.to_owned(), path)));
+    }
     Order {
+        unit: spec.unit.clone(),
+        payload,
         grace: spec.grace,
         lifeline: spec.lifeline.clone(),
         start: Start {
@@ -143,6 +140,9 @@ fn order(spec: &CommandSpec) -> Order {
             home: of_daemon("HOME"),
             run_as: spec.run_as.clone(),
             memory_max: spec.memory_max,
+            tasks_max: spec.tasks_max.filter(|_| spec.unit.is_none()),
+            fenced: spec.unit.as_ref().is_some_and(|unit| unit.name.is_fenced()),
+            group_writes: false,
             supervisor: 0,
         },
     }

@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+use landlock::{AccessFs, Ruleset, RulesetAttr, RulesetError, Scope};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -22,6 +23,9 @@ use super::wire::Start;
 /// New files are readable by all and writable by their owner: what is built here is mostly for a web server that runs
 /// as somebody else, and the daemon's own mask is a strict one.
 const COMMAND_UMASK: Mode = Mode::from_bits_truncate(0o022);
+
+/// Likewise, but what another user made can be removed by the daemon, through their common group.
+const GROUP_UMASK: Mode = Mode::from_bits_truncate(0o002);
 
 /// Reads what to start from standard input, a socket, and becomes it. Comes back only if that failed; the reason has
 /// then been written to the socket. Once the command runs, the socket is closed without a word.
@@ -49,14 +53,17 @@ fn become_command(order: &Start) -> Result<std::convert::Infallible, String> {
     };
     // A session of its own: no terminal, and a process group that signals by hand can be sent to.
     setsid().map_err(|error| format!("setsid: {error}"))?;
-    umask(COMMAND_UMASK);
+    umask(if order.group_writes { GROUP_UMASK } else { COMMAND_UMASK });
     // The supervisor blocks signals in order to read them, and the mask is inherited.
     SigSet::empty()
         .thread_set_mask()
         .map_err(|error| format!("unblocking signals: {error}"))?;
     let home = become_user(order)?;
-    limit(order.memory_max)?;
+    limit(order)?;
     die_with(order.supervisor)?;
+    if order.fenced {
+        fence().map_err(|error| format!("landlock: {error}"))?;
+    }
     std::env::set_current_dir(&order.directory).map_err(|error| in_directory(&order.directory, &error))?;
     let error = Command::new(program)
         .args(arguments)
@@ -86,7 +93,7 @@ fn become_user(order: &Start) -> Result<Option<String>, String> {
                 .map_or(me.to_string(), |user| user.name);
             return Err(format!(
                 "run_as = {name:?} needs a daemon that runs as root, and it runs as {daemon}; \
-                 run it as root, or remove run_as"
+                 let commands have units of systemd (isolation), run it as root, or remove run_as"
             ));
         }
         change_user(&user).map_err(|error| format!("run_as = {name:?}: becoming that user: {error}"))?;
@@ -115,13 +122,31 @@ fn change_user(user: &User) -> io::Result<()> {
 
 /// No core files: they would hold the environment. Memory is limited as data (heap and private writable mappings), not
 /// as address space: Go, Java, Node and sanitizers reserve far more addresses than they ever use. It holds for each
-/// process by itself; a limit on the sum is systemd's `MemoryMax=`.
-fn limit(memory_max: Option<u64>) -> Result<(), String> {
-    let set = |resource, limit, what: &str| {
-        setrlimit(resource, limit, limit).map_err(|error| format!("limiting {what} to {limit} bytes: {error}"))
-    };
-    set(Resource::RLIMIT_CORE, 0, "core files")?;
-    memory_max.map_or(Ok(()), |bytes| set(Resource::RLIMIT_DATA, bytes, "memory"))
+/// process by itself, and tasks are counted over all that the user runs (`setrlimit(2)`); limits on what a command makes,
+/// and nothing else, are systemd's `MemoryMax=` and `TasksMax=`.
+fn limit(order: &Start) -> Result<(), String> {
+    for (resource, limit, what) in [
+        (Resource::RLIMIT_CORE, Some(0), "bytes of core files"),
+        (Resource::RLIMIT_DATA, order.memory_max, "bytes of memory"),
+        (Resource::RLIMIT_NPROC, order.tasks_max, "processes"),
+    ] {
+        if let Some(limit) = limit {
+            setrlimit(resource, limit, limit).map_err(|error| format!("limiting it to {limit} {what}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Fences the command in, as far as the kernel can (`landlock(7)`): it can't signal or reach by abstract sockets what is
+/// outside, hookd say, which runs as the same user (Linux 6.12), nor trace it or look into its memory (5.13). The latter
+/// comes with any rule at all: here that it makes no block devices, for which it has no right anyway.
+fn fence() -> Result<(), RulesetError> {
+    Ruleset::default()
+        .handle_access(AccessFs::MakeBlock)?
+        .scope(Scope::Signal | Scope::AbstractUnixSocket)?
+        .create()?
+        .restrict_self()
+        .map(drop)
 }
 
 /// If the supervisor is killed, its command goes too. It may have happened already.

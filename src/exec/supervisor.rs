@@ -17,6 +17,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::unit::{self, Counters};
 use super::wire::{End, Order, Report, STOP, Start};
 use super::{descendants, start};
 
@@ -25,6 +26,10 @@ pub const SUBCOMMAND: &str = "command-supervisor";
 
 /// Second argument that asks for the starter.
 const STARTER: &str = "start";
+
+/// Second argument that asks for the half inside of a unit; the third is the directory of the unit's instance. It stands
+/// in the packaged templates.
+const INSIDE: &str = "unit";
 
 /// How long KILL is repeated. Only a process in the kernel's hands (dead network file system) or another user's
 /// (set-user-id program) lasts that long; it is reported and left.
@@ -36,17 +41,26 @@ const KILL_ROUND: Duration = Duration::from_millis(10);
 /// Most bytes of a starter's complaint that are kept.
 const COMPLAINT_MAX: usize = 4096;
 
+/// Closes this process to others of the same user, commands say: they can't trace it, nor read its memory, its environment
+/// or its open files, nor look at what it sees of the file system. A program that it becomes is open again.
+pub fn close_memory() -> io::Result<()> {
+    prctl::set_dumpable(false).map_err(io::Error::from)
+}
+
 /// Runs as the supervisor (or, with one argument more, the starter) of a command. Standard input is a socket to the
 /// parent; nothing is ever printed.
 pub fn supervisor_main() -> ExitCode {
     close_inherited();
-    if std::env::args_os().nth(2).is_some_and(|argument| argument == STARTER) {
-        return start::main();
-    }
-    match supervise() {
+    let mut arguments = std::env::args_os().skip(2);
+    let done = match (arguments.next(), arguments.next()) {
+        (Some(half), _) if half == STARTER => return start::main(),
+        (Some(half), Some(directory)) if half == INSIDE => supervise_inside(Path::new(&directory)),
+        _ => supervise(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Shows up as a line of the command's output, since there is no other way to tell.
+            // Shows up as a line of the command's output, or in the unit's journal, since there is no other way to tell.
             let _ = writeln!(io::stderr(), "hookd: the command's supervisor failed: {error}");
             ExitCode::FAILURE
         }
@@ -69,22 +83,52 @@ fn close_inherited() {
 }
 
 fn supervise() -> io::Result<()> {
-    prctl::set_child_subreaper(true)?;
-    let signals = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
-    signals.thread_block()?;
-    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-
     let mut control = BufReader::new(UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?));
     let mut line = String::new();
     control.read_line(&mut line)?;
     let order: Order = serde_json::from_str(&line)?;
-    let _held = order.lifeline.as_deref().map(hold).transpose()?;
+    let held = order.lifeline.as_deref().map(hold).transpose()?;
     if is_abandoned(control.get_ref())? {
         // The next daemon may have asked for this file already, and begun.
         return Ok(());
     }
+    match order.unit.clone() {
+        None => run_here(control, order, None, Counters::default),
+        Some(unit) => {
+            let mut daemon = control.get_ref().try_clone()?;
+            let report = unit::run(order, &unit, control.into_inner(), held)?;
+            tell(&mut daemon, &report)
+        }
+    }
+}
 
-    let (starter, main) = spawn_starter(order.start)?;
+/// In a unit: the other half of the supervisor has the order.
+fn supervise_inside(directory: &Path) -> io::Result<()> {
+    let inside = unit::Inside::ask(directory)?;
+    let _held = inside.lifeline;
+    let before = inside.counters;
+    let release = inside.order.start.directory.clone();
+    let group_writes = inside.order.start.group_writes;
+    run_here(inside.control, inside.order, Some(inside.output), || {
+        if group_writes {
+            unit::open_directories(&release);
+        }
+        before.since()
+    })
+}
+
+/// Runs the command below this process, and reports, with what `afterwards` counts.
+fn run_here(
+    control: BufReader<UnixStream>,
+    order: Order,
+    output: Option<(OwnedFd, OwnedFd)>,
+    afterwards: impl FnOnce() -> Counters,
+) -> io::Result<()> {
+    prctl::set_child_subreaper(true)?;
+    let signals = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+    signals.thread_block()?;
+    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let (starter, main) = spawn_starter(order.start, output)?;
     let mut supervisor = Supervisor {
         control,
         signals,
@@ -97,11 +141,17 @@ fn supervise() -> io::Result<()> {
         stage: Stage::Running,
         stopped: false,
     };
-    let report = supervisor.until_all_gone()?;
-    let mut report = serde_json::to_vec(&report)?;
-    report.push(b'\n');
-    match supervisor.control.get_mut().write_all(&report) {
-        // The daemon is gone, or has no interest any more.
+    let mut report = supervisor.until_all_gone()?;
+    report.counters = afterwards();
+    tell(supervisor.control.get_mut(), &report)
+}
+
+/// The last words.
+fn tell(parent: &mut UnixStream, report: &Report) -> io::Result<()> {
+    let mut line = serde_json::to_vec(report)?;
+    line.push(b'\n');
+    match parent.write_all(&line) {
+        // It is gone, or has no interest any more.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
@@ -122,15 +172,18 @@ fn is_abandoned(control: &UnixStream) -> io::Result<bool> {
 }
 
 /// Starts the starter; returns the socket to it and its process id.
-fn spawn_starter(mut order: Start) -> io::Result<(UnixStream, Pid)> {
+fn spawn_starter(mut order: Start, output: Option<(OwnedFd, OwnedFd)>) -> io::Result<(UnixStream, Pid)> {
     order.supervisor = Pid::this().as_raw();
     let (mut ours, theirs) = UnixStream::pair()?;
-    let child = Command::new("/proc/self/exe")
-        .arg0("hookd")
-        .args([SUBCOMMAND, STARTER])
-        .env_clear()
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .spawn()?;
+    let mut starter = Command::new("/proc/self/exe");
+    starter.arg0("hookd").args([SUBCOMMAND, STARTER]).env_clear();
+    starter.stdin(Stdio::from(OwnedFd::from(theirs)));
+    if let Some((stdout, stderr)) = output {
+        starter.stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
+    }
+    let child = starter.spawn()?;
+    // Holds the pipes of the output open.
+    drop(starter);
     // A starter that dies before it has read everything is noticed when it is reaped.
     let _ = ours.write_all(&serde_json::to_vec(&order)?);
     ours.shutdown(std::net::Shutdown::Write)?;
@@ -208,9 +261,9 @@ impl Supervisor {
             End::NotStarted(String::from_utf8_lossy(&self.complaint).into_owned())
         };
         Ok(Report {
-            end,
             stopped: self.stopped,
             survivors,
+            ..Report::plain(end)
         })
     }
 

@@ -5,9 +5,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::unit::{Counters, Unit};
+
+/// The variable that names the file with the payload.
+pub(super) const PAYLOAD_VARIABLE: &str = "HOOKD_PAYLOAD_FILE";
+
+/// Longest report, bytes: an end, and as many names of survivors as anybody wants to read.
+pub(super) const REPORT_MAX: u64 = 64 * 1024;
+
 /// Daemon to supervisor: the first line, as JSON.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Order {
+    /// The unit to run the command in; none: here.
+    pub unit: Option<Unit>,
+    /// The file with the payload, for a command in a unit. Else it is in the environment already.
+    pub payload: Option<PathBuf>,
     /// From TERM to KILL.
     pub grace: Duration,
     /// The file to keep locked.
@@ -16,8 +28,21 @@ pub(super) struct Order {
     pub start: Start,
 }
 
+impl Order {
+    /// What the half of the supervisor that is in the unit has to do.
+    pub(super) fn for_inside(&self) -> Self {
+        Self {
+            unit: None,
+            payload: None,
+            grace: self.grace,
+            lifeline: None,
+            start: self.start.clone(),
+        }
+    }
+}
+
 /// Supervisor to starter: everything that the socket holds, as JSON.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Start {
     /// Program and arguments.
     pub argv: Vec<String>,
@@ -31,6 +56,12 @@ pub(super) struct Start {
     pub run_as: Option<String>,
     /// Bytes of data of each process.
     pub memory_max: Option<u64>,
+    /// Processes and threads of its user.
+    pub tasks_max: Option<u64>,
+    /// Whether it is kept from everything that runs as the same user.
+    pub fenced: bool,
+    /// Whether what it makes is to be writable for its group, which the daemon is in.
+    pub group_writes: bool,
     /// Process id of the supervisor, which fills it in.
     pub supervisor: i32,
 }
@@ -47,6 +78,26 @@ pub(super) struct Report {
     pub stopped: bool,
     /// Processes that could not be killed (`1234 (name)`): in the kernel's hands, or another user's.
     pub survivors: Vec<String>,
+    /// What the kernel counted for the unit.
+    pub counters: Counters,
+    /// What killed it, if a limit did: `memory 512 MiB after 41s`.
+    pub killed: Option<String>,
+    /// What else a person should read.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// An end, and nothing else to say.
+    pub(super) fn plain(end: End) -> Self {
+        Self {
+            end,
+            stopped: false,
+            survivors: Vec::new(),
+            counters: Counters::default(),
+            killed: None,
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// How the main process of the command ended.

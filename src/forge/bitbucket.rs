@@ -8,6 +8,9 @@ use super::fields::{
 use super::parse::ParseError;
 use crate::model::{Action, Event, EventKind};
 
+/// States of a pull request that is not merged, whatever the event header says of it.
+const UNMERGED: &[&str] = &["OPEN", "DECLINED", "SUPERSEDED"];
+
 /// The event key that the body looks like.
 pub(super) fn infer(body: &Value) -> String {
     let key = if has(body, "/push") {
@@ -120,6 +123,9 @@ fn pull_request(key: &str, body: &Value) -> Result<Event, ParseError> {
         return Err(ParseError::ShapeMismatch);
     }
     let merged = key == "pullrequest:fulfilled";
+    if merged && text(body, "/pullrequest/state").is_some_and(|state| UNMERGED.contains(&state)) {
+        return Err(ParseError::ShapeMismatch);
+    }
     let side = |name: &str| text(body, &format!("/pullrequest/{name}/repository/full_name")).map(str::to_owned);
     let word = key.trim_start_matches("pullrequest:");
     Ok(Event {

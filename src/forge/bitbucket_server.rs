@@ -92,6 +92,9 @@ fn pull_request(key: &str, body: &Value) -> Result<Event, ParseError> {
         return Err(ParseError::ShapeMismatch);
     }
     let merged = key == "pr:merged";
+    if merged && text(body, "/pullRequest/state").is_some_and(|state| state != "MERGED") {
+        return Err(ParseError::ShapeMismatch);
+    }
     let side = |name: &str| body.pointer(&format!("/pullRequest/{name}/repository/id"));
     let word = key.trim_start_matches("pr:");
     Ok(Event {

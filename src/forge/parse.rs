@@ -120,7 +120,7 @@ pub fn claims(headers: &HeaderMap) -> Claims<'_> {
     };
     let dialect = Dialect::of(forge);
     let of_header = |named: &Named| match *named {
-        Named::Header(name) => header(headers, &name.to_ascii_lowercase()),
+        Named::Header(name) | Named::Either(name, _) => header(headers, &name.to_ascii_lowercase()),
         Named::Body(_) => None,
     };
     Claims {
@@ -164,11 +164,13 @@ pub(super) struct Dialect {
 enum Named {
     Header(&'static str),
     Body(&'static str),
+    /// The header, or without it the place in the body.
+    Either(&'static str, &'static str),
 }
 
 impl Dialect {
     pub(super) fn of(forge: ForgeKind) -> Self {
-        use Named::{Body, Header};
+        use Named::{Body, Either, Header};
         let (event, delivery, infer, read): (_, &'static [Named], fn(&Value) -> String, Read) = match forge {
             ForgeKind::GitHub => (
                 Header("X-GitHub-Event"),
@@ -215,7 +217,7 @@ impl Dialect {
             ),
             ForgeKind::AzureDevOps => (Body("/eventType"), &[Body("/id")], azure::infer, azure::read),
             ForgeKind::SourceHut => (
-                Header("X-Webhook-Event"),
+                Either("X-Webhook-Event", "/data/webhook/event"),
                 &[Header("x-webhook-delivery")],
                 sourcehut::infer,
                 sourcehut::read,
@@ -245,6 +247,10 @@ impl Dialect {
                 found.map(clipped).ok_or(ParseError::MissingEventHeader(name))
             }
             Named::Body(pointer) => Ok(text(body, pointer).map_or_else(|| (self.infer)(body), clipped)),
+            Named::Either(name, pointer) => {
+                let found = header(headers, &name.to_ascii_lowercase()).or_else(|| text(body, pointer));
+                found.map(clipped).ok_or(ParseError::MissingEventHeader(name))
+            }
         }
     }
 
@@ -258,6 +264,7 @@ impl Dialect {
         let named = |named: &Named| match *named {
             Named::Header(name) => header(headers, name),
             Named::Body(pointer) => text(body, pointer),
+            Named::Either(name, pointer) => header(headers, name).or_else(|| text(body, pointer)),
         };
         let mut id = self.delivery.iter().find_map(named);
         let events = match pointers {
@@ -278,7 +285,7 @@ impl Dialect {
     /// The header with which the forge names the event, if it does.
     pub(super) fn event_header(&self) -> Option<&'static str> {
         match self.event {
-            Named::Header(name) => Some(name),
+            Named::Header(name) | Named::Either(name, _) => Some(name),
             Named::Body(_) => None,
         }
     }
@@ -286,7 +293,7 @@ impl Dialect {
     /// The header with the delivery's id, if the forge has one.
     pub(super) fn delivery_header(&self) -> Option<&'static str> {
         self.delivery.iter().find_map(|named| match *named {
-            Named::Header(name) => Some(name),
+            Named::Header(name) | Named::Either(name, _) => Some(name),
             Named::Body(_) => None,
         })
     }

@@ -58,21 +58,18 @@ pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> 
         .collect())
 }
 
-/// `old` is null for a new ref, `new` for one that is gone.
+/// `old` is null for a new ref, `new` for one that is gone; what is not there was not asked for by the subscription's query.
 fn update(update: &Value) -> Result<Event, ParseError> {
     let name = first_text(update, &["/ref/name", "/name"]).ok_or(ParseError::MissingField("/refs/*/name".into()))?;
     let end = |side: &str| commit(update, &format!("/{side}/id")).or_else(|| commit(update, &format!("/{side}")));
-    let (before, after) = (end("old"), end("new"));
-    let before = if has(update, "/old") {
-        before
-    } else {
-        Some(zero_like(after.as_ref()))
-    };
-    let after = if has(update, "/new") {
-        after
-    } else {
-        Some(zero_like(before.as_ref()))
-    };
+    let is_null = |side: &str| update.get(side).is_some_and(Value::is_null);
+    let (mut before, mut after) = (end("old"), end("new"));
+    if is_null("old") {
+        before = Some(zero_like(after.as_ref()));
+    }
+    if is_null("new") {
+        after = Some(zero_like(before.as_ref()));
+    }
     Ok(Event {
         head_message: owned(update, &["/new/message"]),
         ..ref_change("push", branch_ref(name), before, after)

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 use super::address::Address;
 use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireSigned};
 use super::{
-    Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress, RemoteRef, SignedObject, Transport,
-    Updated,
+    Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, HostKey, Progress, RemoteRef, SignedObject,
+    Transport, Updated,
 };
 use crate::model::{CommitId, GitRef, Timestamp};
 
@@ -85,6 +85,14 @@ impl Git {
                     peeled: r.peeled.map(|id| id.0),
                 })
                 .collect()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The key that the remote's ssh server shows, whether it is known or not. Nothing is shown to the server.
+    pub async fn host_key(&self, access: &Access, cancel: &CancellationToken) -> Result<HostKey, GitError> {
+        match self.call(Some(access), Job::HostKey, cancel, &mut |_| {}).await? {
+            Reply::HostKey { line, fingerprint } => Ok(HostKey { line, fingerprint }),
             _ => Err(unexpected()),
         }
     }

@@ -123,11 +123,19 @@ fn check_key_file(path: &Path) -> Result<(), GitError> {
         .hint(format!("chmod 600 {shown}")));
     }
     let text = std::fs::read(path).map_err(unreadable)?;
-    check_key(&String::from_utf8_lossy(&text))
-        .map_err(|(why, hint)| refused(format!("ssh key {shown} {why}")).hint(hint.replace("KEY", &shown.to_string())))
+    match key_problem(&String::from_utf8_lossy(&text)) {
+        None => Ok(()),
+        Some((why, hint)) => {
+            Err(refused(format!("ssh key {shown} {why}")).hint(hint.replace("KEY", &shown.to_string())))
+        }
+    }
 }
 
-/// What is wrong with the text of a key, and what to do.
+/// What is wrong with the text of a private key, and what to do, where `KEY` stands for its file.
+pub fn key_problem(text: &str) -> Option<(&'static str, &'static str)> {
+    check_key(text).err()
+}
+
 fn check_key(text: &str) -> Result<(), (&'static str, &'static str)> {
     const MAGIC: &[u8] = b"openssh-key-v1\0";
     const PASSPHRASE: (&str, &str) = (

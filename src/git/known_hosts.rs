@@ -9,7 +9,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::{GitError, GitErrorKind};
+use super::address::Address;
+use super::{Access, GitError, GitErrorKind};
+use crate::config::Transport;
 
 /// A `known_hosts` file is a few kilobytes; what is beyond this is not one.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
@@ -142,6 +144,35 @@ impl KnownHosts {
                 scan(name)
             ))
         })
+    }
+}
+
+/// Whether a key of the host that is asked is in one of its `known_hosts` files; true for transports that have none.
+pub fn is_known(access: &Access) -> Result<bool, GitError> {
+    match Address::parse(&access.url) {
+        Some(address) if address.transport == Transport::Ssh => {
+            let known = KnownHosts::read(&access.known_hosts, &address.host, address.port)?;
+            Ok(known.entries.iter().any(|entry| entry.marker == Marker::None))
+        }
+        _ => Ok(true),
+    }
+}
+
+/// The key that an ssh server shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKey {
+    /// As `known_hosts` has it: name, type and key.
+    pub line: String,
+    /// `SHA256:…`
+    pub fingerprint: String,
+}
+
+impl HostKey {
+    pub(super) fn new(host: &str, port: u16, key: &[u8]) -> Self {
+        Self {
+            line: format!("{} {} {}", lookup_name(host, port), key_type(key), STANDARD.encode(key)),
+            fingerprint: fingerprint(key),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! crash or the memory of a huge pack never touches the daemon: [`Git`] starts one per call, watches it and kills it.
 //!
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
-//! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `credentials`, `known_hosts`, `program`
+//! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `credentials`, `known_hosts`, `published`, `program`
 //! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `folder`
 
 pub mod address;
@@ -18,6 +18,7 @@ pub mod known_hosts;
 mod materialise;
 mod mirror;
 mod program;
+mod published;
 mod remote;
 mod signed;
 mod submodule;
@@ -33,8 +34,11 @@ use crate::config::Transport;
 use crate::model::{CommitId, Secret, Timestamp};
 
 pub use client::Git;
+pub use credentials::key_problem;
 pub use error::{GitError, GitErrorKind};
+pub use known_hosts::{HostKey, is_known};
 pub use mirror::sweep;
+pub use published::published_fingerprints;
 pub use signed::{split_commit, split_tag};
 pub use worker::worker_main;
 
@@ -59,6 +63,12 @@ pub struct Access {
     pub token: Option<Secret>,
     /// PEM file of the authorities to trust for https, instead of the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Host and port of the ssh server that a URL names; none for other transports.
+pub fn ssh_place(url: &str) -> Option<(String, u16)> {
+    let address = address::Address::parse(url)?;
+    (address.transport == Transport::Ssh).then_some((address.host, address.port))
 }
 
 /// One ref of a remote.

@@ -11,7 +11,7 @@ use git2::{
 
 use super::address::Address;
 use super::credentials::{Wallet, stop};
-use super::known_hosts::KnownHosts;
+use super::known_hosts::{HostKey, KnownHosts};
 use super::program::Program;
 use super::wire::RemoteSpec;
 use super::worker::Reporter;
@@ -80,6 +80,27 @@ impl<'a> Remote<'a> {
             let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), None)?;
             Ok(advertised(connection.list()?))
         })
+    }
+
+    /// The key that the ssh server shows. The connection ends there, before anything is shown to the server.
+    pub(super) fn host_key(&self) -> Result<HostKey, GitError> {
+        let repo = init_bare(&self.scratch.join("list.git"));
+        let repo = repo.map_err(|e| GitError::from_git2(&e, "making a scratch repository"))?;
+        let seen = RefCell::new(None);
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.certificate_check(|certificate, _| {
+            let key = certificate.as_hostkey().and_then(git2::cert::CertHostkey::hostkey);
+            *seen.borrow_mut() = key.map(|key| HostKey::new(&self.address.host, self.address.port, key));
+            Err(stop())
+        });
+        let asked = repo
+            .remote_anonymous(&self.spec.url)
+            .and_then(|mut remote| remote.connect_auth(Direction::Fetch, Some(callbacks), None).map(|_| ()));
+        match (seen.take(), asked) {
+            (Some(key), _) => Ok(key),
+            (None, Err(error)) => Err(GitError::from_git2(&error, &format!("asking {}", self.redacted_url()))),
+            (None, Ok(())) => Err(GitError::new(GitErrorKind::HostKey, "the server shows no ssh host key")),
+        }
     }
 
     /// Fetches `specs` into the bare repository `into`. Fails with `RefMissing` if the remote lacks one of them.

@@ -35,6 +35,7 @@ pub(super) struct RemoteSpec {
 #[derive(Serialize, Deserialize)]
 pub(super) enum Job {
     LsRemote,
+    HostKey,
     Fetch {
         mirror: PathBuf,
         git_ref: String,
@@ -85,6 +86,10 @@ pub(super) enum Job {
 pub(super) enum Reply {
     Progress(Progress),
     Refs(Vec<WireRef>),
+    HostKey {
+        line: String,
+        fingerprint: String,
+    },
     Fetched {
         commit: Id,
         message: String,

@@ -96,6 +96,10 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
     };
     match job {
         Job::LsRemote => Ok(Reply::Refs(ls_remote(&connect(remote)?)?)),
+        Job::HostKey => connect(remote)?.host_key().map(|key| Reply::HostKey {
+            line: key.line,
+            fingerprint: key.fingerprint,
+        }),
         Job::Fetch { mirror, git_ref, depth } => fetch::fetch(&connect(remote)?, &mirror, &parse_ref(&git_ref)?, depth),
         Job::Checkout {
             mirror,

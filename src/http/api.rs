@@ -17,8 +17,13 @@ pub struct Status {
     pub started_at: i64,
     /// The configuration file in force.
     pub config: String,
+    /// Where deliveries come in: `127.0.0.1:9000`, `unix:/run/hookd/http.sock`.
+    #[serde(default)]
+    pub listen: Vec<String>,
     /// What a person must know: an open repo, a broken configuration file …
     pub warnings: Vec<String>,
+    /// What commands run as, where the configuration leaves it open, and why.
+    pub isolation: String,
     /// Jobs that wait.
     pub waiting: usize,
     /// Deployments that run.

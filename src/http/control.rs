@@ -8,10 +8,11 @@ use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
-use super::api::{Asked, DeployRequest, Deployment, Problem, Query, Releases, RollbackRequest, Status, TargetStatus};
+use super::api::{Asked, DeployRequest, Problem, Query, RollbackRequest};
+use super::view::{follows, header_map};
 use super::{App, hook, metrics, page, stream};
 use crate::clock;
-use crate::config::{QueueMode, RefFilter, SecretSource, Strategy, Target};
+use crate::config::{QueueMode, RefFilter, Strategy, Target};
 use crate::forge;
 use crate::model::{GitRef, TargetId};
 use crate::rules;
@@ -24,7 +25,7 @@ const BODY_MAX: usize = 64 * 1024;
 const ROWS: (usize, usize) = (20, 1000);
 
 /// What can't be answered with what was asked for.
-struct Failure {
+pub(super) struct Failure {
     status: StatusCode,
     error: String,
     hint: Option<String>,
@@ -41,13 +42,19 @@ impl Failure {
         }
     }
 
-    fn not_found(error: impl Into<String>) -> Self {
+    pub(super) fn not_found(error: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, error)
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }
 }
 
@@ -95,6 +102,26 @@ fn same_origin(request: &Request<Incoming>) -> bool {
             .is_none_or(|site| site == "same-origin" || site == "none")
 }
 
+/// What a listener that every user of this machine can reach does not let through: all but looks, under a name of this machine. A
+/// web page from elsewhere whose name was made to lead here (DNS rebinding) sees nothing.
+pub fn refused_to_strangers(request: &Request<Incoming>) -> Option<Answer> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let error = "this address only shows; acting goes through the control socket: hookd --help";
+        return Some(answer::error(StatusCode::FORBIDDEN, error));
+    }
+    let host = request
+        .headers()
+        .get(http::header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
+    let is_here = authority.is_some_and(|authority| {
+        let name = authority.host().trim_matches(['[', ']']);
+        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok()
+    });
+    let error = "not asked for by this address; a proxy in front passes its own Host on, which nginx does by itself";
+    (!is_here).then(|| answer::error(StatusCode::FORBIDDEN, error))
+}
+
 /// `GET /healthz`: whether the accept path works.
 pub async fn healthz(app: &App, method: &Method) -> Answer {
     if !matches!(*method, Method::GET | Method::HEAD) {
@@ -137,7 +164,28 @@ impl App {
             .unwrap_or(ROWS.0)
             .min(ROWS.1);
         match *parts {
-            [""] => Ok(page::render(&self.status().await?)),
+            [""] => {
+                let history = self.world.store.history(Page::newest(None, page::ROWS)).await?;
+                let came = self.delivery_rows(None, page::ROWS).await?;
+                Ok(page::overview(&self.status().await?, &history, &came))
+            }
+            ["style.css"] => Ok(page::style()),
+            ["live.js"] => Ok(page::script()),
+            ["targets", repo, target] => {
+                let target = self.target(repo, target)?;
+                let history = Page::newest(Some(target.id.to_string()), page::ROWS);
+                let (releases, history) = (self.releases(&target).await?, self.world.store.history(history).await?);
+                Ok(page::target(&self.status_of(&target).await?, &releases, &history))
+            }
+            ["deployments", id] => {
+                let deployment = self.deployment(number(id)?).await?;
+                let (lines, cut) = self.world.logs.tail(deployment.row.id, page::LOG_END)?;
+                Ok(page::deployment(&deployment, &lines, cut))
+            }
+            ["deliveries", id] => {
+                let (row, explanation) = self.explanation(id).await?;
+                Ok(page::delivery(&row, &explanation))
+            }
             ["healthz"] => Ok(healthz(self, &Method::GET).await),
             ["readyz"] => Ok(self.readyz().await),
             ["metrics"] => {
@@ -161,15 +209,17 @@ impl App {
                     })
                     .await?)
             }
-            ["api", "v1", "deployments", id] => self.deployment(number(id)?).await,
+            ["api", "v1", "deployments", id] => ok(&self.deployment(number(id)?).await?),
             ["api", "v1", "deployments", id, "log"] => self.log(number(id)?, query.contains_key("follow")).await,
             ["api", "v1", "jobs", id] => match self.world.store.job(number(id)?).await? {
                 Some(job) => ok(&job),
                 None => Err(Failure::not_found(format!("there is no job {id}"))),
             },
-            ["api", "v1", "deliveries"] => self.deliveries(query.get("repo").cloned(), limit).await,
-            ["api", "v1", "deliveries", id, "explain"] => self.explain(id).await,
-            ["api", "v1", "targets", repo, target, "releases"] => self.releases(repo, target).await,
+            ["api", "v1", "deliveries"] => ok(&self.delivery_rows(query.get("repo").cloned(), limit).await?),
+            ["api", "v1", "deliveries", id, "explain"] => ok(&self.explanation(id).await?.1),
+            ["api", "v1", "targets", repo, target, "releases"] => {
+                ok(&self.releases(&*self.target(repo, target)?).await?)
+            }
             _ => Err(Failure::not_found("not found")),
         }
     }
@@ -219,132 +269,12 @@ impl App {
         }
     }
 
-    fn warnings(&self) -> Vec<String> {
-        let settings = self.settings();
-        let mut warnings: Vec<String> = Vec::new();
-        if let Some(error) = self.reload_error.borrow().as_ref() {
-            warnings.push(format!(
-                "the configuration file is broken, the one before it is in force: {error}"
-            ));
-        }
-        for repo in settings.config.repos.values() {
-            if repo.secret.contains(&SecretSource::InsecureNone) {
-                warnings.push(format!(
-                    "repo {} has no secret: whoever reaches the listener can deploy",
-                    repo.name
-                ));
-            }
-        }
-        warnings.extend(self.ranges.warnings(&settings.config));
-        warnings
-    }
-
-    async fn status(&self) -> Result<Status> {
-        let settings = self.settings();
-        let waiting = self.world.store.waiting().await?;
-        let mut targets = Vec::new();
-        for repo in settings.config.repos.values() {
-            let look = self.poller.last(&repo.name);
-            for target in repo.targets.values() {
-                targets.push(self.target_status(target, &waiting, &look).await?);
-            }
-        }
-        Ok(Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            started_at: self.started.0,
-            config: settings.config.file.display().to_string(),
-            warnings: self.warnings(),
-            waiting: waiting.len(),
-            running: self.worker.running().len(),
-            targets,
-        })
-    }
-
-    async fn target_status(
-        &self,
-        target: &Target,
-        waiting: &[crate::store::WaitingJob],
-        look: &crate::poll::LastLook,
-    ) -> Result<TargetStatus> {
-        let name = target.id.to_string();
-        let row = self.world.store.target(&target.id).await?;
-        let (last, running) = self.world.store.latest(name.clone()).await?;
-        let jobs: Vec<_> = waiting.iter().filter(|job| job.target == target.id).collect();
-        let state = match (&running, row.paused, &row.pinned, jobs.is_empty()) {
-            (Some(_), ..) => "running",
-            (None, true, ..) => "paused",
-            (None, false, Some(_), _) => "pinned",
-            (None, false, None, false) => "waiting",
-            (None, false, None, true) => "idle",
-        };
-        Ok(TargetStatus {
-            follows: follows(&target.refs),
-            path: target.path.display().to_string(),
-            state: state.to_owned(),
-            commit: row.live_commit,
-            git_ref: row.live_ref,
-            release: row.live_release,
-            live_since: row.live_since,
-            pinned: row.pinned,
-            paused: row.paused,
-            behind: look.behind.get(&name).copied(),
-            remote_error: look.error.clone(),
-            running,
-            last,
-            waiting: jobs.len(),
-            waits_for: jobs.iter().find_map(|job| Some(job.checks.as_ref()?.reason.clone())),
-            next_try: jobs.iter().map(|job| job.not_before.0).filter(|at| *at > 0).min(),
-            target: name,
-        })
-    }
-
-    async fn deployment(&self, id: i64) -> Result<Answer> {
-        match self.world.store.deployment(id).await? {
-            Some((row, phases)) => ok(&Deployment { row, phases }),
-            None => Err(Failure::not_found(format!("there is no deployment {id}"))),
-        }
-    }
-
     /// The log of a deployment; of one that never ran it is how it ended.
     async fn log(self: &Arc<Self>, id: i64, follow: bool) -> Result<Answer> {
         let Some((row, _)) = self.world.store.deployment(id).await? else {
             return Err(Failure::not_found(format!("there is no deployment {id}")));
         };
         Ok(stream::log(self, &row, follow).await)
-    }
-
-    async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Answer> {
-        let mut rows = self.world.store.deliveries(repo.clone(), limit).await?;
-        let rejected = self.rejections.newest(limit);
-        rows.extend(
-            rejected
-                .into_iter()
-                .filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo)),
-        );
-        rows.sort_by_key(|row| std::cmp::Reverse(row.received_at));
-        rows.truncate(limit);
-        ok(&rows)
-    }
-
-    async fn releases(&self, repo: &str, target: &str) -> Result<Answer> {
-        let target = self.target(repo, target)?;
-        let row = self.world.store.target(&target.id).await?;
-        let releases = self.world.store.releases(&target.id).await?;
-        ok(&Releases {
-            current: row.live_release,
-            releases,
-        })
-    }
-
-    async fn explain(&self, id: &str) -> Result<Answer> {
-        let stored = self.world.store.delivery(id.to_owned()).await?;
-        let (row, headers, body) = stored.ok_or_else(|| no_delivery(id))?;
-        let settings = self.settings();
-        let headers = header_map(&headers);
-        let forge = row.forge.parse().ok();
-        let config = Some((&*settings.config, &*settings.secrets));
-        ok(&crate::explain::explain(&headers, &body, forge, config, clock::now()))
     }
 
     /// The ref that a person means: the named one, the only one that the target follows, or what was live last.
@@ -559,28 +489,6 @@ impl App {
     }
 }
 
-fn no_delivery(id: &str) -> Failure {
+pub(super) fn no_delivery(id: &str) -> Failure {
     Failure::not_found(format!("there is no stored delivery {id}")).hint("hookd deliveries lists them")
-}
-
-/// What a target follows, in words.
-fn follows(refs: &RefFilter) -> String {
-    let (kind, patterns) = match refs {
-        RefFilter::Branches(patterns) => ("branch", patterns),
-        RefFilter::Tags(patterns) => ("tag", patterns),
-    };
-    let texts: Vec<&str> = patterns.iter().map(|p| p.text.as_str()).collect();
-    format!("{kind} {}", texts.join(", "))
-}
-
-/// The headers that were stored with a delivery.
-fn header_map(stored: &str) -> http::HeaderMap {
-    let pairs: Vec<(String, String)> = serde_json::from_str(stored).unwrap_or_default();
-    let mut map = http::HeaderMap::new();
-    for (name, value) in pairs {
-        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
-            map.insert(name, value);
-        }
-    }
-    map
 }

@@ -38,6 +38,17 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Where it listens, as `listen` has it: `127.0.0.1:9000`, `unix:/run/hookd/http.sock`.
+    pub fn address(&self) -> Option<String> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.to_string()),
+            Self::Unix(listener) => {
+                let address = listener.local_addr().ok()?;
+                address.as_pathname().map(|path| format!("unix:{}", path.display()))
+            }
+        }
+    }
+
     /// True if only this machine can connect.
     pub fn is_local(&self) -> bool {
         match self {
@@ -61,8 +72,10 @@ impl AsFd for Socket {
 pub enum Face {
     /// Forges, and anybody else.
     Public,
-    /// People and their tools.
+    /// People and their tools: whoever may open the socket may do everything.
     Control,
+    /// Whoever is on this machine, and may only look.
+    Status,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -224,8 +237,15 @@ impl Shared {
         peer: Option<IpAddr>,
         stranger: &Mutex<Option<OwnedSemaphorePermit>>,
     ) -> Answer {
-        if self.face == Face::Control {
-            return control::answer(&self.app, request).await;
+        match self.face {
+            Face::Public => {}
+            Face::Control => return control::answer(&self.app, request).await,
+            Face::Status => {
+                return match control::refused_to_strangers(&request) {
+                    Some(refusal) => refusal,
+                    None => control::answer(&self.app, request).await,
+                };
+            }
         }
         let path = request.uri().path();
         let repo = path

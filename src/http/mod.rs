@@ -12,6 +12,7 @@ pub mod peer;
 mod rejections;
 mod stream;
 pub mod tls;
+mod view;
 
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ pub struct App {
     pub metrics: Metrics,
     /// When the daemon started.
     pub started: crate::model::Timestamp,
+    /// Where deliveries come in, once that is known: the configuration's addresses, or systemd's.
+    pub listening: std::sync::OnceLock<Vec<String>>,
     /// Memory for large bodies.
     pub bodies: Arc<body::Budget>,
 }

@@ -1,6 +1,7 @@
 //! Gives a tree to the user that commands run as.
 
-use std::os::unix::fs::lchown;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
 
 use nix::unistd::{Uid, User};
@@ -8,6 +9,12 @@ use nix::unistd::{Uid, User};
 use super::{Layout, ReleaseError};
 
 impl Layout {
+    /// Gives the group of each file and directory of a tree the rights that its owner has, as far as they are this user's:
+    /// for commands that run as another user, in this one's group. Links, and what they point at, are left alone.
+    pub fn open_to_group(&self, tree: &Path) -> Result<(), ReleaseError> {
+        open(tree, Uid::effective().as_raw())
+    }
+
     /// Makes `user` the owner of a staged tree and of everything in it; links themselves, never what they point at.
     /// Nothing is done if hookd already runs as that user.
     pub fn give_to(&self, staging: &Path, user: &str) -> Result<(), ReleaseError> {
@@ -18,6 +25,25 @@ impl Layout {
         }
         give(staging, found.uid.as_raw(), found.gid.as_raw())
     }
+}
+
+fn open(path: &Path, me: u32) -> Result<(), ReleaseError> {
+    let opening = || ReleaseError::io("letting the group into", path);
+    let found = fs::symlink_metadata(path).map_err(opening())?;
+    if found.is_symlink() {
+        return Ok(());
+    }
+    let mode = found.mode() & 0o7777;
+    let wanted = mode | (mode & 0o700) >> 3;
+    if found.uid() == me && mode != wanted {
+        fs::set_permissions(path, fs::Permissions::from_mode(wanted)).map_err(opening())?;
+    }
+    if found.is_dir() {
+        for entry in fs::read_dir(path).map_err(opening())? {
+            open(&entry.map_err(opening())?.path(), me)?;
+        }
+    }
+    Ok(())
 }
 
 fn give(path: &Path, uid: u32, gid: u32) -> Result<(), ReleaseError> {

@@ -17,6 +17,17 @@ pub struct Page {
     pub limit: usize,
 }
 
+impl Page {
+    /// The newest ones.
+    pub fn newest(target: Option<String>, limit: usize) -> Self {
+        Self {
+            target,
+            before: None,
+            limit,
+        }
+    }
+}
+
 impl Store {
     /// Deployments, newest first.
     pub async fn history(&self, page: Page) -> Result<Vec<DeploymentRow>, StoreError> {

@@ -216,6 +216,14 @@ pub fn forgejo() -> Hook {
     }
 }
 
+pub fn forgejo_form() -> Hook {
+    Hook {
+        name: "Forgejo, form",
+        form: true,
+        ..forgejo()
+    }
+}
+
 pub fn gogs() -> Hook {
     let hook = Hook::new(
         "Gogs",
@@ -226,6 +234,14 @@ pub fn gogs() -> Hook {
         event_headers: &["X-Gogs-Event", "X-Github-Event"],
         id_header: Some("X-Gogs-Delivery"),
         ..hook.hmac("X-Gogs-Signature", "")
+    }
+}
+
+pub fn gogs_form() -> Hook {
+    Hook {
+        name: "Gogs, form",
+        form: true,
+        ..gogs()
     }
 }
 
@@ -322,6 +338,16 @@ pub fn pagure() -> Hook {
     }
 }
 
+pub fn pagure_sha1() -> Hook {
+    let sign = json!({"header": "X-Pagure-Signature", "algorithm": "sha1", "encoding": "hex", "prefix": ""});
+    Hook {
+        name: "Pagure, SHA-1",
+        keys: "allow_sha1 = true",
+        order: json!({ "sign": sign }),
+        ..pagure()
+    }
+}
+
 /// A push in the envelope of Standard Webhooks.
 const STANDARD_PUSH: &str = r#"{"type":"push","timestamp":"2026-11-22T10:15:00Z","data":{"repository":{"full_name":"alice/blog"},"ref":"refs/heads/main","after":"1111111111111111111111111111111111111111"}}"#;
 
@@ -346,6 +372,32 @@ pub fn standard_v1a() -> Hook {
         signer: Signer::Python,
         order: json!({"ed25519": "standard"}),
         ..standard()
+    }
+}
+
+pub fn generic_sha256() -> Hook {
+    Hook {
+        name: "generic, as it is by default",
+        keys: "",
+        push: [
+            "",
+            r#"{"ref":"refs/heads/main","after":"1111111111111111111111111111111111111111","repository":{"full_name":"alice/blog"}}"#,
+            "alice/blog",
+            "main",
+        ],
+        ..generic()
+    }
+    .hmac("X-Signature", "")
+}
+
+pub fn generic_sha1() -> Hook {
+    let sign = json!({"header": "X-Mine", "algorithm": "sha1", "encoding": "hex", "prefix": "sha1="});
+    Hook {
+        name: "generic, SHA-1",
+        keys: "[repo.NAME.generic]\nheader = \"X-Mine\"\nalgorithm = \"sha1\"\nprefix = \"sha1=\"\n\
+               repo = \"/project\"\nref = \"/branch\"\n",
+        order: json!({ "sign": sign }),
+        ..generic()
     }
 }
 

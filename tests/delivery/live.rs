@@ -3,7 +3,7 @@
 use super::hooks::{self, Hook};
 use super::sender::{Delivery, body};
 
-/// A wrong secret does nothing; the right one deploys; the same delivery again is known.
+/// A wrong secret does nothing; the right one deploys; the same delivery again is known, also without the repo in the path.
 fn deploys(hook: &Hook) {
     let [event, payload, full_name, branch] = hook.push;
     let target = format!("branch = \"{branch}\"");
@@ -29,6 +29,12 @@ fn deploys(hook: &Hook) {
 
     let answer = delivery.send(&world);
     assert_eq!((answer.status, answer.word("status")), (200, "duplicate"), "{answer:?}");
+
+    // The hook of an organisation finds the repo by its full name, where the payload has it in a known place.
+    let answer = delivery.to("/hook").send(&world);
+    let is_named = hook.forge != "sourcehut" && !hook.keys.contains("repo = ");
+    let expected = if is_named { (200, "duplicate") } else { (401, "error") };
+    assert_eq!((answer.status, answer.word("status")), expected, "{}", hook.name);
     world.settled();
 }
 
@@ -57,11 +63,13 @@ fn gitea() {
 #[test]
 fn forgejo() {
     deploys(&hooks::forgejo());
+    deploys(&hooks::forgejo_form());
 }
 
 #[test]
 fn gogs() {
     deploys(&hooks::gogs());
+    deploys(&hooks::gogs_form());
 }
 
 #[test]
@@ -88,6 +96,7 @@ fn sourcehut_with_a_key_of_openssl() {
 #[test]
 fn pagure() {
     deploys(&hooks::pagure());
+    deploys(&hooks::pagure_sha1());
 }
 
 #[test]
@@ -97,6 +106,8 @@ fn standard_webhooks_with_standardwebhooks_and_with_a_key_of_openssl() {
 }
 
 #[test]
-fn generic_with_sha512_in_base64() {
+fn generic_with_three_algorithms() {
     deploys(&hooks::generic());
+    deploys(&hooks::generic_sha256());
+    deploys(&hooks::generic_sha1());
 }

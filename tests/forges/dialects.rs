@@ -116,6 +116,7 @@ fn sourcehut_by_rest_and_by_graphql() {
     let graphql = json!({"data": {"webhook": {"uuid": "u", "event": "GIT_POST_RECEIVE", "updates": [
         {"ref": {"name": "refs/heads/master"}, "old": {"id": one('1')}, "new": {"id": one('2')}},
         {"ref": {"name": "refs/heads/gone"}, "old": {"id": one('1')}, "new": null},
+        {"ref": {"name": "refs/heads/unasked"}, "new": {"id": one('2')}},
     ], "repository": {"name": "site", "owner": {"canonicalName": "~ann"}}}}});
     for pairs in [&[("X-Webhook-Event", "GIT_POST_RECEIVE")][..], &[]] {
         let parsed = said(pairs, &graphql).unwrap();
@@ -123,7 +124,8 @@ fn sourcehut_by_rest_and_by_graphql() {
             facts(&parsed),
             [
                 "push branch update refs/heads/master 1 2",
-                "push branch delete refs/heads/gone 1 0"
+                "push branch delete refs/heads/gone 1 0",
+                "push branch update refs/heads/unasked - 2"
             ]
         );
         assert_eq!(parsed.events[0].repo.as_deref(), Some("~ann/site"));

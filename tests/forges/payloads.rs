@@ -162,6 +162,35 @@ fn the_bodies_of_one_event_do_not_pass_for_another() {
 }
 
 #[test]
+fn no_body_does_more_under_another_name_than_under_its_own() {
+    // The documentation's example for all events of pull requests is in no state: "OPEN|MERGED|DECLINED".
+    let of_none = |fixture: &Fixture| fixture.body.windows(7).any(|part| part == b"|MERGED");
+    let all: Vec<Fixture> = fixtures()
+        .into_iter()
+        .filter(|fixture| !fixture.headers.is_empty() && !of_none(fixture))
+        .collect();
+    for fixture in &all {
+        // What could be done about an event: nothing, unless it moves a ref or ended well.
+        let matters = |parsed: &Parsed| -> Vec<(String, Option<String>)> {
+            let moved =
+                |event: &Event| event.kind.as_str() != "ping" && event.after.as_ref().is_some_and(|id| !id.is_zero());
+            let of_ref = |event: &Event| matches!(event.kind.as_str(), "branch" | "tag") && moved(event);
+            let that = parsed.events.iter().filter(|event| event.success || of_ref(event));
+            that.map(|event| (event.name.clone(), event.git_ref.clone())).collect()
+        };
+        let own = matters(&parsed(fixture));
+        let of_forge = all.iter().filter(|other| other.forge == fixture.forge);
+        for other in of_forge {
+            if let Ok(replayed) = forge::parse_unverified(&other.headers, &fixture.body, None, None) {
+                let does = matters(&replayed);
+                let fits = does.is_empty() || does == own;
+                assert!(fits, "{} as {:?}: {does:?}", fixture.path, other.headers);
+            }
+        }
+    }
+}
+
+#[test]
 fn github_bodies_that_carry_other_events_objects() {
     // Deployments of Actions bring their run along, reviews their pull request.
     let named = |body: serde_json::Value| {

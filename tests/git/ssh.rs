@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use hookd::git::{Access, GitErrorKind};
+use hookd::git::{self, Access, GitErrorKind};
 
 use super::support::git_server::{Change, GitServer, program, run};
 use super::{World, access, id};
@@ -35,6 +35,34 @@ async fn a_deploy_key_and_a_known_host() {
     missing.url = server.url("nothing.git");
     let error = world.fetch(&missing, "main").await.unwrap_err();
     assert_eq!(error.kind, GitErrorKind::NotFound, "{error}");
+}
+
+#[tokio::test]
+async fn the_host_key_is_shown_before_it_is_known() {
+    let world = World::new();
+    let (server, mut access, head) = serve(&world);
+    access.known_hosts = vec![world.root().join("none")];
+    access.ssh_key = None;
+    assert!(!git::is_known(&access).unwrap());
+    let shown = world.git.host_key(&access, &world.cancel).await.unwrap();
+    let own = ["ed25519", "rsa", "ecdsa"].map(|kind| server.host_key_line(kind).trim_end().to_owned());
+    assert!(own.contains(&shown.line), "{shown:?} {own:?}");
+    // What was written down is what the next connection sees.
+    let file = server.known_hosts(&format!("{}\n", shown.line));
+    let printed = run(
+        std::process::Command::new(program("ssh-keygen", "openssh-client"))
+            .arg("-lf")
+            .arg(&file),
+        b"",
+    );
+    assert!(printed.contains(&shown.fingerprint), "{printed} {shown:?}");
+    access.known_hosts = vec![file];
+    access.ssh_key = Some(server.ssh_key());
+    assert!(git::is_known(&access).unwrap());
+    assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
+
+    access.url = "ssh://127.0.0.1:1/x".into();
+    assert!(world.git.host_key(&access, &world.cancel).await.is_err());
 }
 
 #[tokio::test]

@@ -38,6 +38,13 @@ pub const PLAIN: Kind = Kind {
     cgroup: "unified",
 };
 
+/// Debian 13, with a web server and git behind it.
+pub const NEWER: Kind = Kind {
+    suite: "trixie",
+    packages: "git,curl,openssl,sudo,man-db,nginx,fcgiwrap",
+    cgroup: "unified",
+};
+
 /// A running machine; it ends, with all that was changed in it, when this is dropped.
 pub struct Machine {
     name: String,

@@ -1,4 +1,4 @@
-//! The package that is tested, and a newer one of the same.
+//! The package that is tested, a newer one of the same, and the archive for other systems.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::container::{Kind, Machine};
 const DIRECTORY: &str = env!("CARGO_TARGET_TMPDIR");
 
 #[track_caller]
-fn run(command: &mut Command) {
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
@@ -20,6 +20,7 @@ fn run(command: &mut Command) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The package: `HOOKD_DEB`, which is the release in tests/run, else one with the program that was built with these tests.
@@ -56,6 +57,16 @@ pub fn newer() -> &'static Path {
             .arg(&path));
         path
     })
+}
+
+/// The archive: `HOOKD_TARBALL`, which is the release in tests/run, else one with the program that was built with these tests.
+pub fn archive() -> PathBuf {
+    if let Some(given) = std::env::var_os("HOOKD_TARBALL") {
+        return given.into();
+    }
+    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/build-tarball");
+    let made = run(Command::new(build).args(["--binary", env!("CARGO_BIN_EXE_hookd"), "--output", DIRECTORY]));
+    made.trim().into()
 }
 
 /// A machine with the package installed, and nothing configured.

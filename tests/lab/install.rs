@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::container::{Machine, PLAIN};
+use crate::container::{Kind, Machine, NEWER, PLAIN};
 use crate::deb;
 use crate::site;
 use crate::support::forge::Delivery;
@@ -10,6 +10,9 @@ use crate::support::forge::Delivery;
 /// The line that is not executed: it takes minutes and a compiler, and tests/run has executed it before. What it leaves behind is put
 /// where it leaves it.
 const BUILD: &str = "packaging/build-deb";
+
+/// The line that another system's administrator replaces by the archive and its `install`.
+const PACKAGE: &str = "sudo apt install ./target/debian/hookd_*.deb";
 
 /// Where the checkout is.
 const CHECKOUT: &str = "/root/hookd";
@@ -39,8 +42,8 @@ server {
 }
 END
 systemctl restart nginx
-cat >/usr/local/bin/hugo <<'END'
-#!/bin/sh
+echo '#!/bin/sh' >/usr/local/bin/hugo
+cat >>/usr/local/bin/hugo <<'END'
 set -eu
 [ "$*" = --minify ]
 mkdir public
@@ -76,38 +79,43 @@ fn blocks() -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn the_install_section_leads_to_a_site_that_follows_its_repository() {
-    let machine = Machine::boot(PLAIN);
+/// A machine with the internet and the author's repository as [`WORLD`] makes them, and one page in it.
+fn machine(kind: Kind) -> Machine {
+    let machine = Machine::boot(kind);
     machine.until("systemctl is-active nginx");
     machine.sh(WORLD);
     publish(&machine, "first");
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     machine.copy(&examples, &format!("{CHECKOUT}/examples"));
+    machine
+}
 
-    let mut lines = Vec::new();
-    for line in blocks().iter().flat_map(|block| block.lines()) {
-        if line == BUILD {
-            machine.copy(deb::package(), &format!("{CHECKOUT}/target/debian/hookd_0_amd64.deb"));
-        } else {
+/// Executes the README's lines, one by one; `instead` may take one of them over.
+fn follow(machine: &Machine, instead: impl Fn(&str) -> bool) {
+    let blocks = blocks();
+    let lines: Vec<&str> = blocks.iter().flat_map(|block| block.lines()).collect();
+    assert!(lines.len() >= 7, "{lines:?}");
+    assert!(lines.contains(&BUILD) && lines.contains(&PACKAGE), "{lines:?}");
+    for line in lines {
+        if !instead(line) {
             machine.sh(&format!("cd {CHECKOUT}; {line}"));
         }
-        lines.push(line.to_owned());
     }
-    assert!(lines.contains(&BUILD.to_owned()), "{lines:?}");
-    assert!(lines.len() >= 10, "{lines:?}");
+}
 
+/// The first page is live, and after a push and its delivery the second.
+fn follows_its_repository(machine: &Machine) {
     let page = |text: &str| {
         let served = format!("curl -sf http://blog.example.org/ | grep -q '<p>{text}</p>'");
         machine.until(&served);
     };
     page("first");
-    let commit = publish(&machine, "second");
+    let commit = publish(machine, "second");
     let secret = machine.sh("cat /etc/hookd/blog.secret");
     let delivery = Delivery::push("alice/blog", "refs/heads/main", &commit).signed(secret.trim());
     let to = "blog.example.org:80:127.0.0.1";
     let answer = site::curl(
-        &machine,
+        machine,
         &delivery,
         &["--resolve", to, "http://blog.example.org/hook/blog"],
     );
@@ -115,4 +123,59 @@ fn the_install_section_leads_to_a_site_that_follows_its_repository() {
     page("second");
     assert!(machine.sh("hookd history").contains(&commit[..7]));
     assert!(machine.sh("hookd deliveries").contains("accepted"));
+}
+
+#[test]
+fn the_install_section_leads_to_a_site_that_follows_its_repository() {
+    let machine = machine(PLAIN);
+    follow(&machine, |line| {
+        if line == BUILD {
+            machine.copy(deb::package(), &format!("{CHECKOUT}/target/debian/hookd_0_amd64.deb"));
+        }
+        line == BUILD
+    });
+    follows_its_repository(&machine);
+}
+
+#[test]
+fn the_archive_does_the_same_on_another_system_and_can_be_removed() {
+    let machine = machine(NEWER);
+    machine.copy(&deb::archive(), "/root/hookd.tar.gz");
+    let install = "cd /root; tar -xzf hookd.tar.gz; ./hookd-*/install";
+    follow(&machine, |line| match line {
+        BUILD => true,
+        PACKAGE => {
+            machine.sh(install);
+            true
+        }
+        _ => false,
+    });
+    follows_its_repository(&machine);
+    machine.sh("man hookd-deploy | grep -q . && systemd-analyze verify hookd.service hookd.socket");
+    // The same again is an upgrade: what runs is restarted, what is configured stays.
+    let before = machine.sh("cat /etc/hookd.toml; hookd history; systemctl show -p MainPID hookd");
+    machine.sh(install);
+    machine.until("hookd status");
+    let after = machine.sh("cat /etc/hookd.toml; hookd history; systemctl show -p MainPID hookd");
+    let pid = |text: &str| text.lines().last().map(str::to_owned);
+    assert_ne!(pid(&after), pid(&before));
+    assert_eq!(
+        after.replace(&pid(&after).unwrap(), ""),
+        before.replace(&pid(&before).unwrap(), "")
+    );
+
+    reloads_as_systemd_waits_for_it(&machine);
+    machine.sh("/root/hookd-*/install --remove");
+    let left = machine.sh("find /usr /etc -xdev -name '*hookd*' | sort");
+    assert_eq!(left, "/etc/hookd\n/etc/hookd.d\n/etc/hookd.toml\n");
+    assert!(machine.sh("curl -sf http://blog.example.org/").contains("second"));
+}
+
+/// With `Type=notify-reload`, which Debian 12's systemd lacks, a reload is over when hookd has said so, with the right time.
+fn reloads_as_systemd_waits_for_it(machine: &Machine) {
+    machine.sh("mkdir /etc/systemd/system/hookd.service.d
+         printf '[Service]\\nType=notify-reload\\nExecReload=\\n' >/etc/systemd/system/hookd.service.d/reload.conf
+         systemctl daemon-reload; systemctl restart hookd; systemctl reload hookd
+         journalctl -u hookd -n 5 | grep -q 'the configuration was read again'
+         rm -r /etc/systemd/system/hookd.service.d");
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::container::PLAIN;
+use crate::container::{NEWER, PLAIN};
 use crate::deb;
 use crate::site::Site;
 
@@ -37,7 +37,7 @@ fn an_installation_is_complete_and_waits_for_a_configuration() {
     );
     assert_eq!(machine.try_sh("systemctl is-enabled hookd").stdout, b"disabled\n");
     assert_eq!(machine.try_sh("systemctl is-active hookd").stdout, b"inactive\n");
-    for page in ["hookd", "hookd.toml", "hookd-deploy"] {
+    for page in ["hookd", "hookd.toml", "hookd-deploy", "hookd-forges"] {
         machine.sh(&format!("man {page} | grep -q ."));
     }
     machine.sh("test -s /usr/share/bash-completion/completions/hookd
@@ -48,6 +48,15 @@ fn an_installation_is_complete_and_waits_for_a_configuration() {
     // The configuration that comes with it is good, and there is nothing to do.
     machine.sh("systemctl enable --now hookd; curl -sf http://127.0.0.1:9000/healthz");
     assert!(machine.sh("hookd status").contains("0 running"));
+}
+
+#[test]
+fn the_package_works_on_debian_13_too() {
+    let machine = deb::installed(NEWER);
+    machine.sh(
+        "systemctl enable --now hookd; curl -sf http://127.0.0.1:9000/healthz; systemctl restart hookd; hookd status",
+    );
+    assert_eq!(machine.sh("systemd-analyze verify hookd.service hookd.socket 2>&1"), "");
 }
 
 #[test]

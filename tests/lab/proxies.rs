@@ -79,6 +79,6 @@ fn apache_serves_the_site_and_passes_deliveries_on() {
     site.machine
         .write("/etc/apache2/sites-available/blog.conf", 0o644, text);
     site.machine
-        .sh("a2enmod -q proxy_http; a2ensite -q blog; systemctl start apache2");
+        .sh("a2enmod -q proxy_http; a2ensite -q blog; systemctl restart apache2");
     works(&site, "http://blog.example.org", 80);
 }

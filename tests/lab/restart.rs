@@ -196,6 +196,23 @@ fn the_watchdog_ends_a_stopped_daemon_and_the_next_one_has_its_queue() {
 }
 
 #[test]
+fn a_stop_that_waits_for_a_deployment_asks_systemd_for_the_time() {
+    let site = Site::stopped();
+    site.configure(&configuration(r#"build = "sleep 3""#));
+    site.machine.sh("mkdir -p /etc/systemd/system/hookd.service.d
+         printf '[Service]\\nTimeoutStopSec=1s\\n' >/etc/systemd/system/hookd.service.d/soon.conf
+         systemctl daemon-reload; systemctl enable --now hookd");
+    site.push("one");
+    site.machine
+        .until("systemctl show -p StatusText hookd | grep -q '1 running'");
+    site.machine.sh("systemctl stop hookd");
+    assert_eq!(site.property("Result"), "success");
+    site.served("one");
+    let said = site.machine.sh("journalctl --no-pager -u hookd");
+    assert!(!said.contains("timed out") && said.contains("stopping"), "{said}");
+}
+
+#[test]
 fn a_reboot_keeps_the_queue() {
     let site = Site::new(r#"build = "while [ ! -e /srv/site/go ]; do sleep 0.1; done""#);
     site.configure(&format!(

@@ -364,6 +364,13 @@ impl GitServer {
         self.private.path().join("deploy")
     }
 
+    /// Lets the holder of another key in, too.
+    pub fn let_in(&self, public: &str) {
+        let path = self.private.path().join("authorized_keys");
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        writeln!(file, "{public}").unwrap();
+    }
+
     /// Another private key, which it does not.
     pub fn other_ssh_key(&self, passphrase: &str) -> PathBuf {
         let path = self.private.path().join("other");

@@ -5,6 +5,7 @@
 pub mod daemon;
 pub mod faults;
 pub mod forge;
+pub mod forge_api;
 pub mod gate;
 pub mod git_server;
 pub mod http;

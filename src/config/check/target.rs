@@ -9,7 +9,7 @@ use super::source_of_secret::is_variable;
 use super::{apis, command};
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{OnEvent, QueueMode, RefFilter, Strategy, Target};
+use crate::config::types::{Isolation, OnEvent, QueueMode, RefFilter, Strategy, Target};
 use crate::config::{Pattern, paths};
 use crate::model::{GitRef, RefKind, RepoName, TargetId, TargetName};
 
@@ -27,6 +27,12 @@ const KEEP: usize = 5;
 const MEMORY_MIN: u64 = 1 << 20;
 /// What the kernel and systemd count at most is far above; this only keeps typing errors out.
 const MEMORY_MAX: u64 = 1 << 50;
+/// A shell with a command in a pipe.
+const TASKS_MIN: u64 = 4;
+/// The most that Linux can have (`/proc/sys/kernel/pid_max`).
+const TASKS_MAX: u64 = 1 << 22;
+/// What systemd takes for `CPUWeight=` and `IOWeight=`.
+const WEIGHTS: std::ops::RangeInclusive<u64> = 1..=10_000;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// The keys that `[defaults]` may give, too.
@@ -39,7 +45,12 @@ pub(super) struct Options {
     kill_grace: Duration,
     check_timeout: Duration,
     run_as: Option<String>,
+    isolation: Option<Isolation>,
     memory_max: Option<u64>,
+    tasks_max: Option<u64>,
+    cpu_weight: Option<u64>,
+    io_weight: Option<u64>,
+    network: bool,
     notify: Vec<String>,
     require_signed: Option<PathBuf>,
     require_checks: Vec<String>,
@@ -50,6 +61,7 @@ pub(super) struct Options {
 pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
     let (least, second) = (Duration::from_millis(1), Duration::from_secs(1));
     let strategies = [("release", Strategy::Release), ("in-place", Strategy::InPlace)];
+    let isolations = [("systemd", Isolation::Systemd), ("process", Isolation::Process)];
     let queues = [("latest", QueueMode::Latest), ("all", QueueMode::All)];
     Options {
         strategy: s.choice("strategy", &strategies).unwrap_or(Strategy::Release),
@@ -60,7 +72,12 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         kill_grace: s.duration("kill_grace", Duration::ZERO..=HOUR).unwrap_or(KILL_GRACE),
         check_timeout: s.duration("check_timeout", least..=HOUR).unwrap_or(CHECK_TIMEOUT),
         run_as: run_as(s),
+        isolation: s.choice("isolation", &isolations),
         memory_max: s.size("memory_max", MEMORY_MIN..=MEMORY_MAX),
+        tasks_max: s.number("tasks_max", TASKS_MIN..=TASKS_MAX),
+        cpu_weight: s.number("cpu_weight", WEIGHTS),
+        io_weight: s.number("io_weight", WEIGHTS),
+        network: s.boolean("network").unwrap_or(true),
         notify: apis::notify_names(s, notify_names),
         require_signed: s.path("require_signed").map(|at| at.value),
         require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
@@ -186,7 +203,12 @@ pub(super) fn read(
         kill_grace: options.kill_grace,
         check_timeout: options.check_timeout,
         run_as: options.run_as,
+        isolation: options.isolation,
         memory_max: options.memory_max,
+        tasks_max: options.tasks_max,
+        cpu_weight: options.cpu_weight,
+        io_weight: options.io_weight,
+        network: options.network,
         notify: options.notify,
         require_signed: options.require_signed,
         require_checks: options.require_checks,

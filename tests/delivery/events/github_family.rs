@@ -115,7 +115,7 @@ fn forgejo() {
     let gone = r#"{"ref":"refs/heads/old","ref_type":"branch","pusher_type":"user","repository":{"full_name":"ann/site"},"sender":{"login":"ann","username":"ann"}}"#;
     come_to(
         &hooks::forgejo(),
-        &[("tag", GITEA_TAG), ("tag_gone", GITEA_TAG_DELETED), ("gone", gone), ("of_fork", &of_fork), ("red", &red)],
+        &[("tag", GITEA_TAG), ("tag_gone", GITEA_TAG_DELETED), ("status", GITEA_STATUS), ("gone", gone), ("of_fork", &of_fork), ("red", &red)],
         "
         push               | forgejo/push.woodpecker.json                | gordon/hello-world | branches refs/heads/main
         push               | $tag                                        | ann/site           | tags refs/tags/v1
@@ -124,6 +124,7 @@ fn forgejo() {
         delete             | $gone                                       | ann/site           | ignored: the branch was deleted
         action_run_success | forgejo/action_run_success.packit-push.json | infra/ansible      | on-branches refs/heads/main
         action_run_success | $of_fork                                    | infra/ansible      | ignored: from a fork or a pull request
+        status             | $status                                     | ann/site           | ignored: names no branch or tag
         action_run_failure | $red                                        | infra/ansible      | ignored: is not green: failure
         pull_request       | forgejo/pull_request.woodpecker-merged.json | anbraten/test-repo | on-branches refs/heads/main
         pull_request       | forgejo/pull_request.woodpecker-closed.json | anbraten/test-repo | ignored: was not merged

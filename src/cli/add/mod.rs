@@ -1,0 +1,256 @@
+//! `hookd add URL`: a new repo in one go.
+
+mod host_key;
+mod make;
+mod plan;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::arguments::Add;
+use super::block_on;
+use super::output::{self, Code, Failure};
+use super::reload::{How, Reloaded, reload};
+use crate::config::{Repo, SecretSource};
+use crate::doctor::three_lines;
+use crate::model::Secret;
+use crate::setup::{self, Change, Forge, Hook, Made};
+use make::{dry_run, make, public_key};
+pub(super) use plan::may_write;
+use plan::{Plan, one, plan};
+
+/// Where the forge delivers, as long as nobody has said it.
+const NO_ADDRESS: &str = "https://YOUR.SERVER/hook/";
+
+/// What `hookd add --json` prints.
+#[derive(Serialize)]
+struct Report {
+    repo: String,
+    target: String,
+    /// Whether anything was not there before.
+    changed: bool,
+    /// Whether the daemon has it; null if none runs.
+    in_force: Option<bool>,
+    fragment: PathBuf,
+    secret_file: PathBuf,
+    public_key: Option<String>,
+    host_key: Option<String>,
+    webhook_url: String,
+    steps: Vec<Step>,
+    /// What is left to do, in words.
+    next: Vec<String>,
+}
+
+/// Something that was made, or was there.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Step {
+    /// `made`, `there`, `updated`, `removed`, `absent`, `would make`
+    pub state: &'static str,
+    /// A path, or what it is about.
+    pub what: String,
+}
+
+impl Step {
+    pub(super) fn new(state: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            state,
+            what: what.into(),
+        }
+    }
+
+    /// Prints it in a line.
+    pub(super) fn show(&self) {
+        output::line(&format!("  {:<10} {}", self.state, output::printable(&self.what)));
+    }
+}
+
+/// Runs the command.
+pub fn run(config: &Path, json: bool, options: &Add) -> Result<ExitCode, Failure> {
+    if options.show_secret && (json || !std::io::stdout().is_terminal()) {
+        return Err(
+            Failure::new(Code::Usage, "--show-secret shows the secret on a terminal only")
+                .hint("the file of the secret is named in the output".to_owned()),
+        );
+    }
+    let token = options.token.as_deref().map(token).transpose()?;
+    block_on(async {
+        let plan = plan(config, json, options).await?;
+        if token.is_some() && plan.fragment.webhook.is_none() {
+            return Err(Failure::new(
+                Code::Usage,
+                "with a token the forge is told where to deliver, so that must be known",
+            )
+            .hint("--hook-url https://blog.example.org".to_owned()));
+        }
+        if options.dry_run {
+            return dry_run(&plan, json);
+        }
+        let (steps, changed) = make(&plan)?;
+        finish(&plan, options, token, steps, changed, json).await
+    })
+}
+
+/// `file:PATH` or `env:VAR`, as the configuration writes it; read, used and not kept.
+pub(super) fn token(source: &str) -> Result<Secret, Failure> {
+    let usage = || {
+        Failure::new(Code::Usage, "--token says where the token is, not what it is")
+            .hint("--token file:PATH, or --token env:VARIABLE".to_owned())
+    };
+    let parsed = match source.split_once(':') {
+        Some(("file", path)) => SecretSource::File(path.into()),
+        Some(("env", name)) => SecretSource::Env(name.to_owned()),
+        _ => return Err(usage()),
+    };
+    let read = parsed.read(&|name| std::env::var_os(name)).map_err(Failure::failed)?;
+    read.ok_or_else(usage)
+}
+
+/// The daemon, the forge, and what is told in the end.
+async fn finish(
+    plan: &Plan,
+    options: &Add,
+    token: Option<Secret>,
+    mut steps: Vec<Step>,
+    made: Made,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let name = plan.name.as_str();
+    let changed = steps.iter().any(|step| step.state == "made");
+    let how = if plan.opening.is_some() {
+        How::Restart
+    } else {
+        How::Signal
+    };
+    let reloaded = reload(&plan.place.config, name, true, how).await;
+    if let Reloaded::Refused(why) = reloaded {
+        drop(made);
+        // Back to what it was; the daemon kept that in force all the time.
+        reload(&plan.place.config, name, false, how).await;
+        return Err(Failure::failed(format!(
+            "the daemon refused the new configuration; nothing was changed: {why}"
+        )));
+    }
+    made.keep();
+    let mut next = next(plan, &reloaded);
+    let repo = one(&plan.config, &plan.name)?;
+    let public = plan.fragment.ssh_key.as_deref().map(public_key).transpose()?;
+    let at_forge = match &token {
+        Some(token) => {
+            let done = at_the_forge(plan, options, repo, token, public.as_deref()).await;
+            // What is on this machine stays: once the token is right, the same command goes on.
+            steps.extend(done.map_err(|error| {
+                let hint = error.hint.unwrap_or_else(|| "run the same command again".to_owned());
+                Failure::failed(format!(
+                    "repo {name} is set up here, but not at the forge: {}",
+                    error.message
+                ))
+                .hint(hint)
+            })?);
+            true
+        }
+        None => false,
+    };
+    let url = plan
+        .fragment
+        .webhook
+        .clone()
+        .unwrap_or_else(|| format!("{NO_ADDRESS}{name}"));
+    if !at_forge {
+        if let Some(public) = &public {
+            next.push(format!(
+                "at the forge, Settings > Deploy keys > Add deploy key, to read only:\n  Key           {public}"
+            ));
+        }
+        next.push(three_lines(repo, &url));
+    }
+    let report = Report {
+        repo: name.to_owned(),
+        target: plan.target.to_string(),
+        changed,
+        in_force: match reloaded {
+            Reloaded::Yes => Some(true),
+            Reloaded::NotAllowed => Some(false),
+            _ => None,
+        },
+        fragment: plan.place.fragment(&plan.name),
+        secret_file: plan.place.secret(&plan.name),
+        public_key: public,
+        host_key: plan.host_key.as_ref().map(|(line, _)| line.trim_end().to_owned()),
+        webhook_url: url,
+        steps,
+        next,
+    };
+    if json {
+        return output::json(&report);
+    }
+    show(&report, options.show_secret)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn next(plan: &Plan, reloaded: &Reloaded) -> Vec<String> {
+    match reloaded {
+        Reloaded::NotAllowed => vec!["let the daemon read it: sudo systemctl reload hookd".to_owned()],
+        Reloaded::NotRunning if plan.machine.managed() => {
+            vec!["start the daemon: systemctl enable --now hookd".to_owned()]
+        }
+        Reloaded::NotRunning => vec![format!(
+            "start the daemon: hookd serve --config {}",
+            plan.place.config.display()
+        )],
+        _ => Vec::new(),
+    }
+}
+
+async fn at_the_forge(
+    plan: &Plan,
+    options: &Add,
+    repo: &Repo,
+    token: &Secret,
+    public: Option<&str>,
+) -> Result<Vec<Step>, setup::ForgeError> {
+    let forge = Forge::new(repo, options.api.as_ref(), token)?;
+    let mut steps = Vec::new();
+    let word = |change| match change {
+        Change::Made => "made",
+        Change::Updated => "updated",
+        _ => "there",
+    };
+    if let Some(public) = public {
+        let host = nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let change = forge
+            .put_key(public, &format!("hookd on {host} ({})", plan.name))
+            .await?;
+        steps.push(Step::new(word(change), "deploy key at the forge"));
+    }
+    let secret = SecretSource::File(plan.place.secret(&plan.name)).read(&|_| None);
+    if let (Some(url), Ok(Some(secret))) = (&plan.fragment.webhook, secret) {
+        let change = forge.put_hook(&Hook { url, secret: &secret }).await?;
+        steps.push(Step::new(word(change), format!("webhook at the forge: {url}")));
+    }
+    Ok(steps)
+}
+
+fn show(report: &Report, secret: bool) -> Result<(), Failure> {
+    output::line(&format!("repo {}:", report.repo));
+    report.steps.iter().for_each(Step::show);
+    if !report.changed {
+        output::line("nothing was changed here: it is all there");
+    } else if report.in_force == Some(true) {
+        output::line("the daemon has read it");
+    }
+    for text in &report.next {
+        output::line(&format!("\n{text}"));
+    }
+    if secret {
+        let text = std::fs::read_to_string(&report.secret_file);
+        let text = text.map_err(|e| Failure::failed(format!("{}: {e}", report.secret_file.display())))?;
+        output::line(&format!("\nthe secret: {}", text.trim_end()));
+    }
+    output::line("\nwhat comes of it: hookd status; what may be missing: hookd doctor");
+    Ok(())
+}

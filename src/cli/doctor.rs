@@ -1,0 +1,110 @@
+//! `hookd doctor`: everything that can be wrong on this machine, each with its fix.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::block_on;
+use super::client::Client;
+use super::output::{self, Code, Failure};
+use crate::doctor::{Area, Finding, Findings, Level, Told, examine};
+
+/// Deliveries that are asked for: enough to find the last one of each repo on a machine of one person.
+const DELIVERIES: usize = 1000;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Whether nothing is wrong; warnings are allowed.
+    ok: bool,
+    /// Version of this program.
+    version: &'static str,
+    errors: usize,
+    warnings: usize,
+    /// Looks that were left out.
+    skipped: usize,
+    /// All of them, in the order in which fixes make sense.
+    findings: &'a [Finding],
+}
+
+/// Runs the command.
+pub fn run(config: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let found = block_on(async {
+        let told = ask(config).await;
+        Ok(examine(config, &told).await)
+    })?;
+    let errors = found.count(Level::Error);
+    if json {
+        output::json(&Report {
+            ok: errors == 0,
+            version: env!("CARGO_PKG_VERSION"),
+            errors,
+            warnings: found.count(Level::Warning),
+            skipped: found.count(Level::Skipped),
+            findings: &found.0,
+        })?;
+    } else {
+        show(&found);
+    }
+    Ok(if errors == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Code::Failed as u8)
+    })
+}
+
+/// What the daemon says, if there is one that answers.
+async fn ask(config: &Path) -> Told {
+    let client = Client::new(config);
+    let deliveries = format!("/api/v1/deliveries?limit={DELIVERIES}");
+    Told {
+        status: client.get("/api/v1/status").await.ok(),
+        deliveries: client.get(&deliveries).await.ok(),
+    }
+}
+
+fn show(found: &Findings) {
+    let mut area: Option<Area> = None;
+    for finding in &found.0 {
+        if area != Some(finding.area) {
+            area = Some(finding.area);
+            output::line(finding.area.as_str());
+        }
+        let word = match finding.level {
+            Level::Ok => "ok",
+            Level::Warning => "WARNING",
+            Level::Error => "ERROR",
+            Level::Skipped => "not looked at",
+        };
+        output::line(&format!("  {word}: {}", output::printable(&finding.text)));
+        if !finding.fix.is_empty() {
+            output::line("      fix:");
+        }
+        for line in &finding.fix {
+            output::line(&format!("          {}", output::printable(line)));
+        }
+        for line in finding.hint.iter().flat_map(|hint| hint.lines()) {
+            output::line(&format!("      {}", output::printable(line)));
+        }
+    }
+    output::line(&summary(found));
+}
+
+fn summary(found: &Findings) -> String {
+    let some = |count: usize, word: &str| match count {
+        0 => format!("no {word}s"),
+        1 => format!("1 {word}"),
+        n => format!("{n} {word}s"),
+    };
+    let (errors, warnings) = (found.count(Level::Error), found.count(Level::Warning));
+    let mut text = format!("{}, {}", some(errors, "error"), some(warnings, "warning"));
+    let skipped = found.count(Level::Skipped);
+    if skipped > 0 {
+        text = format!("{text}, {skipped} not looked at");
+    }
+    if found.0.iter().any(|finding| !finding.fix.is_empty()) {
+        text.push_str("; what stands below `fix` is to be typed as root");
+    }
+    text
+}

@@ -1,0 +1,115 @@
+//! Has the running daemon read its configuration again, and waits for what comes of it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::client::Client;
+use crate::exec;
+use crate::http::api::Status;
+
+/// Longest wait: the daemon reads some files.
+const TIME: Duration = Duration::from_secs(15);
+
+/// Pause between two looks at its status.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How the daemon begins to say that it refused a configuration; see `App::warnings`.
+const BROKEN: &str = "the configuration file is broken";
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The new configuration is in force.
+    Yes,
+    /// No daemon runs with this configuration.
+    NotRunning,
+    /// The daemon refused it, and says why.
+    Refused(String),
+    /// Whoever asks may not do that.
+    NotAllowed,
+}
+
+/// How the daemon gets to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// It reads its configuration.
+    Signal,
+    /// systemd reads the unit and starts it anew: a drop-in was added.
+    Restart,
+}
+
+/// The process id of the daemon that runs with this configuration.
+pub async fn running(config: &Path) -> Option<u32> {
+    let file = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let status: Status = Client::new(config).get("/api/v1/status").await.ok()?;
+    (Path::new(&status.config) == file).then_some(status.pid)
+}
+
+/// Waits until the daemon has, or no longer has, the repo `name`.
+pub async fn reload(config: &Path, name: &str, there: bool, how: How) -> Reloaded {
+    let client = Client::new(config);
+    let file = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let Ok(before) = client.get::<Status>("/api/v1/status").await else {
+        if how == How::Restart {
+            // What does not run has nothing to lose, and its unit is read at its start.
+            drop(exec::ask("systemctl", &["daemon-reload"]).await);
+        }
+        return Reloaded::NotRunning;
+    };
+    if Path::new(&before.config) != file {
+        return Reloaded::NotRunning;
+    }
+    let asked = match how {
+        How::Signal => signal(before.pid),
+        How::Restart => restart().await,
+    };
+    if !asked {
+        return Reloaded::NotAllowed;
+    }
+    let begun = Instant::now();
+    loop {
+        if let Ok(status) = client.get::<Status>("/api/v1/status").await {
+            if has(&status, name) == there {
+                return Reloaded::Yes;
+            }
+            let refused = status.warnings.iter().find(|warning| warning.starts_with(BROKEN));
+            // One from before may be about another mistake, which is mended by now.
+            if let Some(text) = refused.filter(|text| !before.warnings.contains(text) || begun.elapsed() > TIME) {
+                return Reloaded::Refused(text.clone());
+            }
+        }
+        if begun.elapsed() > TIME + Duration::from_secs(1) {
+            return Reloaded::Refused("the daemon does not say that it has read it".to_owned());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether one of the daemon's targets is of that repo.
+fn has(status: &Status, name: &str) -> bool {
+    let targets = status.targets.iter();
+    targets
+        .filter_map(|target| target.target.split_once('/'))
+        .any(|(repo, _)| repo == name)
+}
+
+fn signal(pid: u32) -> bool {
+    let Ok(pid) = i32::try_from(pid) else { return false };
+    !matches!(kill(Pid::from_raw(pid), Signal::SIGHUP), Err(Errno::EPERM))
+}
+
+async fn restart() -> bool {
+    for arguments in [&["daemon-reload"][..], &["restart", "hookd"]] {
+        if !exec::ask("systemctl", arguments)
+            .await
+            .is_ok_and(|answer| answer.success)
+        {
+            return false;
+        }
+    }
+    true
+}

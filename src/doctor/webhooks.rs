@@ -1,0 +1,164 @@
+//! What came in from the forges: never anything, refused, or well.
+
+use super::Scene;
+use super::finding::{Area, Findings};
+use super::web::Web;
+use crate::clock;
+use crate::config::{ForgeKind, Repo, SecretSource};
+use crate::model::Timestamp;
+use crate::store::DeliveryRow;
+
+const AREA: Area = Area::Webhooks;
+
+/// Looks at what the daemon tells of each repo's deliveries.
+pub fn look(scene: &Scene<'_>, web: &Web, found: &mut Findings) {
+    let Some(deliveries) = &scene.told.deliveries else {
+        found.skipped(AREA, "what came in is not known without the daemon");
+        return;
+    };
+    for repo in scene.config.repos.values() {
+        let of_repo: Vec<&DeliveryRow> = deliveries.iter().filter(|row| row.repo == repo.name.as_str()).collect();
+        judge(
+            repo,
+            &of_repo,
+            &three_lines(repo, &web.public_url(repo.name.as_str())),
+            clock::now(),
+            found,
+        );
+    }
+}
+
+/// What is typed at the forge.
+pub fn three_lines(repo: &Repo, url: &str) -> String {
+    let (page, secret) = words(repo.forge);
+    let source = match repo.secret.first() {
+        Some(SecretSource::File(path)) => format!("what is in {}", path.display()),
+        Some(SecretSource::Credential(name)) => format!("what is in the file of credential {name}"),
+        Some(SecretSource::Env(name)) => format!("what is in ${name}"),
+        Some(SecretSource::InsecureNone) | None => "none".to_owned(),
+    };
+    format!("at the forge, {page}:\n  URL           {url}\n  Content type  application/json\n  {secret:<12}  {source}")
+}
+
+/// Where the form is, and what it calls the secret.
+fn words(forge: Option<ForgeKind>) -> (&'static str, &'static str) {
+    match forge {
+        Some(ForgeKind::GitLab) => ("Settings > Webhooks > Add new webhook", "Secret token"),
+        Some(ForgeKind::Bitbucket) => ("Repository settings > Webhooks > Add webhook", "Secret"),
+        Some(ForgeKind::Pagure) => ("Settings > Hooks", "Private key"),
+        _ => ("Settings > Webhooks > Add webhook", "Secret"),
+    }
+}
+
+fn judge(repo: &Repo, newest_first: &[&DeliveryRow], lines: &str, now: Timestamp, found: &mut Findings) {
+    let name = &repo.name;
+    let good = newest_first.iter().find(|row| row.result != "rejected");
+    let bad = newest_first.iter().find(|row| row.result == "rejected");
+    match (good, bad) {
+        (None, None) => {
+            let text = format!("repo {name}: no webhook was ever seen; pushes are found only by looking at the remote");
+            found.warning(AREA, text).hint(lines);
+        }
+        (good, Some(bad)) if good.is_none_or(|good| good.received_at < bad.received_at) => {
+            let ago = ago(now, bad.received_at);
+            let text = format!(
+                "repo {name}: the last delivery, {ago} ago from {}, was refused: {}",
+                bad.remote_addr, bad.reason
+            );
+            found
+                .error(AREA, text)
+                .hint(format!("does the forge have this secret and address?\n{lines}"));
+        }
+        (Some(good), _) => {
+            let ago = ago(now, good.received_at);
+            found.ok(
+                AREA,
+                format!(
+                    "repo {name}: the last webhook came {ago} ago: {} ({})",
+                    good.event, good.result
+                ),
+            );
+        }
+        (None, Some(_)) => {}
+    }
+}
+
+/// `3 min`, `2 days`
+fn ago(now: Timestamp, then: i64) -> String {
+    let seconds = now.0.saturating_sub(then).max(0) / 1000;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+    use crate::config;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    fn repo() -> Arc<Repo> {
+        let text = "[repo.blog]\nurl = \"https://github.com/alice/blog\"\nsecret = \"file:/etc/hookd/blog.secret\"\n\
+                    [repo.blog.deploy.production]\nbranch = \"main\"\npath = \"/srv/blog\"\n";
+        let loaded = config::parse(Path::new("/etc/hookd.toml"), text, &|_| None).unwrap();
+        loaded.config.repos.values().next().unwrap().clone()
+    }
+
+    fn row(result: &str, received_at: i64) -> DeliveryRow {
+        DeliveryRow {
+            number: None,
+            delivery: String::new(),
+            repo: "blog".into(),
+            forge: String::new(),
+            event: "push".into(),
+            received_at,
+            remote_addr: "192.0.2.7".into(),
+            result: result.into(),
+            reason: "wrong signature".into(),
+            jobs: Vec::new(),
+        }
+    }
+
+    fn judged(rows: &[DeliveryRow]) -> Findings {
+        let mut found = Findings::default();
+        let repo = repo();
+        let lines = three_lines(&repo, "https://blog.example.org/hook/blog");
+        judge(
+            &repo,
+            &rows.iter().collect::<Vec<_>>(),
+            &lines,
+            Timestamp(10_000_000),
+            &mut found,
+        );
+        found
+    }
+
+    #[test]
+    fn what_came_last_counts() {
+        let never = judged(&[]);
+        assert_eq!(never.0[0].level, Level::Warning);
+        let hint = never.0[0].hint.as_deref().unwrap();
+        for line in [
+            "https://blog.example.org/hook/blog",
+            "application/json",
+            "what is in /etc/hookd/blog.secret",
+        ] {
+            assert!(hint.contains(line), "{hint}");
+        }
+        let refused = judged(&[row("rejected", 9_990_000), row("accepted", 1)]);
+        assert_eq!(
+            refused.texts(Level::Error),
+            ["repo blog: the last delivery, 10 s ago from 192.0.2.7, was refused: wrong signature"]
+        );
+        let well = judged(&[row("accepted", 9_000_000), row("rejected", 1)]);
+        assert_eq!(
+            well.texts(Level::Ok),
+            ["repo blog: the last webhook came 16 min ago: push (accepted)"]
+        );
+    }
+}

@@ -1,0 +1,224 @@
+//! What root has to write so that a target's limits and its user hold in its units; and what the templates do not hide.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Template, UnitName};
+use crate::config::{Config, Isolation, SecretSource, Target};
+
+/// Where root keeps what it adds to units (`systemd.unit(5)`).
+const UNITS: &str = "/etc/systemd/system";
+
+/// Among the files of a directory of drop-ins, which are read in the order of their names.
+const FILE: &str = "50-hookd.conf";
+
+/// The group of hookd's user, as packaged.
+const GROUP: &str = "hookd";
+
+/// What `RuntimeMaxSec=` is beyond the target's own times: hookd itself keeps those, and should be faster.
+const RUNTIME_SLACK: Duration = Duration::from_mins(1);
+
+/// What the packaged templates make inaccessible, so that commands can't read secrets of the daemon. The templates have
+/// the same list.
+const HIDDEN: [&str; 8] = [
+    "/etc/hookd",
+    "/etc/hookd.d",
+    "/etc/hookd.toml",
+    "/var/lib/hookd",
+    "/run/hookd/control.sock",
+    "/home",
+    "/root",
+    "/run/user",
+];
+
+/// A file for root to write, before `systemctl daemon-reload`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropIn {
+    /// The unit that it is for.
+    pub unit: String,
+    /// The file.
+    pub path: PathBuf,
+    /// All that is to stand in it.
+    pub text: String,
+}
+
+/// All drop-ins that a configuration asks for: of both templates, for what they have to hide besides, and of each target's
+/// units, for its limits and its user. None if the templates alone do. Targets with `isolation = "process"` need none.
+pub fn drop_ins(config: &Config) -> Vec<DropIn> {
+    const TEMPLATES: [Template; 2] = [Template::Run, Template::Reload];
+    let hidden = exposed(config).iter().fold(String::new(), |lines, path| {
+        lines + &format!("InaccessiblePaths=-{}\n", quoted(path))
+    });
+    let mut all = Vec::new();
+    if !hidden.is_empty() {
+        let of = |template: Template| {
+            drop_in(
+                config,
+                &format!("{}@.service", template.prefix()),
+                "all commands",
+                &hidden,
+            )
+        };
+        all.extend(TEMPLATES.map(of));
+    }
+    let targets = config.repos.values().flat_map(|repo| repo.targets.values());
+    for target in targets.filter(|target| target.isolation != Some(Isolation::Process)) {
+        for template in TEMPLATES {
+            if let Some(settings) = settings(template, target) {
+                let unit = UnitName::new(template, &target.id).to_string();
+                all.push(drop_in(
+                    config,
+                    &unit,
+                    &format!("the commands of {}", target.id),
+                    &settings,
+                ));
+            }
+        }
+    }
+    all
+}
+
+fn drop_in(config: &Config, unit: &str, whose: &str, settings: &str) -> DropIn {
+    DropIn {
+        unit: unit.to_owned(),
+        path: Path::new(UNITS).join(format!("{unit}.d")).join(FILE),
+        text: format!(
+            "# What {} says about {whose}. Made by hookd; after a change: systemctl daemon-reload\n[Service]\n{settings}",
+            config.file.display()
+        ),
+    }
+}
+
+/// The lines of the drop-in, if there are any.
+fn settings(template: Template, target: &Target) -> Option<String> {
+    let mut lines = String::new();
+    let mut line = |key: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(lines, "{key}={value}");
+    };
+    if let Some(user) = &target.run_as {
+        line("User", user);
+        // The daemon's: what is built is removed through it.
+        line("Group", GROUP);
+    }
+    for (key, value) in [
+        ("MemoryMax", target.memory_max),
+        ("TasksMax", target.tasks_max),
+        ("CPUWeight", target.cpu_weight),
+        ("IOWeight", target.io_weight),
+    ] {
+        if let Some(value) = value {
+            line(key, &value.to_string());
+        }
+    }
+    if target.memory_max.is_some() {
+        // Else what is over the limit goes to the swap, and the machine slows down instead of the build.
+        line("MemorySwapMax", "0");
+    }
+    if !target.network && template == Template::Run {
+        line("PrivateNetwork", "yes");
+    }
+    if lines.is_empty() {
+        return None;
+    }
+    let longest = target.timeout.max(target.check_timeout) + target.kill_grace + RUNTIME_SLACK;
+    Some(format!("{lines}RuntimeMaxSec={}\n", longest.as_secs()))
+}
+
+/// As a word of a unit file: `%` begins a specifier, and quotes keep spaces in.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    format!(
+        "\"{}\"",
+        text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%")
+    )
+}
+
+/// What the configuration keeps where the templates do not hide it: secrets, keys, state and control socket in places of
+/// this machine's own. The drop-ins hide it.
+fn exposed(config: &Config) -> Vec<PathBuf> {
+    let mut all = vec![config.file.clone(), config.state_dir.clone(), config.control.clone()];
+    if let Some(directory) = config.file.parent() {
+        all.push(directory.join("hookd.d"));
+    }
+    let file = |source: &SecretSource| match source {
+        SecretSource::File(path) => Some(path.clone()),
+        _ => None,
+    };
+    for repo in config.repos.values() {
+        all.extend(repo.secret.iter().chain(&repo.token).filter_map(file));
+        all.extend(repo.ssh_key.clone());
+    }
+    all.extend(config.forges.values().filter_map(|forge| file(forge.token.as_ref()?)));
+    all.extend(config.http.tls.as_ref().map(|tls| tls.key.clone()));
+    all.retain(|path| !HIDDEN.iter().any(|hidden| path.starts_with(hidden)));
+    all.sort();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn load(text: &str) -> (tempfile::TempDir, Config) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("hookd.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut config = config::load(&file).unwrap().config;
+        config.file = "/etc/hookd.toml".into();
+        (directory, config)
+    }
+
+    fn with(top: &str, secret: &str, target: &str) -> Vec<DropIn> {
+        let text = format!(
+            "state_dir = \"/var/lib/hookd\"\ncontrol = \"/run/hookd/control.sock\"\n{top}\n[repo.blog]\n\
+             url = \"https://example.com/a/b.git\"\nsecret = \"file:{secret}\"\n[repo.blog.deploy.live]\n\
+             branch = \"main\"\npath = \"/srv/blog\"\n{target}"
+        );
+        drop_ins(&load(&text).1)
+    }
+
+    #[test]
+    fn what_the_templates_settle_needs_no_drop_in() {
+        assert!(with("", "/etc/hookd/blog.secret", "").is_empty());
+        let own = "memory_max = \"1GiB\"\nisolation = \"process\"";
+        assert!(with("", "/etc/hookd/blog.secret", own).is_empty());
+    }
+
+    #[test]
+    fn limits_and_users_are_written_out() {
+        let target = "memory_max = \"1GiB\"\ntasks_max = 64\ncpu_weight = 20\nnetwork = false\nrun_as = \"alice\"";
+        let [run, reload] = &with("", "/etc/hookd/blog.secret", target)[..] else {
+            panic!("one for each template")
+        };
+        assert_eq!(
+            run.path,
+            Path::new("/etc/systemd/system/hookd-run@blog@live.service.d/50-hookd.conf")
+        );
+        assert_eq!(
+            run.text,
+            "# What /etc/hookd.toml says about the commands of blog/live. Made by hookd; after a change: systemctl \
+             daemon-reload\n[Service]\nUser=alice\nGroup=hookd\nMemoryMax=1073741824\nTasksMax=64\nCPUWeight=20\n\
+             MemorySwapMax=0\nPrivateNetwork=yes\nRuntimeMaxSec=670\n"
+        );
+        // A reload talks to services.
+        assert_eq!(reload.unit, "hookd-reload@blog@live.service");
+        assert_eq!(reload.text, run.text.replace("PrivateNetwork=yes\n", ""));
+    }
+
+    #[test]
+    fn secrets_in_other_places_are_hidden_from_all() {
+        let [run, _] = &with("", "/srv/my %secrets", "")[..] else {
+            panic!("one for each template")
+        };
+        assert_eq!(run.unit, "hookd-run@.service");
+        assert!(
+            run.text.ends_with("InaccessiblePaths=-\"/srv/my %%secrets\"\n"),
+            "{}",
+            run.text
+        );
+    }
+}

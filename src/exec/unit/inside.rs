@@ -1,0 +1,101 @@
+//! Inside of the unit: its main process, sandboxed by systemd, asks for the order and does as the supervisor does.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+use super::counters::Counters;
+use super::handover::{self, Files};
+use super::place;
+use crate::exec::wire::{Order, PAYLOAD_VARIABLE};
+
+/// The payload's name in the unit's own `/tmp`.
+const PAYLOAD_FILE: &str = "hookd-payload.json";
+
+/// Entries can be listed, made and removed by the group.
+const GROUP_MODE: u32 = 0o070;
+
+/// The order, and what came with it.
+pub(in crate::exec) struct Inside {
+    /// The other half of the supervisor.
+    pub control: BufReader<UnixStream>,
+    /// What to do.
+    pub order: Order,
+    /// Standard output and error of the command.
+    pub output: (OwnedFd, OwnedFd),
+    /// Kept open: a lock is on it.
+    pub lifeline: Option<OwnedFd>,
+    /// What the group had counted before the command began.
+    pub counters: Counters,
+}
+
+impl Inside {
+    /// Asks for it, at the socket in the instance's directory.
+    pub fn ask(directory: &Path) -> io::Result<Self> {
+        let control = UnixStream::connect(directory.join(place::SOCKET))?;
+        let mut files = handover::receive(&control)?;
+        let mut control = BufReader::new(control);
+        let mut line = String::new();
+        control.read_line(&mut line)?;
+        let mut order: Order = serde_json::from_str(&line)?;
+        if let Some(payload) = files.take_payload() {
+            let file = copy(payload)?;
+            let name = file.to_string_lossy().into_owned();
+            order.start.environment.push((PAYLOAD_VARIABLE.to_owned(), name));
+        }
+        // `CacheDirectory=`: the only place of its own that outlives the command, and so its home.
+        order.start.home = std::env::var("CACHE_DIRECTORY").ok();
+        let Files {
+            stdout,
+            stderr,
+            lifeline,
+            ..
+        } = files;
+        Ok(Self {
+            control,
+            order,
+            output: (stdout, stderr),
+            lifeline,
+            counters: Counters::own(),
+        })
+    }
+}
+
+/// Lets the group into directories that this user made in the release with a mode of their own, as archives and package
+/// managers do: so that the daemon can remove them one day.
+pub(in crate::exec) fn open_directories(directory: &Path) {
+    let me = geteuid().as_raw();
+    let mut left = vec![directory.to_owned()];
+    while let Some(directory) = left.pop() {
+        // What can't be read or changed is told when it can't be removed.
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let Ok(found) = entry.metadata() else { continue };
+            if !found.is_dir() {
+                continue;
+            }
+            let mode = found.mode() & 0o7777;
+            if found.uid() == me && mode & GROUP_MODE != GROUP_MODE {
+                let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode | GROUP_MODE));
+            }
+            left.push(entry.path());
+        }
+    }
+}
+
+/// The daemon's file is out of sight in here; what is read of it goes to a file that only this unit sees.
+fn copy(mut payload: File) -> io::Result<PathBuf> {
+    let path = std::env::temp_dir().join(PAYLOAD_FILE);
+    let mut options = File::options();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+    io::copy(&mut payload, &mut file)?;
+    file.flush()?;
+    Ok(path)
+}

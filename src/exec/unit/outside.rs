@@ -1,0 +1,209 @@
+//! Outside of the unit: has systemd start it, hands over what the command needs, and says how it ended.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::time::{Duration, Instant};
+
+use nix::sys::stat::{Mode, fchmod};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::{sleep_until, timeout};
+
+use super::bus::{Bus, BusError, Settled};
+use super::handover::{self, Files};
+use super::place::Place;
+use super::{Unit, verdict};
+use crate::exec::supervisor::KILL_PATIENCE;
+use crate::exec::wire::{End, Order, REPORT_MAX, Report, STOP};
+
+/// From the request to the unit's main process: some more than systemd takes on a machine that is overloaded.
+const START_TIME: Duration = Duration::from_secs(30);
+
+/// How much longer than grace and [`KILL_PATIENCE`] the inside may take to stop everything before systemd kills all of it.
+const INSIDE_SLACK: Duration = Duration::from_secs(1);
+
+/// Writable for the command's user, so that it can open `/dev/stderr`, as programs do.
+const PIPE_MODE: Mode = Mode::from_bits_truncate(0o622);
+
+/// What comes of a command in a unit. Nothing is left of the unit when this returns.
+pub(in crate::exec) fn run(order: Order, unit: &Unit, daemon: StdStream, lifeline: Option<File>) -> io::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match start(order, unit, lifeline).await {
+            Ok(running) => running.until_ended(daemon).await,
+            Err(why) => Ok(Report::plain(End::NotStarted(why))),
+        }
+    })
+}
+
+/// A unit whose main process has its order.
+struct Running {
+    bus: Bus,
+    /// Goes away with the command.
+    _place: Place,
+    inside: UnixStream,
+    settled: Settled,
+    grace: Duration,
+    since: Instant,
+    notes: Vec<String>,
+}
+
+/// Starts the unit and gives it its order. The error says in words why the command did not run.
+async fn start(mut order: Order, unit: &Unit, lifeline: Option<File>) -> Result<Running, String> {
+    let told = |error: BusError| error.to_string();
+    let bus = Bus::load(&unit.name).await.map_err(told)?;
+    let settled = bus.settled().await.map_err(told)?;
+    let run_as = order.start.run_as.take();
+    if let Some(why) = verdict::refuse(unit, run_as.as_deref(), &settled) {
+        return Err(why);
+    }
+    let lacking = verdict::lacking(unit, order.start.memory_max, &settled);
+    if order
+        .start
+        .memory_max
+        .is_some_and(|wanted| settled.memory_max <= wanted)
+    {
+        order.start.memory_max = None;
+    }
+    let foreign = settled.user != verdict::own_user();
+    order.start.group_writes = foreign;
+    if bus.is_active().await.map_err(told)? {
+        // Left over from a daemon that was killed, by something that kept its supervisor from ending it.
+        end(&bus, Duration::ZERO).await.map_err(told)?;
+    }
+    let place = Place::lay_out(unit, foreign).map_err(|error| format!("laying out its unit: {error}"))?;
+    bus.start().await.map_err(told)?;
+    let Ok(inside) = timeout(START_TIME, connected(&bus, &place)).await else {
+        end(&bus, Duration::ZERO).await.map_err(told)?;
+        return Err(format!("the unit {} did not ask for its order", unit.name));
+    };
+    let inside = hand_over(inside?, &order, lifeline, foreign).await;
+    let notes = if unit.explain && !lacking.is_empty() {
+        let text = "until root writes the drop-in that `hookd check` prints";
+        lacking.iter().map(|lack| format!("{lack}, {text}")).collect()
+    } else {
+        Vec::new()
+    };
+    Ok(Running {
+        bus,
+        _place: place,
+        inside: inside.map_err(|error| format!("handing the order over: {error}"))?,
+        settled,
+        grace: order.grace,
+        since: Instant::now(),
+        notes,
+    })
+}
+
+/// The connection of the unit's main process. Any other is closed: the order has what is not for everybody.
+async fn connected(bus: &Bus, place: &Place) -> Result<UnixStream, String> {
+    loop {
+        let (stream, _) = tokio::select! {
+            accepted = place.listener.accept() => accepted.map_err(|error| error.to_string())?,
+            ended = bus.ended() => {
+                ended.map_err(|error| error.to_string())?;
+                let result = bus.result().await.map_err(|error| error.to_string())?;
+                let report = verdict::unreported(&result);
+                return Err(match report.end {
+                    End::NotStarted(why) => why,
+                    other => format!("its unit ended at once: {other:?}"),
+                });
+            }
+        };
+        let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        let main = bus.main_pid().await.map_err(|error| error.to_string())?;
+        if peer.is_some_and(|peer| u32::try_from(peer) == Ok(main)) {
+            return Ok(stream);
+        }
+    }
+}
+
+async fn hand_over(inside: UnixStream, order: &Order, lifeline: Option<File>, foreign: bool) -> io::Result<UnixStream> {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    if foreign {
+        for pipe in [stdout.as_fd(), stderr.as_fd()] {
+            fchmod(pipe, PIPE_MODE)?;
+        }
+    }
+    let payload = order.payload.as_deref().map(File::open).transpose()?;
+    let files = Files {
+        stdout: stdout.as_fd(),
+        stderr: stderr.as_fd(),
+        lifeline: lifeline.as_ref().map(AsFd::as_fd),
+        payload: payload.as_ref().map(AsFd::as_fd),
+    };
+    inside.writable().await?;
+    handover::send(&inside, &files)?;
+    let mut inside = inside;
+    let mut line = serde_json::to_vec(&order.for_inside())?;
+    line.push(b'\n');
+    inside.write_all(&line).await?;
+    Ok(inside)
+}
+
+/// Waits for the unit's end for that long, and then has systemd kill all of it.
+async fn end(bus: &Bus, patience: Duration) -> Result<(), BusError> {
+    if let Ok(ended) = timeout(patience, bus.ended()).await {
+        return ended;
+    }
+    bus.kill().await?;
+    match timeout(KILL_PATIENCE, bus.ended()).await {
+        Ok(ended) => ended,
+        Err(_) => Err(BusError::Refused("the unit can't be killed".to_owned())),
+    }
+}
+
+impl Running {
+    async fn until_ended(mut self, daemon: StdStream) -> io::Result<Report> {
+        daemon.set_nonblocking(true)?;
+        let daemon = UnixStream::from_std(daemon)?;
+        let (said, stopping) = self.listen(daemon).await?;
+        // With its report the inside has ended everything; without one it was killed itself, or has to be.
+        let patience = if said.is_empty() { Duration::ZERO } else { KILL_PATIENCE };
+        let failed = |error: BusError| io::Error::other(error.to_string());
+        let took = self.since.elapsed();
+        end(&self.bus, patience).await.map_err(failed)?;
+        let result = self.bus.result().await.map_err(failed)?;
+        let report = serde_json::from_slice(&said).ok();
+        let unreported = report.is_none();
+        let mut report = verdict::verdict(report, &result, &self.settled, took);
+        report.stopped |= stopping && unreported;
+        report.notes.splice(0..0, self.notes);
+        Ok(report)
+    }
+
+    /// Passes the daemon's word on, until the inside is gone or has to go. Comes back with its last words, and with
+    /// whether it had been told to stop.
+    async fn listen(&mut self, daemon: UnixStream) -> io::Result<(Vec<u8>, bool)> {
+        let (inside_reader, mut inside_writer) = self.inside.split();
+        let mut daemon = BufReader::new(daemon).lines();
+        let mut give_up = None;
+        let mut inside = std::pin::pin!(async move {
+            let mut said = Vec::new();
+            let mut reader = inside_reader.take(REPORT_MAX);
+            // Cut off is as good as ended.
+            reader
+                .read_to_end(&mut said)
+                .await
+                .map_or_else(|_| Vec::new(), |_| said)
+        });
+        loop {
+            tokio::select! {
+                said = &mut inside => return Ok((said, give_up.is_some())),
+                line = daemon.next_line(), if give_up.is_none() => {
+                    if line?.is_none_or(|line| line != STOP) {
+                        return Ok((Vec::new(), false));
+                    }
+                    // If it ends at this very moment there is nothing to stop.
+                    let _ = inside_writer.write_all(format!("{STOP}\n").as_bytes()).await;
+                    give_up = Some(tokio::time::Instant::now() + self.grace + KILL_PATIENCE + INSIDE_SLACK);
+                }
+                () = sleep_until(give_up.unwrap_or_else(tokio::time::Instant::now)), if give_up.is_some() => {
+                    return Ok((Vec::new(), true));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A new repo in one go, and away again: `hookd add` and `hookd remove`.
+//!
+//! | step | file |
+//! |---|---|
+//! | where things belong, and to whom | [`Place`] |
+//! | the text of the drop-in, and what one says of itself | `fragment` |
+//! | files with owner and mode, which can be taken back | `made` |
+//! | a webhook secret, a deploy key | `keys` |
+//! | the webhook and the deploy key at the forge, by its API | `forge` |
+//!
+//! Nothing is overwritten that was not made here; what is there already stays and is used.
+
+mod forge;
+mod fragment;
+mod keys;
+mod made;
+
+use std::path::{Path, PathBuf};
+
+pub use forge::{Change, Forge, ForgeError, Hook};
+pub use fragment::{Fragment, Header};
+pub use keys::{KeyError, deploy_key, public_key, webhook_secret};
+pub use made::{Made, Owner};
+
+use crate::config;
+use crate::machine::Machine;
+use crate::model::RepoName;
+
+/// Where the files of a repo belong, and to whom.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// `hookd.d` beside it.
+    pub drop_ins: PathBuf,
+    /// `hookd` beside it, for secrets and keys.
+    pub secrets: PathBuf,
+    /// Whom the daemon's own files belong to.
+    pub daemon: Owner,
+    /// Whom the configuration belongs to: root, and the daemon's group reads it.
+    pub admin: Owner,
+}
+
+impl Place {
+    /// For a configuration file on this machine. Only root gives files to others.
+    pub fn new(config: &Path, machine: &Machine) -> Option<Self> {
+        let config_file = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        let (daemon, admin) = if machine.root() {
+            let account = machine.daemon.as_ref()?;
+            let group = account.groups.first().copied();
+            let owner = |uid| Owner {
+                uid: Some(uid),
+                gid: group,
+            };
+            (owner(account.uid), owner(0))
+        } else {
+            (Owner::default(), Owner::default())
+        };
+        Some(Self {
+            drop_ins: config::drop_ins(&config_file),
+            secrets: config_file.with_file_name("hookd"),
+            config: config_file,
+            daemon,
+            admin,
+        })
+    }
+
+    /// The drop-in of a repo.
+    pub fn fragment(&self, repo: &RepoName) -> PathBuf {
+        self.drop_ins.join(format!("{repo}.toml"))
+    }
+
+    /// The webhook secret of a repo.
+    pub fn secret(&self, repo: &RepoName) -> PathBuf {
+        self.secrets.join(format!("{repo}.secret"))
+    }
+
+    /// The deploy key of a repo.
+    pub fn key(&self, repo: &RepoName) -> PathBuf {
+        self.secrets.join(format!("{repo}.key"))
+    }
+
+    /// Its public half.
+    pub fn public_key(&self, repo: &RepoName) -> PathBuf {
+        self.secrets.join(format!("{repo}.key.pub"))
+    }
+
+    /// The host keys of a repo's remote.
+    pub fn known_hosts(&self, repo: &RepoName) -> PathBuf {
+        self.secrets.join(format!("{repo}.known_hosts"))
+    }
+}
