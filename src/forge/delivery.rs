@@ -59,7 +59,8 @@ const KEPT: &[&str] = &[
 /// The header's value, trimmed; none if it is absent, empty, or not visible ASCII.
 pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let value = headers.get(name)?.to_str().ok()?.trim();
-    (!value.is_empty()).then_some(value)
+    // `to_str` lets tabs pass.
+    (!value.is_empty() && !value.contains('\t')).then_some(value)
 }
 
 /// The headers that a stored delivery keeps, as (name in lower case, value), sorted by name. Never a secret.

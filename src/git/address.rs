@@ -148,7 +148,8 @@ pub fn resolve(superproject: &str, url: &str) -> Option<String> {
             return None;
         }
     }
-    let rest = rest.trim_end_matches('/');
+    // With `host:/path` as base a second slash would make the host a scheme.
+    let rest = rest.trim_matches('/');
     (!rest.is_empty()).then(|| format!("{base}{separator}{rest}"))
 }
 
@@ -246,6 +247,7 @@ mod tests {
             ("https://h/a", "https://other/x", Some("https://other/x")),
             ("https://h/a", "../", None),
             ("h:a/b", "../c]:d", Some("h:a/c]:d")),
+            ("https:/a", "..//evil/x", Some("https:/evil/x")),
         ] {
             assert_eq!(resolve(base, url).as_deref(), want, "{base} + {url}");
         }
