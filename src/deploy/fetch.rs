@@ -7,6 +7,7 @@ use crate::config::{Config, QueueMode, Repo, Secrets};
 use crate::git::{Access, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress as GitProgress};
 use crate::model::{CommitId, Outcome, Phase};
 use crate::release::free_space;
+use crate::rules;
 use crate::store::{Progress, Source};
 
 use super::prepare::Live;
@@ -169,6 +170,11 @@ impl Run<'_> {
         }
         if live.commit.as_ref() == Some(commit) && live.intact {
             return Err(Stop::Unchanged(format!("{} is live already", commit.short())));
+        }
+        if matches!(job.source, Source::Webhook | Source::Poll)
+            && let Some(mark) = rules::skip_mark(&fetched.whole_message)
+        {
+            return Err(Stop::Unchanged(format!("{mark} in the message of {}", commit.short())));
         }
         self.not_failed_before(commit).await?;
         self.touches_paths(live, commit).await

@@ -117,11 +117,13 @@ impl Git {
             Reply::Fetched {
                 commit,
                 message,
+                whole_message,
                 author,
                 time,
             } => Ok(Fetched {
                 commit: commit.0,
                 message,
+                whole_message,
                 author,
                 committed: Timestamp(time.saturating_mul(1000)),
             }),

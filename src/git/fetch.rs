@@ -8,6 +8,9 @@ use super::wire::{Id, Reply};
 use super::{GitError, GitErrorKind};
 use crate::model::GitRef;
 
+/// Most of a commit's message that is looked at, bytes.
+const MESSAGE_MAX: usize = 64 * 1024;
+
 /// Fetches `git_ref` and says which commit it names. A damaged mirror is made anew, once.
 pub(super) fn fetch(remote: &Remote<'_>, path: &Path, git_ref: &GitRef, depth: u32) -> Result<Reply, GitError> {
     let mirror = Mirror::lock(path, Hold::Write)?;
@@ -71,6 +74,12 @@ fn describe(at: &Path, git_ref: &GitRef, tip: &str) -> Result<Reply, GitError> {
     Ok(Reply::Fetched {
         commit: Id(parse_id(commit.id())?),
         message: commit.summary_bytes().map(text).unwrap_or_default(),
+        whole_message: text(
+            commit
+                .message_bytes()
+                .get(..MESSAGE_MAX)
+                .unwrap_or(commit.message_bytes()),
+        ),
         author: text(commit.author().name_bytes()),
         time: commit.time().seconds(),
     })

@@ -89,6 +89,8 @@ pub struct Fetched {
     pub commit: CommitId,
     /// First line of its message; what is not UTF-8 is replaced.
     pub message: String,
+    /// All of its message, up to 64 KiB.
+    pub whole_message: String,
     /// Name of its author; what is not UTF-8 is replaced.
     pub author: String,
     /// When it was committed, as its committer says.

@@ -93,6 +93,7 @@ pub(super) enum Reply {
     Fetched {
         commit: Id,
         message: String,
+        whole_message: String,
         author: String,
         time: i64,
     },

@@ -252,9 +252,14 @@ fn pusher_is_allowed(target: &Target, event: &Event) -> Option<Condition> {
     })
 }
 
+/// What in a commit's message says that it is not to be deployed.
+pub fn skip_mark(message: &str) -> Option<&'static str> {
+    let message = message.to_ascii_lowercase();
+    SKIP_MARKS.iter().find(|mark| message.contains(*mark)).copied()
+}
+
 fn author_wants_it(event: &Event) -> Condition {
-    let message = event.head_message.as_deref().unwrap_or_default().to_ascii_lowercase();
-    match SKIP_MARKS.iter().find(|mark| message.contains(*mark)) {
+    match skip_mark(event.head_message.as_deref().unwrap_or_default()) {
         Some(mark) => failed("skip", format!("{mark} in the head commit's message")),
         None => passed("skip", "the head commit's message asks for no skipping"),
     }

@@ -153,6 +153,23 @@ fn what_a_person_cancelled_is_let_be_by_the_timer() {
 }
 
 #[test]
+fn what_its_author_wants_skipped_is_not_brought_by_the_timer_either() {
+    let world = World::new(POLLED);
+    world.deploy("one");
+    world.site.commit(&[("index.html", "two")]);
+    world
+        .site
+        .git(&["commit", "--quiet", "--amend", "-m", "two\n\n[skip deploy]"]);
+    world.site.push();
+    looked_at(&world, "first");
+    looked_at(&world, "second");
+    assert_eq!((world.served().as_str(), builds(&world)), ("one", 1));
+    // Who asks for it in person gets it.
+    world.hookd(&["deploy", "site/live"]).expect(0);
+    assert_eq!((world.served().as_str(), builds(&world)), ("two", 2));
+}
+
+#[test]
 fn a_bad_build_is_not_tried_again_by_the_timer_but_by_a_redelivery() {
     let world = World::new(POLLED);
     world.deploy("one");
