@@ -26,6 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// So many times as many connections of one address as it has places may be there, waiting for one.
 const WAITING_FACTOR: usize = 4;
 
+/// How long a connection that came just before the listener stopped may take to send its request: it is on its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// How long connections may go on after the listener has stopped: their requests are small.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -201,7 +204,10 @@ impl Shared {
         }
         let stranger = Arc::new(Mutex::new(stranger));
         let shared = Arc::clone(&self);
+        let begun = CancellationToken::new();
+        let first = begun.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| -> Pending {
+            first.cancel();
             let (shared, stranger) = (Arc::clone(&shared), Arc::clone(&stranger));
             // A task of its own: what a sender has begun is brought to its end even if it hangs up before the answer.
             let answer = tokio::spawn(async move { shared.answer(request, peer, &stranger).await });
@@ -216,7 +222,11 @@ impl Shared {
         let mut connection = builder.serve_connection(TokioIo::new(stream), service);
         let result = tokio::select! {
             result = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => result,
-            () = self.stop.cancelled() => {
+            // One that has sent nothing yet would be closed without an answer.
+            () = async {
+                self.stop.cancelled().await;
+                let _ = tokio::time::timeout(FIRST_REQUEST, begun.cancelled()).await;
+            } => {
                 Pin::new(&mut connection).graceful_shutdown();
                 std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await
             }
