@@ -19,6 +19,9 @@ const SECRET_MAX: u64 = 64 << 10;
 /// Rights of "others" on the file of a secret that must not be: reading tells it, writing changes it.
 const OPEN_TO_OTHERS: u32 = 0o006;
 
+/// Where systemd has the credentials of the unit while it runs: for root, who checks or sends by hand.
+const UNIT_CREDENTIALS: &str = "/run/credentials/hookd.service";
+
 /// Why one secret can't be had, and what to do.
 struct Unreadable(String, Option<String>);
 
@@ -103,11 +106,17 @@ fn read_one(source: &SecretSource, environment: Environment) -> Result<Option<Se
 }
 
 fn credential(name: &str, environment: Environment) -> Result<PathBuf, Unreadable> {
-    let Some(directory) = environment("CREDENTIALS_DIRECTORY") else {
-        let hint = format!("the unit needs `LoadCredential={name}:PATH`; outside systemd, use `file:PATH`");
-        return Err(Unreadable("there is no $CREDENTIALS_DIRECTORY".to_owned(), Some(hint)));
-    };
-    Ok(Path::new(&directory).join(name))
+    if let Some(directory) = environment("CREDENTIALS_DIRECTORY") {
+        return Ok(Path::new(&directory).join(name));
+    }
+    let of_unit = Path::new(UNIT_CREDENTIALS).join(name);
+    if of_unit.exists() {
+        return Ok(of_unit);
+    }
+    let hint = format!(
+        "the unit needs `LoadCredential={name}:PATH`, and while it runs, root can read it; outside systemd, use `file:PATH`"
+    );
+    Err(Unreadable("there is no $CREDENTIALS_DIRECTORY".to_owned(), Some(hint)))
 }
 
 fn read_file(path: &Path, refused: u32) -> Result<Zeroizing<Vec<u8>>, Unreadable> {

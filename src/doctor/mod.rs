@@ -78,6 +78,7 @@ async fn look(file: &Path, told: &Told) -> Findings {
     directories::look(&scene, &mut found);
     unit::look(&machine, Some(config), &mut found);
     isolation::look(&scene, &mut found);
+    isolation::reloads(&scene, &mut found);
     daemon::control(&scene, &mut found);
     if let Some(status) = &told.status {
         daemon::status(status, machine.managed(), &mut found);

@@ -23,6 +23,7 @@ pub struct Status {
     /// What a person must know: an open repo, a broken configuration file …
     pub warnings: Vec<String>,
     /// What commands run as, where the configuration leaves it open, and why.
+    #[serde(default)]
     pub isolation: String,
     /// Jobs that wait.
     pub waiting: usize,

@@ -26,6 +26,8 @@ fn secrets_come_from_credentials_plain_set_and_encrypted() {
     machine.sh("systemctl enable --now hookd");
     site.push("one");
     site.served("one");
+    // Root can check by hand what the running unit has.
+    assert!(machine.sh("hookd check").contains("1 repo"));
 
     drop_in(
         &site,

@@ -143,7 +143,9 @@ path = "$DIR/second"
 #[test]
 fn what_was_ignored_is_a_duplicate_and_so_is_a_ping() {
     let world = World::site("");
-    world.site.publish("one");
+    // There is no branch to deploy that a look at the remote could find.
+    world.site.commit(&[("index.html", "one")]);
+    world.site.push_to("refs/heads/other");
     let other = Delivery::push("alice/site", "refs/heads/other", &world.site.head()).signed(SECRET);
     assert_eq!(world.send(&other).expect(200).word("status"), "ignored");
     assert_eq!(world.send(&other).expect(200).word("status"), "duplicate");

@@ -15,6 +15,7 @@ mod handover;
 mod inside;
 mod outside;
 mod place;
+mod reload_rule;
 mod verdict;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub(super) use counters::Counters;
 pub use drop_in::{DropIn, drop_ins};
 pub(super) use inside::{Inside, open_directories};
 pub(super) use outside::run;
+pub use reload_rule::{ReloadRule, reload_rule};
 
 /// Longest name of an instance, bytes: the path of a socket has 108 at most (`unix(7)`).
 const INSTANCE_MAX: usize = 80;
