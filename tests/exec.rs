@@ -386,7 +386,7 @@ async fn another_user_for_good_with_that_users_groups_alone() {
     let spec = CommandSpec {
         run_as: Some("nobody".into()),
         ..shell(
-            "id -u; id -g; id -G; echo $HOME; grep -E '^(Uid|CapEff)' /proc/self/status; kill -9 $PPID || echo refused",
+            "id -u; id -g; id -G; echo $HOME; grep -E '^(Uid|CapEff)' /proc/self/status; kill -9 $PPID 2>/dev/null || echo refused",
         )
     };
     let (ended, lines) = outcome(&spec).await;
@@ -412,6 +412,7 @@ async fn another_user_for_good_with_that_users_groups_alone() {
 async fn tasks_are_limited_for_another_user() {
     if !Uid::effective().is_root() {
         // Whether forks of this user's own fail is up to whatever else it runs.
+        eprintln!("not tested: a limit of tasks for another user takes root");
         return;
     }
     let spec = CommandSpec {
