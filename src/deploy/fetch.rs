@@ -183,6 +183,10 @@ impl Run<'_> {
     /// A commit that was rolled back is tried again only by a person; one that failed or was cancelled, by a person or by
     /// the forge.
     async fn not_failed_before(&self, commit: &CommitId) -> Result<(), Stop> {
+        // Its own attempt before this one failed for a reason that may have passed.
+        if self.claim.job.attempt > 0 {
+            return Ok(());
+        }
         let target = &self.site.target.id;
         let word = match self.world.store.ended_badly(target, commit).await? {
             Some(Outcome::RolledBack) if matches!(self.claim.job.source, Source::Poll | Source::Webhook) => {
