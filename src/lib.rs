@@ -7,7 +7,7 @@
 //! | floor | rooms | what is there |
 //! |---|---|---|
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
-//! | ground | [`config`], [`clock`] | the configuration as nobody needs to doubt it; the time |
+//! | ground | [`config`], [`clock`], [`web`] | the configuration as nobody needs to doubt it; the time; one outgoing HTTP request |
 //! | doors | [`forge`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
 //! | judgement | [`rules`], [`schedule`], [`checks`], [`notify`] | what a delivery means; which job starts; whether CI is green; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
@@ -73,4 +73,5 @@ pub mod setup;
 pub mod signature;
 pub mod store;
 pub mod systemd;
+pub mod web;
 pub mod worker;

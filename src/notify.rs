@@ -43,11 +43,11 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 pub async fn send(program: &Path, channel: &Notify, body: &str) -> Result<(), String> {
     if let Some(url) = &channel.url {
         let headers = [("content-type".to_owned(), "application/json".to_owned())];
-        let (status, _) = crate::probe::post(url, &headers, body.as_bytes().to_vec(), TIMEOUT)
+        let answer = crate::web::post(url, &headers, body.as_bytes().to_vec(), TIMEOUT)
             .await
             .map_err(|e| e.to_string())?;
-        if !(200..300).contains(&status) {
-            return Err(format!("answered {status}"));
+        if !answer.is_success() {
+            return Err(format!("answered {}", answer.status));
         }
     }
     match &channel.command {

@@ -12,7 +12,7 @@ use hookd::config::keys::KEYS;
 /// The floors from the ground up. A room imports only rooms on the floors below its own, never a neighbour.
 const FLOORS: &[&[&str]] = &[
     &["model"],
-    &["config", "clock"],
+    &["config", "clock", "web"],
     &[
         "forge",
         "store",
@@ -47,7 +47,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("allow(unsafe_code", &["git/globals.rs"]),
     ("process::Command", &["exec/", "git/", "cli/demo"]),
     ("Command::new(", &["exec/", "git/", "cli/demo"]),
-    ("hyper::", &["http/", "probe.rs", "cli/client.rs", "cli/demo/"]),
+    ("hyper::", &["http/", "web.rs", "cli/client.rs", "cli/demo/"]),
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
     ("landlock::", &["exec/start.rs"]),

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::config::{ForgeApi, ForgeKind};
 use crate::model::{CheckState, CommitId, Secret};
-use crate::probe;
+use crate::web;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -111,7 +111,7 @@ impl Question<'_> {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let shown = probe::shown(&url);
+        let shown = web::shown(&url);
         let token = String::from_utf8_lossy(self.token.expose()).into_owned();
         let (name, value) = match self.api.kind {
             ForgeKind::GitLab => ("private-token", token),
@@ -123,14 +123,14 @@ impl Question<'_> {
             _ => "application/json",
         };
         let headers = [(name.to_owned(), value), ("accept".to_owned(), accept.to_owned())];
-        let answer = probe::fetch(&url, &headers, ANSWER_MAX, TIMEOUT).await;
-        let (status, body) = answer.map_err(|e| format!("{shown}: {e}"))?;
-        match status {
-            200 => serde_json::from_slice(&body).map_err(|_| format!("{shown}: the answer is no JSON")),
-            401 | 403 => Err(format!(
+        let answer = web::fetch(&url, &headers, ANSWER_MAX, TIMEOUT).await;
+        let answer = answer.map_err(|e| format!("{shown}: {e}"))?;
+        match answer.status {
+            200 => serde_json::from_slice(&answer.body).map_err(|_| format!("{shown}: the answer is no JSON")),
+            status @ (401 | 403) => Err(format!(
                 "{shown}: answered {status}; is the token of `[forge.NAME]` right?"
             )),
-            _ => Err(format!("{shown}: answered {status}")),
+            status => Err(format!("{shown}: answered {status}")),
         }
     }
 }

@@ -182,18 +182,18 @@ fn curl(delivery: &Delivery) -> String {
 }
 
 async fn post(delivery: &Delivery, json: bool) -> Result<ExitCode, Failure> {
-    let sent = crate::probe::post(&delivery.url, &delivery.headers, delivery.body.clone(), ANSWER_TIME).await;
-    let (status, body) = sent.map_err(|error| {
+    let sent = crate::web::post(&delivery.url, &delivery.headers, delivery.body.clone(), ANSWER_TIME).await;
+    let answer = sent.map_err(|error| {
         Failure::new(Code::Unreachable, format!("{} can't be reached", delivery.url)).cause(error.to_string())
     })?;
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let status = answer.status;
     if json {
         output::json(&json!({ "http_status": status, "answer": body }))?;
     } else {
         output::line(&format!("{status} {}", output::printable(&body.to_string())));
     }
-    let done = (200..300).contains(&status);
-    Ok(if done {
+    Ok(if answer.is_success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(Code::Failed as u8)

@@ -8,7 +8,7 @@ use super::Scene;
 use super::finding::{Area, Finding, Findings};
 use super::unit::active;
 use crate::config::Listen;
-use crate::probe::{self, ProbeError};
+use crate::web::{self, WebError};
 
 const AREA: Area = Area::Sockets;
 
@@ -92,18 +92,18 @@ async fn tcp(scene: &Scene<'_>, address: SocketAddr, found: &mut Findings) {
     let Ok(url) = format!("http://{here}/healthz").parse() else {
         return;
     };
-    match probe::fetch(&url, &[], 1024, TIME).await {
-        Ok((200, body)) if body == b"ok\n" || body == b"ok" => {
+    match web::fetch(&url, &[], 1024, TIME).await {
+        Ok(answer) if answer.status == 200 && answer.body.trim_ascii() == b"ok" => {
             found.ok(AREA, format!("deliveries can come in at {address}"));
         }
-        Ok((503, _)) => {
+        Ok(answer) if answer.status == 503 => {
             let text = format!("hookd at {address} can't store deliveries: it answers 503");
             found
                 .error(AREA, text)
                 .hint("is the disk full? journalctl -u hookd -n 50 says why");
         }
-        Err(ProbeError::Refused) => refused(scene, address, found),
-        Ok((status, _)) => another(address, &format!("it answers {status}"), found),
+        Err(WebError::Refused) => refused(scene, address, found),
+        Ok(answer) => another(address, &format!("it answers {}", answer.status), found),
         Err(error) => another(address, &error.to_string(), found),
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::config::{AllowFrom, Config, Published, Repo};
 use crate::model::Timestamp;
-use crate::probe;
+use crate::web;
 use crate::worker::Settings;
 
 /// How often the ranges are fetched: forges announce changes days ahead.
@@ -124,14 +124,14 @@ impl Ranges {
             if entry
                 .known
                 .as_ref()
-                .is_some_and(|known| known.source != probe::shown(url))
+                .is_some_and(|known| known.source != web::shown(url))
             {
                 *entry = Entry::default();
             }
             if entry.known.is_some() {
                 continue;
             }
-            entry.known = read_kept(&self.file(&published.name)).filter(|known| known.source == probe::shown(url));
+            entry.known = read_kept(&self.file(&published.name)).filter(|known| known.source == web::shown(url));
             entry.next = entry
                 .known
                 .as_ref()
@@ -274,13 +274,13 @@ fn until_then(repo: &Repo) -> &'static str {
 
 async fn fetch(published: &Published, url: &url::Url) -> Result<Known, String> {
     let accept = [("accept".to_owned(), "application/json".to_owned())];
-    let shown = probe::shown(url);
-    let answer = probe::fetch(url, &accept, ANSWER_MAX, TIMEOUT).await;
-    let (status, body) = answer.map_err(|e| format!("{shown}: {e}"))?;
-    if status != 200 {
-        return Err(format!("{shown}: answered {status}"));
+    let shown = web::shown(url);
+    let answer = web::fetch(url, &accept, ANSWER_MAX, TIMEOUT).await;
+    let answer = answer.map_err(|e| format!("{shown}: {e}"))?;
+    if answer.status != 200 {
+        return Err(format!("{shown}: answered {}", answer.status));
     }
-    let networks = read::read(published.kind, &body).map_err(|e| format!("{shown}: {e}"))?;
+    let networks = read::read(published.kind, &answer.body).map_err(|e| format!("{shown}: {e}"))?;
     Ok(Known {
         source: shown,
         fetched_at: clock::now().0,

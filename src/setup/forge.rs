@@ -14,7 +14,7 @@ use url::Url;
 use crate::checks::public_api;
 use crate::config::{ForgeKind, Repo};
 use crate::model::Secret;
-use crate::probe;
+use crate::web;
 
 /// Longest wait for one answer: a person waits for it.
 const TIME: Duration = Duration::from_secs(20);
@@ -260,16 +260,24 @@ impl<'a> Forge<'a> {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let shown = format!("{method} {}", probe::shown(&url));
+        let shown = format!("{method} {}", web::shown(&url));
         let mut headers = self.headers();
         let body = body.map(Value::to_string).unwrap_or_default();
         if !body.is_empty() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
-        let answer = probe::call(method, &url, &headers, body.into_bytes(), ANSWER_MAX, TIME).await;
-        let (status, answer) =
-            answer.map_err(|e| ForgeError::new(format!("{shown}: {e}"), "--api URL says where the API is"))?;
-        let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        let request = web::Request {
+            method,
+            url: &url,
+            headers: &headers,
+            body: body.into_bytes(),
+            answer_max: ANSWER_MAX,
+            timeout: TIME,
+        };
+        let answer = web::send(request).await;
+        let answer = answer.map_err(|e| ForgeError::new(format!("{shown}: {e}"), "--api URL says where the API is"))?;
+        let status = answer.status;
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match status {
             200..300 => Ok(answer),
             401 => Err(ForgeError::new(

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use url::Url;
 
 use crate::cli::output::Failure;
-use crate::probe;
+use crate::web;
 
 /// Longest wait until it accepts: it has a store to make, on whatever disk the temporary directory is.
 const START_TIME: Duration = Duration::from_secs(30);
@@ -63,7 +63,7 @@ impl Daemon {
         // The daemon alone has the listener from here on: if it ends, so do the connections that wait for it.
         drop(command);
         let answer = tokio::select! {
-            answer = probe::get(url, START_TIME) => answer.map_err(|e| e.to_string()),
+            answer = web::get(url, START_TIME) => answer.map_err(|e| e.to_string()),
             status = daemon.ended() => Err(status),
         };
         let reason = match answer {

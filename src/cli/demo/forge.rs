@@ -26,7 +26,7 @@ use crate::clock;
 use crate::config::ForgeKind;
 use crate::forge::{self, Sample, Signing};
 use crate::model::{CommitId, GitRef, Secret, Timestamp};
-use crate::probe;
+use crate::web;
 
 /// The repository's full name.
 pub const FULL_NAME: &str = "alice/site";
@@ -225,9 +225,9 @@ impl Forge {
             auth_header: None,
         };
         let headers = forge::sign(kind, Some(secret), &body, &with).map_err(|e| e.to_string())?;
-        let posted = probe::post(&self.hook, &headers, body, ANSWER_TIME).await;
-        let (status, body) = posted.map_err(|e| e.to_string())?;
-        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+        let posted = web::post(&self.hook, &headers, body, ANSWER_TIME).await;
+        let answer = posted.map_err(|e| e.to_string())?;
+        Ok((answer.status, serde_json::from_slice(&answer.body).unwrap_or_default()))
     }
 }
 
