@@ -13,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock;
+use crate::model::words;
 
 /// How log lines are written where there is no journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,17 +78,27 @@ macro_rules! emit {
 impl About<'_> {
     /// Logs what a person may want to know.
     pub fn info(&self, message: impl fmt::Display) {
-        emit!(Level::INFO, self, message);
+        self.harmless(message, |about, message| emit!(Level::INFO, about, message));
     }
 
     /// Logs what a person should look at.
     pub fn warn(&self, message: impl fmt::Display) {
-        emit!(Level::WARN, self, message);
+        self.harmless(message, |about, message| emit!(Level::WARN, about, message));
     }
 
     /// Logs what failed.
     pub fn error(&self, message: impl fmt::Display) {
-        emit!(Level::ERROR, self, message);
+        self.harmless(message, |about, message| emit!(Level::ERROR, about, message));
+    }
+
+    /// Messages and reasons quote strangers; readers of the journal print them as they are.
+    fn harmless(&self, message: impl fmt::Display, log: impl FnOnce(&About<'_>, &str)) {
+        let reason = self.reason.map(printable);
+        let about = About {
+            reason: reason.as_deref(),
+            ..*self
+        };
+        log(&about, &printable(&message.to_string()));
     }
 }
 
@@ -176,9 +187,7 @@ impl Visit for Parts {
 
 /// A terminal must not obey what a script or a stranger wrote.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
-        .collect()
+    words::printable(text, |c| c == '\t')
 }
 
 impl<S, N> FormatEvent<S, N> for Readable

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::model::Timestamp;
+use crate::model::{Timestamp, words};
 
 /// Exit codes of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,15 +87,7 @@ impl fmt::Display for Failure {
 
 /// Text of others, without what a terminal would obey.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && !matches!(c, '\n' | '\t') {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    words::printable(text, |c| matches!(c, '\n' | '\t'))
 }
 
 /// Prints a line; a reader that is gone (`| head`) ends the program quietly.

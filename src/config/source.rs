@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::model::words;
+
 /// Longest piece of a source line that is shown, in characters: what is longer fills the screen and shows nothing.
 const SHOWN_MAX: usize = 160;
 
@@ -135,10 +137,7 @@ impl Source {
             at = mask.end.min(bytes.end);
         }
         shown.push_str(&self.text[at..bytes.end]);
-        shown
-            .chars()
-            .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
-            .collect()
+        words::printable(&shown, |c| c == '\t')
     }
 }
 

@@ -118,13 +118,8 @@ impl Run<'_> {
             .git
             .newest_of(&mirror, &tip.commit, live.commit.as_ref(), &green, &self.halt.token)
             .await?;
-        let Some((commit, message)) = newest else {
+        let Some(older) = newest else {
             return Ok(None);
-        };
-        let older = Fetched {
-            commit,
-            message,
-            ..tip.clone()
         };
         match self.is_good(live, &older).await {
             Ok(()) => Ok(Some(older)),

@@ -102,13 +102,13 @@ impl Run<'_> {
             && job.source != Source::Poll
         {
             self.is_reachable(wanted, &fetched.commit).await?;
-            fetched.commit = wanted.clone();
+            fetched = git.describe(&mirror, wanted, &self.halt.token).await?;
         }
         self.record.learn(&Progress {
             commit: Some(fetched.commit.to_string()),
             ..Progress::default()
         });
-        let text = format!("fetched {} “{}”", fetched.commit.short(), fetched.message);
+        let text = format!("fetched {} “{}”", fetched.commit.short(), fetched.subject);
         self.say_once(&fetched.commit, &text);
         Ok(fetched)
     }

@@ -16,7 +16,7 @@ impl Run<'_> {
             previous_commit: live.commit.as_ref().map(ToString::to_string),
             previous_release: None,
         };
-        self.enter(Phase::Build, change.progress(Some(fetched.message))).await?;
+        self.enter(Phase::Build, change.progress(Some(fetched.subject))).await?;
         self.bring_to(live.commit.as_ref(), &fetched.commit, &self.halt.token.clone())
             .await?;
         if let Err(stop) = self.build(&change).await {

@@ -79,7 +79,7 @@ impl Run<'_> {
             previous_commit: live.commit.map(|c| c.to_string()),
             previous_release: live.release,
         };
-        self.enter(Phase::Build, change.progress(Some(fetched.message))).await?;
+        self.enter(Phase::Build, change.progress(Some(fetched.subject))).await?;
         self.lay_out(&name, &fetched.commit).await?;
         self.build(&change).await?;
         Ok(change)

@@ -14,7 +14,7 @@ use super::{
     standard,
 };
 use crate::config::{ForgeKind, Generic};
-use crate::model::{DeliveryId, Event, EventKind};
+use crate::model::{DeliveryId, Event, EventKind, words};
 
 /// Longest event name that is kept, characters; names from a body may be anything.
 const EVENT_MAX: usize = 80;
@@ -300,7 +300,10 @@ impl Dialect {
 }
 
 fn clipped(name: &str) -> String {
-    name.chars().filter(|c| !c.is_control()).take(EVENT_MAX).collect()
+    name.chars()
+        .filter(|c| !words::is_invisible(*c))
+        .take(EVENT_MAX)
+        .collect()
 }
 
 impl std::fmt::Display for Parsed {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::address::Address;
-use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireSigned};
+use super::wire::{Description, Id, Job, RemoteSpec, Reply, Request, WireSigned};
 use super::{
     Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, HostKey, Progress, RemoteRef, SignedObject,
     Transport, Updated,
@@ -114,19 +114,7 @@ impl Git {
             depth,
         };
         match self.call(Some(access), job, cancel, &mut progress).await? {
-            Reply::Fetched {
-                commit,
-                message,
-                whole_message,
-                author,
-                time,
-            } => Ok(Fetched {
-                commit: commit.0,
-                message,
-                whole_message,
-                author,
-                committed: Timestamp(time.saturating_mul(1000)),
-            }),
+            Reply::Described(described) => Ok(described.into()),
             _ => Err(unexpected()),
         }
     }
@@ -233,8 +221,25 @@ impl Git {
         }
     }
 
-    /// The newest of the candidates that can be reached from `tip` and not from `live`, with the first line of its message.
-    /// None if there is no such commit, or only one too far back.
+    /// Says what a commit of the mirror is. `RefMissing` if the mirror lacks it.
+    pub async fn describe(
+        &self,
+        mirror: &Path,
+        commit: &CommitId,
+        cancel: &CancellationToken,
+    ) -> Result<Fetched, GitError> {
+        let job = Job::Describe {
+            mirror: mirror.to_owned(),
+            commit: commit.into(),
+        };
+        match self.call(None, job, cancel, &mut |_| {}).await? {
+            Reply::Described(described) => Ok(described.into()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The newest of the candidates that can be reached from `tip` and not from `live`. None if there is no such commit, or only
+    /// one too far back.
     pub async fn newest_of(
         &self,
         mirror: &Path,
@@ -242,7 +247,7 @@ impl Git {
         live: Option<&CommitId>,
         candidates: &[CommitId],
         cancel: &CancellationToken,
-    ) -> Result<Option<(CommitId, String)>, GitError> {
+    ) -> Result<Option<Fetched>, GitError> {
         let job = Job::NewestOf {
             mirror: mirror.to_owned(),
             tip: tip.into(),
@@ -250,7 +255,7 @@ impl Git {
             candidates: candidates.iter().map(Id::from).collect(),
         };
         match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::NewestOf(found) => Ok(found.map(|(id, message)| (id.0, message))),
+            Reply::NewestOf(found) => Ok(found.map(Fetched::from)),
             _ => Err(unexpected()),
         }
     }
@@ -339,6 +344,18 @@ impl Git {
         serde_json::to_writer(&mut *line, &request).map_err(failed)?;
         line.push(b'\n');
         Ok(line)
+    }
+}
+
+impl From<Description> for Fetched {
+    fn from(wire: Description) -> Self {
+        Self {
+            commit: wire.commit.0,
+            subject: wire.subject,
+            whole_message: wire.whole_message,
+            author: wire.author,
+            committed: Timestamp(wire.time.saturating_mul(1000)),
+        }
     }
 }
 

@@ -4,12 +4,9 @@ use std::path::Path;
 
 use super::mirror::{Hold, Mirror, open, tip_ref};
 use super::remote::{Remote, Spec};
-use super::wire::{Id, Reply};
+use super::wire::{Description, Id, Reply};
 use super::{GitError, GitErrorKind};
-use crate::model::GitRef;
-
-/// Most of a commit's message that is looked at, bytes.
-const MESSAGE_MAX: usize = 64 * 1024;
+use crate::model::{GitRef, words};
 
 /// Fetches `git_ref` and says which commit it names. A damaged mirror is made anew, once.
 pub(super) fn fetch(remote: &Remote<'_>, path: &Path, git_ref: &GitRef, depth: u32) -> Result<Reply, GitError> {
@@ -55,11 +52,11 @@ fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) ->
         return Err(error);
     }
     drop(repo);
-    describe(at, git_ref, &to)
+    describe_tip(at, git_ref, &to)
 }
 
 /// Reads the fetched commit, and its tree's root as a first proof that the objects are there.
-fn describe(at: &Path, git_ref: &GitRef, tip: &str) -> Result<Reply, GitError> {
+fn describe_tip(at: &Path, git_ref: &GitRef, tip: &str) -> Result<Reply, GitError> {
     let repo = open(at)?;
     let failed = |e: git2::Error| GitError::from_git2(&e, "reading what was fetched");
     let reference = repo.find_reference(tip).map_err(failed)?;
@@ -70,23 +67,82 @@ fn describe(at: &Path, git_ref: &GitRef, tip: &str) -> Result<Reply, GitError> {
         GitError::new(GitErrorKind::Unsupported, message)
     })?;
     commit.tree().map_err(failed)?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Reply::Fetched {
+    describe(&commit).map(Reply::Described)
+}
+
+/// Whatever a pusher wrote is cut here: the daemon must not grow with it.
+pub(super) fn describe(commit: &git2::Commit<'_>) -> Result<Description, GitError> {
+    let encoding = commit.message_encoding().ok().flatten().unwrap_or_default();
+    let raw = commit.message_bytes();
+    let whole_message = decoded(raw.get(..words::MESSAGE_MAX).unwrap_or(raw), encoding);
+    let author = commit.author();
+    let name = author.name_bytes();
+    let name = decoded(name.get(..words::MESSAGE_MAX).unwrap_or(name), encoding);
+    Ok(Description {
         commit: Id(parse_id(commit.id())?),
-        message: commit.summary_bytes().map(text).unwrap_or_default(),
-        whole_message: text(
-            commit
-                .message_bytes()
-                .get(..MESSAGE_MAX)
-                .unwrap_or(commit.message_bytes()),
-        ),
-        author: text(commit.author().name_bytes()),
+        subject: words::subject(&whole_message),
+        whole_message,
+        author: words::shown(name.trim(), words::AUTHOR_MAX),
         time: commit.time().seconds(),
     })
 }
+
+/// Text in the encoding that a commit names; UTF-8 if it names none or one that nobody knows. What does not fit is replaced.
+fn decoded(text: &[u8], encoding: &str) -> String {
+    let label = encoding.trim().to_ascii_lowercase().replace('_', "-");
+    let known = encoding_rs::Encoding::for_label_no_replacement(label.as_bytes());
+    let known = known.or_else(|| {
+        ICONV
+            .iter()
+            .find(|(name, _)| *name == label)
+            .map(|(_, encoding)| *encoding)
+    });
+    match known {
+        Some(encoding) => encoding.decode_without_bom_handling(text).0.into_owned(),
+        None => String::from_utf8_lossy(text).into_owned(),
+    }
+}
+
+/// Names that git takes, by iconv, and that are no labels of the WHATWG's Encoding Standard.
+const ICONV: &[(&str, &encoding_rs::Encoding)] = &[
+    ("latin-1", encoding_rs::WINDOWS_1252),
+    ("latin9", encoding_rs::ISO_8859_15),
+    ("latin-9", encoding_rs::ISO_8859_15),
+    ("eucjp", encoding_rs::EUC_JP),
+    ("euckr", encoding_rs::EUC_KR),
+    ("cp932", encoding_rs::SHIFT_JIS),
+    ("cp936", encoding_rs::GBK),
+    ("cp949", encoding_rs::EUC_KR),
+    ("cp950", encoding_rs::BIG5),
+    ("koi8r", encoding_rs::KOI8_R),
+    ("koi8u", encoding_rs::KOI8_U),
+];
 
 pub(super) fn parse_id(oid: git2::Oid) -> Result<crate::model::CommitId, GitError> {
     oid.to_string()
         .parse()
         .map_err(|e| GitError::new(GitErrorKind::Other, format!("{oid}: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decoded;
+
+    #[test]
+    fn texts_are_decoded_as_the_commit_says() {
+        for (bytes, encoding, text) in [
+            (&b"gr\xfc\xdfe"[..], "ISO-8859-1", "gr\u{fc}\u{df}e"),
+            (b"gr\xfc\xdfe", "latin1", "gr\u{fc}\u{df}e"),
+            (b"5 \xa4", "ISO8859-15", "5 \u{20ac}"),
+            (b"\x83\x4e", "SJIS", "\u{30af}"),
+            (b"\xa5\xaf", "eucJP", "\u{30af}"),
+            (b"\xcb", "KOI8-R", "\u{43a}"),
+            (b"\xf0", "CP1251", "\u{440}"),
+            ("gr\u{fc}n".as_bytes(), "", "gr\u{fc}n"),
+            ("gr\u{fc}n".as_bytes(), "UTF-8", "gr\u{fc}n"),
+            (b"gr\xfcn", "no-such-encoding", "gr\u{fffd}n"),
+        ] {
+            assert_eq!(decoded(bytes, encoding), text, "{encoding}");
+        }
+    }
 }

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use git2::{Oid, Repository, Sort};
 
-use super::fetch::parse_id;
 use super::mirror::{Hold, Mirror, oid};
-use super::wire::Id;
+use super::wire::Description;
 use super::{GitError, GitErrorKind};
 use crate::model::CommitId;
 
@@ -26,6 +25,13 @@ pub(super) fn changed_paths(mirror: &Path, from: &CommitId, to: &CommitId) -> Re
         }
     }
     Ok(paths.into_iter().collect())
+}
+
+/// What a commit is.
+pub(super) fn describe(mirror: &Path, commit: &CommitId) -> Result<Description, GitError> {
+    let mirror = Mirror::lock(mirror, Hold::Read)?;
+    let repo = mirror.open()?;
+    super::fetch::describe(&find_commit(&repo, commit)?)
 }
 
 /// Whether `ancestor` is `tip` or can be reached from it.
@@ -55,7 +61,7 @@ pub(super) fn newest_of(
     tip: &CommitId,
     live: Option<&CommitId>,
     candidates: &[CommitId],
-) -> Result<Option<(Id, String)>, GitError> {
+) -> Result<Option<Description>, GitError> {
     let mirror = Mirror::lock(mirror, Hold::Read)?;
     let repo = mirror.open()?;
     let failed = |e: git2::Error| GitError::from_git2(&e, "walking the history");
@@ -73,10 +79,7 @@ pub(super) fn newest_of(
         let id = id.map_err(failed)?;
         if candidates.contains(&id) {
             let commit = repo.find_commit(id).map_err(failed)?;
-            let message = commit
-                .summary_bytes()
-                .map(|text| String::from_utf8_lossy(text).into_owned());
-            return Ok(Some((Id(parse_id(id)?), message.unwrap_or_default())));
+            return super::fetch::describe(&commit).map(Some);
         }
     }
     Ok(None)

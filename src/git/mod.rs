@@ -82,16 +82,17 @@ pub struct RemoteRef {
     pub peeled: Option<CommitId>,
 }
 
-/// The tip of a ref, now in the mirror.
+/// A commit of the mirror, such as the tip of a ref that was fetched. Texts are decoded by the encoding that the commit
+/// names (`i18n.commitEncoding`), and bounded by [`crate::model::words`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// The commit that the ref names; for an annotated tag the tagged commit.
     pub commit: CommitId,
-    /// First line of its message; what is not UTF-8 is replaced.
-    pub message: String,
-    /// All of its message, up to 64 KiB.
+    /// First paragraph of its message in one line; shown as it is.
+    pub subject: String,
+    /// The beginning of its message, not made fit to be shown.
     pub whole_message: String,
-    /// Name of its author; what is not UTF-8 is replaced.
+    /// Name of its author; shown as it is.
     pub author: String,
     /// When it was committed, as its committer says.
     pub committed: Timestamp,

@@ -54,6 +54,10 @@ pub(super) enum Job {
         directory: PathBuf,
         options: CheckoutOptions,
     },
+    Describe {
+        mirror: PathBuf,
+        commit: Id,
+    },
     ChangedPaths {
         mirror: PathBuf,
         from: Id,
@@ -90,13 +94,7 @@ pub(super) enum Reply {
         line: String,
         fingerprint: String,
     },
-    Fetched {
-        commit: Id,
-        message: String,
-        whole_message: String,
-        author: String,
-        time: i64,
-    },
+    Described(Description),
     CheckedOut {
         files: u64,
         bytes: u64,
@@ -109,10 +107,20 @@ pub(super) enum Reply {
     },
     Paths(Vec<String>),
     Contains(bool),
-    NewestOf(Option<(Id, String)>),
+    NewestOf(Option<Description>),
     Signed(Vec<WireSigned>),
     Kept,
     Error(GitError),
+}
+
+/// [`super::Fetched`], for the wire: the time in seconds.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Description {
+    pub commit: Id,
+    pub subject: String,
+    pub whole_message: String,
+    pub author: String,
+    pub time: i64,
 }
 
 /// [`super::RemoteRef`], for the wire.

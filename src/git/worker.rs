@@ -124,6 +124,7 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             let from = from.map(|id| id.0);
             update(&remote, &mirror, from.as_ref(), &to.0, &directory, &options)
         }
+        Job::Describe { mirror, commit } => history::describe(&mirror, &commit.0).map(Reply::Described),
         Job::ChangedPaths { mirror, from, to } => history::changed_paths(&mirror, &from.0, &to.0).map(Reply::Paths),
         Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor.0, &tip.0).map(Reply::Contains),
         Job::NewestOf {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::logging::About;
+use crate::model::words;
 use crate::store::DeliveryRow;
 
 /// Rejected deliveries that `hookd deliveries` can still show.
@@ -23,7 +24,7 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// before they are told to wait, and few enough that nobody fills the journal or drives all others out of the list.
 const LISTED: u32 = 100;
 
-/// Longest text of a stranger that is kept, bytes.
+/// Longest text of a stranger that is kept, characters.
 const TEXT_MAX: usize = 100;
 
 #[derive(Default)]
@@ -89,13 +90,9 @@ pub struct Refused<'a> {
 #[derive(Default)]
 pub struct Rejections(Mutex<Inner>);
 
-/// Cuts a stranger's text and takes out what a terminal would obey.
+/// A stranger's text as it is kept and shown.
 fn harmless(text: &str) -> String {
-    let end = text.floor_char_boundary(TEXT_MAX);
-    text[..end]
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    words::shown(text, TEXT_MAX)
 }
 
 /// The fields that the journal gets.

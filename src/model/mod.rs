@@ -9,6 +9,7 @@ mod names;
 mod outcome;
 mod secret;
 mod time;
+pub mod words;
 
 pub use check::{CheckState, CheckStateError};
 pub use commit::{CommitId, CommitIdError};

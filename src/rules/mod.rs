@@ -10,7 +10,7 @@ pub use refs::matches;
 
 use crate::config::{ForgeKind, Repo, Target};
 use crate::forge::Parsed;
-use crate::model::{Action, CommitId, Event, EventKind, GitRef, TargetId};
+use crate::model::{Action, CommitId, Event, EventKind, GitRef, TargetId, words};
 
 /// Marks in the message of the head commit with which the author asks for no deployment, in lower case.
 const SKIP_MARKS: &[&str] = &["[skip deploy]", "[deploy skip]", "[no deploy]"];
@@ -143,15 +143,7 @@ fn failed(name: &'static str, detail: impl Into<String>) -> Condition {
 
 /// A text of the payload as it may stand in a reason: without control characters, which could forge log lines, and not too long.
 pub fn shown(text: &str) -> String {
-    let mut clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .take(SHOWN_MAX)
-        .collect();
-    if text.chars().nth(SHOWN_MAX).is_some() {
-        clean.push('…');
-    }
-    clean
+    words::shown(text, SHOWN_MAX)
 }
 
 fn repo_is_ours(repo: &Repo, forge: ForgeKind, event: &Event) -> Condition {

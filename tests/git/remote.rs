@@ -33,7 +33,7 @@ async fn http_from_push_to_files() {
     assert_eq!(
         (
             fetched.commit.as_str(),
-            fetched.message.as_str(),
+            fetched.subject.as_str(),
             fetched.author.as_str()
         ),
         (&*head, "First", "Alice")
@@ -48,6 +48,43 @@ async fn http_from_push_to_files() {
 
     let second = origin.commit("main", "Second", &[Change::File("c", b"now")]);
     assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&second));
+}
+
+#[tokio::test]
+async fn what_a_pusher_wrote_is_decoded_and_bounded() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let tree = origin.git(&["mktree", "-z"]);
+    let person = b"Gr\xfc\xdf\xe9 <a@example.org> 1795342500 +0000\n";
+    let raw = [
+        format!("tree {tree}\nauthor ").as_bytes(),
+        person,
+        b"committer ",
+        person,
+        b"encoding ISO-8859-1\n\nGr\xfc\xdfe\nan alle\n\nbody\n",
+    ]
+    .concat();
+    let latin = origin.git_input(&["hash-object", "-t", "commit", "-w", "--stdin", "--literally"], &raw);
+    origin.git(&["update-ref", "refs/heads/latin", &latin]);
+    let access = access(&origin.file_url());
+    let fetched = world.fetch(&access, "latin").await.unwrap();
+    assert_eq!(
+        (fetched.subject.as_str(), fetched.author.as_str()),
+        ("Gr\u{fc}\u{df}e an alle", "Gr\u{fc}\u{df}\u{e9}")
+    );
+
+    let mut raw = format!("tree {tree}\nauthor ").into_bytes();
+    raw.extend(b"n\xe2\x80\xaen".repeat(4_000_000));
+    raw.extend_from_slice(b" <a@example.org> 1795342500 +0000\ncommitter A <a@example.org> 1795342500 +0000\n\n");
+    raw.extend(b"\xe2\x80\xaes".repeat(5_000_000));
+    let huge = origin.git_input(&["hash-object", "-t", "commit", "-w", "--stdin", "--literally"], &raw);
+    origin.git(&["update-ref", "refs/heads/huge", &huge]);
+    let fetched = world.fetch(&access, "huge").await.unwrap();
+    assert_eq!(fetched.commit, id(&huge));
+    assert_eq!(fetched.subject.chars().count(), hookd::model::words::SUBJECT_MAX);
+    assert_eq!(fetched.author.chars().count(), hookd::model::words::AUTHOR_MAX);
+    assert!(fetched.whole_message.len() <= hookd::model::words::MESSAGE_MAX);
+    assert!(!format!("{}{}", fetched.subject, fetched.author).contains('\u{202e}'));
 }
 
 #[tokio::test]

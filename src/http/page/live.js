@@ -7,7 +7,8 @@ function line(entry) {
   row.className = entry.stream;
   const time = document.createElement("time");
   time.textContent = new Date(entry.at).toISOString().slice(11, 19);
-  row.append(time, entry.text);
+  // Controls, and the format characters that reorder or hide what stands beside them.
+  row.append(time, entry.text.replace(/(?![\t\n\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\ufffd"));
   return row;
 }
 

@@ -13,7 +13,7 @@ use http::{HeaderName, StatusCode};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::answer::{self, Answer};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, words};
 use crate::store::DeploymentRow;
 
 pub use delivery::delivery;
@@ -70,7 +70,8 @@ fn page(title: &str, live: bool, content: &Markup) -> Answer {
             }
         }
     };
-    let mut answer = answer::with_type(StatusCode::OK, "text/html; charset=utf-8", whole.into_string());
+    let whole = words::printable(&whole.into_string(), |c| matches!(c, '\n' | '\t'));
+    let mut answer = answer::with_type(StatusCode::OK, "text/html; charset=utf-8", whole);
     for (name, value) in HEADERS {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
