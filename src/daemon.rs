@@ -15,7 +15,8 @@ use crate::deploy::World;
 use crate::git::Git;
 use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
-use crate::http::{App, Budget, Metrics, Rejections};
+use crate::http::{App, Budget, Metrics};
+use crate::intake::Intake;
 use crate::logbook::LogBook;
 use crate::poll::Poller;
 use crate::ranges::Ranges;
@@ -251,6 +252,7 @@ impl Daemon {
         });
         let poller = Poller::new(world.clone(), worker.clone());
         let ranges = Ranges::open(&receiver.borrow().config);
+        let intake = Intake::new(world.store.clone(), worker.clone(), poller.clone(), ranges.clone());
         let app = Arc::new(App {
             world,
             worker,
@@ -258,7 +260,7 @@ impl Daemon {
             ranges,
             settings: receiver,
             reload_error: reload_errors,
-            rejections: Rejections::default(),
+            intake,
             metrics: Metrics::default(),
             started: clock::now(),
             listening: std::sync::OnceLock::new(),

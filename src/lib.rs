@@ -13,6 +13,7 @@
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |
 //! | loops | [`poll`], [`ranges`], [`relay`] | look at the remotes; keep the addresses of forges; drain the outbox |
+//! | intake | [`intake`] | a delivery from bytes to stored jobs, on one page |
 //! | faces | [`http`] | the public listener for forges, the control listener for people |
 //! | service | [`systemd`] | its sockets, and what it is told |
 //! | root | [`daemon`] | builds all of this, reloads it, stops it |
@@ -24,12 +25,12 @@
 //!
 //! ```text
 //!  1  http::listener   a place before accept, then deadlines and limits          bytes
-//!  2  http::hook       the path names the repo, so the secret is known           Delivery
+//!  2  http::hook       the path names the repo, so the secret is known           Arrival
 //!  3  forge::verify    constant time, over the raw bytes                         Verified, or 401
 //!  4  forge::parse     only what is Verified can be parsed                       events, or 400
 //!  5  rules::judge     pure                                                      Verdicts
 //!  6  store::accept    one durable transaction: dedupe, delivery, jobs           Accepted
-//!  7  http::answer     202; to wake the worker is a hint, the table is the truth
+//!  7  http::hook       202; to wake the worker is a hint, the table is the truth
 //! ---- the sender is gone; nothing below reaches back up ----
 //!  8  worker           schedule::next, store::claim                              Claim
 //!  9  deploy::run      fetch, build, activate, reload, check; one way back       End
@@ -37,7 +38,7 @@
 //! 11  relay            notifications, again until they are heard
 //! ```
 //!
-//! `hookd deploy`, `retry` and `rollback` and the poll enter at 6, `replay` at 4: there is one way to deploy.
+//! Steps 3 to 6 stand as one function, `Intake::take` in [`intake`]. `hookd deploy`, `retry` and `rollback` and the poll enter at 6, `replay` at 4: there is one way to deploy.
 //!
 //! # Processes
 //!
@@ -57,6 +58,7 @@ pub mod explain;
 pub mod forge;
 pub mod git;
 pub mod http;
+pub mod intake;
 pub mod logbook;
 pub mod logging;
 pub mod machine;

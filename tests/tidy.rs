@@ -28,6 +28,7 @@ const FLOORS: &[&[&str]] = &[
     &["deploy", "explain"],
     &["worker"],
     &["poll", "ranges", "relay"],
+    &["intake"],
     &["http"],
     &["systemd"],
     &["daemon"],

@@ -69,6 +69,18 @@ pub fn stored_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     KEPT.iter().filter_map(kept).collect()
 }
 
+/// The headers of a stored delivery, from the JSON that [`stored_headers`] was written as.
+pub fn restored_headers(stored: &str) -> HeaderMap {
+    let pairs: Vec<(String, String)> = serde_json::from_str(stored).unwrap_or_default();
+    let mut map = HeaderMap::new();
+    for (name, value) in pairs {
+        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
+            map.insert(name, value);
+        }
+    }
+    map
+}
+
 /// True for "Test connection" of Bitbucket Server and Data Center, which comes without a signature even where a secret
 /// is set. Answer it with a pong and do nothing. Told from the request alone, so it is the same for every repo.
 pub fn is_unsigned_ping(delivery: &Delivery<'_>) -> bool {

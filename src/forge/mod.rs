@@ -29,7 +29,7 @@ mod standard;
 mod trust;
 mod verify;
 
-pub use delivery::{Delivery, header, is_unsigned_ping, stored_headers};
+pub use delivery::{Delivery, header, is_unsigned_ping, restored_headers, stored_headers};
 pub use detect::{detect, detect_with_body, unsupported_algorithm, word};
 pub use full_name::full_name;
 pub use parse::{Claims, ParseError, Parsed, claims, may_stand_for_push, parse, parse_unverified};

@@ -9,13 +9,12 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
 use super::api::{Asked, DeployRequest, Problem, Query, RollbackRequest};
-use super::view::{follows, header_map};
-use super::{App, hook, metrics, page, stream};
+use super::view::follows;
+use super::{App, metrics, page, stream};
 use crate::clock;
 use crate::config::{QueueMode, RefFilter, Strategy, Target};
-use crate::forge;
+use crate::intake::NotReplayed;
 use crate::model::{GitRef, TargetId};
-use crate::rules;
 use crate::store::{AcceptedJob, NewJob, Page, ReleaseState, Source, StoreError};
 
 /// Largest request body on the control socket, bytes: a handful of names.
@@ -457,35 +456,38 @@ impl App {
     }
 
     async fn replay(&self, id: &str) -> Result<Answer> {
-        let stored = self.world.store.delivery(id.to_owned()).await?;
-        let (row, headers, body) = stored.ok_or_else(|| no_delivery(id))?;
-        let settings = self.settings();
-        let repo = row.repo.parse().ok().and_then(|name| settings.config.repos.get(&name));
-        let repo = repo.ok_or_else(|| Failure::not_found(format!("repo {} is not configured any more", row.repo)))?;
-        // It was verified when it was stored; its signature is not kept.
-        let parsed = forge::parse_unverified(
-            &header_map(&headers),
-            &body,
-            row.forge.parse().ok(),
-            Some(&repo.generic),
-        )
-        .map_err(|e| Failure::new(StatusCode::CONFLICT, e.to_string()))?;
-        let verdicts = rules::judge(repo, &parsed);
-        let reasons: Vec<String> = verdicts.iter().map(|v| format!("{}: {}", v.target, v.reason)).collect();
-        let jobs = hook::jobs(repo, verdicts, Source::Replay);
-        if jobs.is_empty() {
-            return ok(&Asked {
-                status: "ignored".to_owned(),
-                jobs: Vec::new(),
-                message: reasons.join("; "),
-            });
+        let replayed = self.intake.replay(&self.settings(), id).await?;
+        let status = if replayed.jobs.is_empty() {
+            "ignored"
+        } else {
+            "accepted"
+        };
+        let asked = Asked {
+            status: status.to_owned(),
+            message: if replayed.jobs.is_empty() {
+                replayed.reason
+            } else {
+                String::new()
+            },
+            jobs: replayed.jobs,
+        };
+        let code = if asked.jobs.is_empty() {
+            StatusCode::OK
+        } else {
+            StatusCode::ACCEPTED
+        };
+        Ok(answer::json(code, &asked))
+    }
+}
+
+impl From<NotReplayed> for Failure {
+    fn from(error: NotReplayed) -> Self {
+        match error {
+            NotReplayed::Unknown(id) => no_delivery(&id),
+            NotReplayed::NoRepo(_) => Self::not_found(error.to_string()),
+            NotReplayed::NotUnderstood(why) => Self::new(StatusCode::CONFLICT, why.to_string()),
+            NotReplayed::Store(error) => error.into(),
         }
-        let jobs = self
-            .world
-            .store
-            .replay(row.number.unwrap_or_default(), jobs, clock::now())
-            .await?;
-        Ok(self.asked(jobs))
     }
 }
 

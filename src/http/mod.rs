@@ -9,7 +9,6 @@ pub mod listener;
 mod metrics;
 mod page;
 pub mod peer;
-mod rejections;
 mod stream;
 pub mod tls;
 mod view;
@@ -20,12 +19,12 @@ use tokio::sync::watch;
 
 use crate::config::Limits;
 use crate::deploy::World;
+use crate::intake::Intake;
 use crate::poll::Poller;
 use crate::ranges::Ranges;
 use crate::worker::{Settings, Worker};
 
 pub use metrics::Metrics;
-pub use rejections::Rejections;
 
 /// What the listeners need to answer.
 pub struct App {
@@ -41,8 +40,8 @@ pub struct App {
     pub settings: watch::Receiver<Settings>,
     /// Why the newest file is not in force, if it isn't.
     pub reload_error: watch::Receiver<Option<String>>,
-    /// What strangers tried.
-    pub rejections: Rejections,
+    /// Takes deliveries in.
+    pub intake: Intake,
     /// Counters.
     pub metrics: Metrics,
     /// When the daemon started.

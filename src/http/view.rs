@@ -6,6 +6,7 @@ use super::control::{Failure, no_delivery};
 use crate::clock;
 use crate::config::{RefFilter, SecretSource, Target};
 use crate::explain::{Explanation, explain};
+use crate::forge::restored_headers;
 use crate::poll::LastLook;
 use crate::store::{DeliveryRow, StoreError, WaitingJob};
 
@@ -114,7 +115,7 @@ impl App {
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         let mut rows = self.world.store.deliveries(repo.clone(), limit).await?;
-        let rejected = self.rejections.newest(limit);
+        let rejected = self.intake.rejections.newest(limit);
         rows.extend(
             rejected
                 .into_iter()
@@ -142,7 +143,7 @@ impl App {
         let settings = self.settings();
         let config = Some((&*settings.config, &*settings.secrets));
         let forge = row.forge.parse().ok();
-        let explanation = explain(&header_map(&headers), &body, forge, config, clock::now());
+        let explanation = explain(&restored_headers(&headers), &body, forge, config, clock::now());
         Ok((row, explanation))
     }
 }
@@ -155,16 +156,4 @@ pub(super) fn follows(refs: &RefFilter) -> String {
     };
     let texts: Vec<&str> = patterns.iter().map(|p| p.text.as_str()).collect();
     format!("{kind} {}", texts.join(", "))
-}
-
-/// The headers that were stored with a delivery.
-pub(super) fn header_map(stored: &str) -> http::HeaderMap {
-    let pairs: Vec<(String, String)> = serde_json::from_str(stored).unwrap_or_default();
-    let mut map = http::HeaderMap::new();
-    for (name, value) in pairs {
-        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
-            map.insert(name, value);
-        }
-    }
-    map
 }

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
+
 use crate::clock;
+use crate::forge;
 use crate::logging::About;
 use crate::model::words;
 use crate::store::DeliveryRow;
@@ -84,6 +87,20 @@ pub struct Refused<'a> {
     pub event: &'a str,
     /// Why it was refused.
     pub reason: &'a str,
+}
+
+impl<'a> Refused<'a> {
+    /// A delivery as its headers describe it, and what is said of it.
+    pub fn claiming(repo: Option<&'a str>, headers: &'a HeaderMap, reason: &'a str) -> Self {
+        let claims = forge::claims(headers);
+        Self {
+            repo: repo.unwrap_or_default(),
+            forge: claims.forge.map_or("", forge::word),
+            delivery: claims.delivery.unwrap_or_default(),
+            event: claims.event.unwrap_or_default(),
+            reason,
+        }
+    }
 }
 
 /// Remembers rejections; see the module.
@@ -172,19 +189,17 @@ impl Rejections {
         row
     }
 
-    /// Counts a failed authentication.
-    pub fn failed(&self, from: IpAddr) {
+    /// Counts a failed authentication, unless the address has failed `limit` times already: then the seconds until it may fail
+    /// again.
+    pub fn failed(&self, from: IpAddr, limit: u32) -> Option<u64> {
         let mut inner = self.inner();
         let recent = inner.recent(from);
-        recent.failures = recent.failures.saturating_add(1);
-    }
-
-    /// Seconds until the address may fail again; none while it still may.
-    pub fn blocked(&self, from: IpAddr, limit: u32) -> Option<u64> {
-        let inner = self.inner();
-        let recent = inner.addresses.get(&from)?;
-        let left = WINDOW.checked_sub(recent.since.elapsed())?;
-        (recent.failures >= limit).then(|| left.as_secs() + 1)
+        if recent.failures >= limit {
+            let left = WINDOW.saturating_sub(recent.since.elapsed());
+            return Some(left.as_secs() + 1);
+        }
+        recent.failures += 1;
+        None
     }
 
     /// The newest rejections first.
@@ -226,7 +241,7 @@ mod tests {
         for number in 0..u32::try_from(2 * ADDRESSES).unwrap() {
             let from = IpAddr::from(number.to_be_bytes());
             rejections.note(from, &Refused::default());
-            rejections.failed(from);
+            rejections.failed(from, 60);
         }
         assert_eq!(rejections.newest(usize::MAX).len(), SHOWN);
         assert!(rejections.inner().addresses.len() <= ADDRESSES);
