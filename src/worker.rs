@@ -67,6 +67,8 @@ pub struct Worker {
     idle: Arc<Notify>,
     turn: Arc<Notify>,
     looked: Arc<Notify>,
+    /// Cancelled once the daemon is told to stop.
+    stopping: CancellationToken,
     ended: Arc<dyn Fn(Ended) + Send + Sync>,
 }
 
@@ -86,6 +88,7 @@ impl Worker {
             idle: Arc::default(),
             turn: Arc::default(),
             looked: Arc::default(),
+            stopping: CancellationToken::new(),
             ended: Arc::new(ended),
         }
     }
@@ -154,6 +157,10 @@ impl Worker {
 
     /// Waits until nothing runs any more; asks it to stop after `grace`, and waits at most as long again.
     pub async fn finish(&self, grace: Duration) {
+        self.stopping.cancel();
+        if let Err(error) = self.world.store.stop_orderly().await {
+            tracing::warn!(%error, "the next start will take this stop for a crash");
+        }
         if tokio::time::timeout(grace, self.until_idle()).await.is_ok() {
             return;
         }
@@ -224,7 +231,7 @@ impl Worker {
             config: Arc::clone(&settings.config),
             secrets: Arc::clone(&settings.secrets),
         };
-        let halt = Halt::default();
+        let halt = Halt::new(self.stopping.clone());
         let running = Running {
             target: target.id.clone(),
             deployment: claim.deployment,

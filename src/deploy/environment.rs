@@ -10,7 +10,7 @@ use crate::config::{Command, Isolation};
 use crate::exec::{self, CommandSpec, Ended, Template, Unit, UnitName};
 use crate::model::{GitRef, Phase, RefKind};
 
-use super::{Change, Run, Stop};
+use super::{Change, Run, Stop, Why};
 
 impl Run<'_> {
     /// The contract's environment, and the target's own.
@@ -81,14 +81,18 @@ impl Run<'_> {
             lifeline: Some(self.world.lifeline.clone()),
         };
         let record = &mut self.record;
-        exec::run(
+        let ended = exec::run(
             &self.world.program,
             &spec,
             |line| record.output(phase, line.stream.as_str(), &line.text),
             halt,
         )
-        .await
-        .map_err(|error| Stop::failed(error.to_string()))
+        .await;
+        if self.is_cut_off(&ended).await {
+            self.halt.ask(Why::Shutdown);
+            return Ok(Ended::Cancelled);
+        }
+        ended.map_err(|error| Stop::failed(error.to_string()))
     }
 
     /// The unit that a command runs in; none if it runs below the daemon.

@@ -15,6 +15,29 @@ use super::{Change, End, Passed, Run, Stop, Why};
 /// Pause between two runs of a `check` command: at first, and at most.
 const CHECK_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
+/// Why a deployment did not get back to what was live before.
+enum NoWayBack {
+    /// The daemon stops; the next start goes on with it.
+    CutOff,
+    /// It can't, and this is what is live instead.
+    Failed(String),
+}
+
+impl NoWayBack {
+    fn of(what: &str, stop: &Stop) -> Self {
+        match stop {
+            Stop::Halted => Self::CutOff,
+            stop => Self::Failed(format!("{what}: {stop}")),
+        }
+    }
+}
+
+impl From<&str> for NoWayBack {
+    fn from(why: &str) -> Self {
+        Self::Failed(why.to_owned())
+    }
+}
+
 impl Run<'_> {
     /// From the switch to the end.
     pub(super) async fn go_live(&mut self, change: Change) -> End {
@@ -23,12 +46,18 @@ impl Run<'_> {
         }
         match self.switch_and_check(&change).await {
             Ok(()) => self.live_at_last(change).await,
-            Err(Stop::Halted) if self.halt.why() == Why::Shutdown => End::LeftOpen,
-            Err(Stop::Halted) => self.roll_back(change, "cancelled".to_owned(), Outcome::Cancelled).await,
-            Err(Stop::Failed { reason, .. } | Stop::Unchanged(reason) | Stop::Unchecked(reason)) => {
+            Err(stop) => self.not_live(change, stop).await,
+        }
+    }
+
+    async fn not_live(&mut self, change: Change, stop: Stop) -> End {
+        match self.believe(stop).await {
+            Stop::Halted if self.halt.why() == Why::Shutdown => End::LeftOpen,
+            Stop::Halted => self.roll_back(change, "cancelled".to_owned(), Outcome::Cancelled).await,
+            Stop::Failed { reason, .. } | Stop::Unchanged(reason) | Stop::Unchecked(reason) => {
                 self.roll_back(change, reason, Outcome::RolledBack).await
             }
-            Err(Stop::Held(hold)) => self.roll_back(change, hold.reason, Outcome::RolledBack).await,
+            Stop::Held(hold) => self.roll_back(change, hold.reason, Outcome::RolledBack).await,
         }
     }
 
@@ -118,13 +147,15 @@ impl Run<'_> {
         }
     }
 
-    async fn live_at_last(&mut self, change: Change) -> End {
+    pub(super) async fn live_at_last(&mut self, change: Change) -> End {
         if let Err(error) = self.enter(Phase::Finish, Progress::default()).await {
             // The release is live; only the record of it lacks. The next start writes it.
             tracing::error!(%error, "could not record the end of deployment {}", self.claim.deployment);
             return End::LeftOpen;
         }
-        self.prune(&change).await;
+        if self.may(Phase::Finish) {
+            self.prune(&change).await;
+        }
         let rollback = self.claim.job.source == Source::Rollback;
         let verb = if rollback { "rolled back to" } else { "deployed" };
         let commit = change.commit.get(..7).unwrap_or(&change.commit);
@@ -150,7 +181,7 @@ impl Run<'_> {
     }
 
     /// Back to what was live before. That it is decided is recorded first, so that a crash can't leave it half done.
-    async fn roll_back(&mut self, change: Change, reason: String, outcome: Outcome) -> End {
+    pub(super) async fn roll_back(&mut self, change: Change, reason: String, outcome: Outcome) -> End {
         let decided = Progress {
             rolling_back: Some(reason.clone()),
             ..Progress::default()
@@ -163,7 +194,8 @@ impl Run<'_> {
         let rollback_job = self.claim.job.source == Source::Rollback;
         let finish = match self.way_back(&change).await {
             Ok(()) => Finish::plain(outcome, reason),
-            Err(why) => {
+            Err(NoWayBack::CutOff) => return End::LeftOpen,
+            Err(NoWayBack::Failed(why)) => {
                 let mut finish = Finish::plain(Outcome::Failed, format!("{reason}; {why}"));
                 finish.nothing_live =
                     change.previous_release.is_none() && self.site.target.strategy == Strategy::Release;
@@ -184,8 +216,7 @@ impl Run<'_> {
     }
 
     /// Puts the previous release back and reloads; the error says what is live instead.
-    async fn way_back(&mut self, change: &Change) -> Result<(), String> {
-        let never = CancellationToken::new();
+    async fn way_back(&mut self, change: &Change) -> Result<(), NoWayBack> {
         let back = Change {
             commit: change.previous_commit.clone().unwrap_or_default(),
             git_ref: change.git_ref.clone(),
@@ -200,33 +231,50 @@ impl Run<'_> {
         ) {
             (Strategy::Release, Some(previous), _) => {
                 if !self.layout.is_intact(previous) {
-                    return Err(format!("the release before it, {previous}, is gone, so it stays live"));
+                    let why = format!("the release before it, {previous}, is gone, so it stays live");
+                    return Err(NoWayBack::Failed(why));
                 }
                 self.activate(Some(previous))
-                    .map_err(|stop| format!("going back failed: {stop}"))?;
+                    .map_err(|stop| NoWayBack::of("going back failed", &stop))?;
             }
             (Strategy::Release, None, _) => {
                 self.layout
                     .deactivate()
-                    .map_err(|e| format!("`current` could not be removed: {e}"))?;
-                return Err("there is no release before it to go back to, so `current` was removed".to_owned());
+                    .map_err(|e| NoWayBack::Failed(format!("`current` could not be removed: {e}")))?;
+                return Err("there is no release before it to go back to, so `current` was removed".into());
             }
             (Strategy::InPlace, _, Some(previous)) => {
                 let ids = (change.commit.parse::<CommitId>(), previous.parse::<CommitId>());
                 let (Ok(from), Ok(to)) = ids else {
-                    return Err("not the name of a commit".to_owned());
+                    return Err("not the name of a commit".into());
                 };
                 self.bring_back(&from, &to).await;
-                self.build(&back)
-                    .await
-                    .map_err(|stop| format!("building the commit before it failed: {stop}"))?;
+                if self.may(Phase::Reload) {
+                    self.build(&back)
+                        .await
+                        .map_err(|stop| NoWayBack::of("building the commit before it failed", &stop))?;
+                }
             }
-            (Strategy::InPlace, _, None) => return Err("there is nothing before it to go back to".to_owned()),
+            (Strategy::InPlace, _, None) => return Err("there is nothing before it to go back to".into()),
         }
-        if let Err(stop) = self.reload(&back, &never).await {
-            let text = format!("the release before it is live again, but its reload failed: {stop}");
-            self.record.warn(Phase::Reload, &text);
+        self.reload_back(&back).await
+    }
+
+    async fn reload_back(&mut self, back: &Change) -> Result<(), NoWayBack> {
+        if !self.may(Phase::Reload) {
+            let text = "the release before it is live again, but was not reloaded: hookd was killed while a reload ran";
+            self.record.warn(Phase::Reload, text);
+            return Ok(());
         }
+        let stop = match self.reload(back, &CancellationToken::new()).await {
+            Ok(()) => return Ok(()),
+            Err(stop) => self.believe(stop).await,
+        };
+        if matches!(stop, Stop::Halted) {
+            return Err(NoWayBack::CutOff);
+        }
+        let text = format!("the release before it is live again, but its reload failed: {stop}");
+        self.record.warn(Phase::Reload, &text);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod environment;
 mod fetch;
 mod golive;
 mod inplace;
+mod interrupted;
 mod prepare;
 mod record;
 mod signed;
@@ -74,9 +75,19 @@ pub enum Why {
 pub struct Halt {
     token: CancellationToken,
     why: Arc<OnceLock<Why>>,
+    /// Cancelled once the daemon has been told to stop: what runs may finish, but not every failure is believed any more.
+    stopping: CancellationToken,
 }
 
 impl Halt {
+    /// For a deployment of a daemon that cancels `stopping` when it is told to stop.
+    pub fn new(stopping: CancellationToken) -> Self {
+        Self {
+            stopping,
+            ..Self::default()
+        }
+    }
+
     /// Asks the deployment to stop.
     pub fn ask(&self, why: Why) {
         // Whoever asked first has said why.
@@ -222,8 +233,15 @@ impl Run<'_> {
     async fn story(&mut self) -> End {
         let change = match self.make().await {
             Ok(change) => change,
-            Err(stop) => return self.before_live(stop),
+            Err(stop) => {
+                let stop = self.believe(stop).await;
+                return self.before_live(stop);
+            }
         };
+        let claim = self.claim;
+        if let (Some(row), Some(given_up)) = (&claim.resumed, &claim.given_up) {
+            return self.give_up(change, row, given_up).await;
+        }
         self.go_live(change).await
     }
 
@@ -282,8 +300,8 @@ impl Run<'_> {
         if !transient {
             finish.tip = self.record.tip();
         }
-        if outcome == Outcome::Cancelled {
-            // Who cancels it before the fetch has seen the tip means what was asked for.
+        if outcome == Outcome::Cancelled || self.claim.given_up.is_some() {
+            // Before the fetch has seen the tip, it is about what was asked for.
             let wanted = self.claim.job.wanted.as_ref();
             let asked_for = wanted.map(|commit| (self.claim.job.git_ref.to_string(), commit.to_string()));
             finish.tip = finish.tip.or(asked_for);

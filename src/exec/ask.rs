@@ -1,11 +1,13 @@
 //! Programs of the machine that are asked something, `systemctl` say: no shell, nothing of this process's environment.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
+
+use super::units::SYSTEMD;
 
 /// Where they are looked for: also where only root's `PATH` leads.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -48,6 +50,15 @@ pub async fn ask(program: &str, arguments: &[&str]) -> io::Result<Answer> {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+/// Whether systemd is about to stop this machine. No, where systemd does not run it.
+pub async fn machine_stops() -> bool {
+    if !Path::new(SYSTEMD).is_dir() {
+        return false;
+    }
+    let state = ask("systemctl", &["is-system-running"]).await;
+    state.is_ok_and(|state| state.out.trim() == "stopping")
 }
 
 /// One word for a POSIX shell; quoted only if it has to be.

@@ -30,7 +30,7 @@ use nix::sys::signal::Signal;
 
 use crate::config::Command;
 
-pub use ask::{Answer, ask, installed, quoted};
+pub use ask::{Answer, ask, installed, machine_stops, quoted};
 pub use lines::LINE_MAX;
 pub use run::run;
 pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};

@@ -12,7 +12,7 @@ use super::{CommandSpec, Ended, run};
 use crate::config::Command;
 
 /// There if systemd runs the machine (`sd_booted(3)`).
-const SYSTEMD: &str = "/run/systemd/system";
+pub(super) const SYSTEMD: &str = "/run/systemd/system";
 
 /// Where packages and people put units (`systemd.unit(5)`).
 const UNIT_DIRS: [&str; 4] = [

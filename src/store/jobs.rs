@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::checks::UNCHECKED;
+use super::crashes::{GivenUp, count_crash};
 use super::queue::pin_after_rollback;
 use super::{DeploymentRow, ReleaseState, Store, StoreError};
 use crate::model::{CommitId, GitRef, Outcome, Phase, TargetId, Timestamp};
@@ -150,6 +151,8 @@ pub struct Claim {
     pub resumed: Option<DeploymentRow>,
     /// Whether it goes on with a deployment that waited for checks.
     pub continues: bool,
+    /// Set if the daemon was killed too often in the phase that the deployment is in.
+    pub given_up: Option<GivenUp>,
 }
 
 /// What a deployment has learned, written before it acts on it.
@@ -202,6 +205,7 @@ impl Claim {
             deployment: self.deployment,
             resumed: self.resumed.clone(),
             continues: self.continues,
+            given_up: self.given_up,
         }
     }
 }
@@ -229,7 +233,7 @@ impl Store {
     pub async fn claim(&self, job: i64, now: Timestamp) -> Result<Option<Claim>, StoreError> {
         self.write(move |c| {
             let sql = format!(
-                "UPDATE jobs SET state = 'running' WHERE id = ?1 AND state = 'waiting' RETURNING {JOB_COLUMNS}"
+                "UPDATE jobs SET state = 'running', left_open = 0 WHERE id = ?1 AND state = 'waiting' RETURNING {JOB_COLUMNS}"
             );
             let Some(row) = c.prepare_cached(&sql)?.query_row([job], JobRow::read).optional()? else {
                 return Ok(None);
@@ -245,6 +249,7 @@ impl Store {
                 deployment,
                 resumed: None,
                 continues: open.is_some(),
+                given_up: None,
             }))
         })
         .await
@@ -341,13 +346,18 @@ impl Store {
                     DeploymentRow::SELECT
                 );
                 let row = c.query_row(&sql, [job.id], DeploymentRow::read).optional()?;
+                let given_up = match &row {
+                    Some(row) => count_crash(c, job.id, row)?,
+                    None => None,
+                };
                 match row {
-                    Some(row) if !matches!(row.phase.as_str(), "fetch" | "build") => {
+                    Some(row) if given_up.is_some() || !matches!(row.phase.as_str(), "fetch" | "build") => {
                         claims.push(Claim {
                             job,
                             deployment: row.id,
                             resumed: Some(row),
                             continues: false,
+                            given_up,
                         });
                     }
                     row => {
@@ -374,6 +384,15 @@ impl Store {
         self.write(move |c| {
             finish_deployment(c, claim.deployment, Outcome::Interrupted, &reason, now)?;
             c.execute("UPDATE jobs SET state = 'waiting' WHERE id = ?1", [claim.job.id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that the daemon stops in an orderly way: the next start counts no crash for the jobs that it cuts off.
+    pub async fn stop_orderly(&self) -> Result<(), StoreError> {
+        self.write(move |c| {
+            c.execute("UPDATE jobs SET left_open = 1 WHERE state = 'running'", [])?;
             Ok(())
         })
         .await

@@ -4,6 +4,7 @@
 //! then answers them: concurrent deliveries share one fsync. Reads go to a connection of their own.
 
 mod checks;
+mod crashes;
 mod deliveries;
 mod history;
 mod jobs;
@@ -26,6 +27,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 
 pub use checks::{Hold, KnownChecks, NewCheck};
+pub use crashes::GivenUp;
 pub use deliveries::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
 pub use history::Page;
 pub use jobs::{Claim, Finish, Held, JobRow, JobStatus, Progress, Source};

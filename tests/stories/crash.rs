@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::daemon::text_of;
+use crate::support::gate::Gate;
 use crate::support::world::World;
 
 /// The build leaves its mark as the last thing it does; a page without it would be half a release.
@@ -178,6 +179,111 @@ fn killed_twice_in_the_same_deployment() {
     assert_eq!(world.served(), "two");
     assert_eq!(world.outcomes(), ["live", "interrupted", "interrupted", "live"]);
     is_tidy(&world, 2);
+}
+
+/// Kills the daemon while a command stands at the gate, and starts it again.
+fn killed_at(world: &mut World, gate: &Gate, times: u32) {
+    for _ in 0..times {
+        let command = gate.reached();
+        world.kill();
+        command.killed();
+        world.start();
+    }
+}
+
+#[test]
+fn killed_three_times_in_build_it_is_given_up_and_told() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("build");
+    let two = world.push("two");
+    killed_at(&mut world, &gate, 3);
+    // The gate is still shut: nobody builds it again.
+    world.settled();
+    assert_eq!(world.outcomes(), ["live", "interrupted", "interrupted", "failed"]);
+    let last = world.last();
+    assert_eq!(last["commit"], *two);
+    let reason = last["reason"].as_str().unwrap();
+    assert!(reason.contains("killed 3 times while this was in build"), "{reason}");
+    assert_eq!(world.served(), "one");
+    is_whole(&world);
+
+    // A restart and its look at the remote find nothing to do; the next push goes as ever.
+    world.stop();
+    world.start();
+    world.settled();
+    assert_eq!(world.outcomes().len(), 4);
+    gate.open();
+    world.deploy("three");
+    assert_eq!(world.served(), "three");
+}
+
+#[test]
+fn killed_twice_in_reload_it_goes_back_without_a_reload() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("reload");
+    world.push("two");
+    killed_at(&mut world, &gate, 2);
+    // The gate is still shut: the reload that kills does not run for the way back, either.
+    world.settled();
+    assert_eq!(world.outcomes(), ["live", "rolled-back"]);
+    let reason = world.last()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("killed 2 times while this was in reload"), "{reason}");
+    assert_eq!(world.served(), "one");
+    is_whole(&world);
+    gate.open();
+    world.deploy("three");
+    assert_eq!(world.served(), "three");
+}
+
+#[test]
+fn killed_three_times_in_check_it_goes_back() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("check");
+    world.push("two");
+    killed_at(&mut world, &gate, 3);
+    world.settled();
+    assert_eq!(world.outcomes(), ["live", "rolled-back"]);
+    assert_eq!(world.served(), "one");
+    is_whole(&world);
+}
+
+#[test]
+fn killed_twice_in_the_reload_of_the_way_back_it_goes_back_without() {
+    let mut world = World::site(KEYS);
+    world.deploy("one");
+    let gate = world.gate("reload");
+    world.push("bad");
+    gate.reached().pass();
+    killed_at(&mut world, &gate, 2);
+    world.settled();
+    assert_eq!(world.outcomes(), ["live", "rolled-back"]);
+    let reason = world.last()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.starts_with("check"), "the first reason counts: {reason}");
+    assert_eq!(world.served(), "one");
+}
+
+#[test]
+fn an_orderly_stop_is_no_crash() {
+    let mut world = World::site(&format!("{KEYS}\n[limits]\nstop_grace = \"10ms\"\n"));
+    world.deploy("one");
+    for phase in ["build", "reload", "check"] {
+        let gate = world.gate(phase);
+        world.push(phase);
+        for _ in 0..4 {
+            let command = gate.reached();
+            world.stop();
+            command.killed();
+            world.start();
+        }
+        gate.reached().open();
+        world.settled();
+        assert_eq!(world.last()["outcome"], "live", "{phase}: {}", world.last());
+        assert_eq!(world.served(), phase);
+    }
+    is_whole(&world);
 }
 
 /// The phase has no command to stop at. What a crash leaves there is made from what one in `reload` leaves: the same rows
