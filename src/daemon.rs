@@ -18,6 +18,8 @@ use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics};
 use crate::intake::Intake;
 use crate::logbook::LogBook;
+use crate::operate::Operator;
+use crate::overview::Overview;
 use crate::poll::Poller;
 use crate::ranges::Ranges;
 use crate::store::{Store, Writer};
@@ -253,17 +255,35 @@ impl Daemon {
         let poller = Poller::new(world.clone(), worker.clone());
         let ranges = Ranges::open(&receiver.borrow().config);
         let intake = Intake::new(world.store.clone(), worker.clone(), poller.clone(), ranges.clone());
+        let intake = Arc::new(intake);
+        let overview = Overview {
+            intake: intake.clone(),
+            world: world.clone(),
+            worker: worker.clone(),
+            poller: poller.clone(),
+            ranges: ranges.clone(),
+            settings: receiver.clone(),
+            reload_error: reload_errors,
+            started: clock::now(),
+            listening: Arc::default(),
+        };
+        let operator = Operator {
+            intake: intake.clone(),
+            store: world.store.clone(),
+            worker: worker.clone(),
+            poller: poller.clone(),
+            settings: receiver.clone(),
+        };
         let app = Arc::new(App {
+            overview,
+            operator,
             world,
             worker,
             poller,
             ranges,
             settings: receiver,
-            reload_error: reload_errors,
             intake,
             metrics: Metrics::default(),
-            started: clock::now(),
-            listening: std::sync::OnceLock::new(),
             bodies: Arc::new(Budget::default()),
         });
         let watching = Arc::downgrade(&app);
@@ -300,7 +320,7 @@ impl Daemon {
         // Said before the first answer goes out; the sockets are bound, so nobody is turned away meanwhile.
         tracing::info!("hookd {} is ready", env!("CARGO_PKG_VERSION"));
         let listening = sockets.public.iter().filter_map(Socket::address).collect();
-        self.app.listening.get_or_init(|| listening);
+        self.app.overview.listening.get_or_init(|| listening);
         let mut listeners = tokio::task::JoinSet::new();
         for socket in sockets.public {
             listeners.spawn(listener::serve(
@@ -466,7 +486,7 @@ async fn status_line(app: &App) -> String {
     if let Some((target, commit)) = newest.and_then(|(name, row)| Some((name, row.live_commit?))) {
         line = format!("{line}; {target} live at {}", commit.get(..7).unwrap_or(&commit));
     }
-    if app.reload_error.borrow().is_some() {
+    if app.overview.reload_error.borrow().is_some() {
         line += "; the configuration file is broken, the one before it stays in force";
     }
     line

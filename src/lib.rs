@@ -7,6 +7,7 @@
 //! | floor | rooms | what is there |
 //! |---|---|---|
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
+//! | wire | [`api`] | what the control socket takes and gives |
 //! | ground | [`config`], [`clock`], [`web`] | the configuration as nobody needs to doubt it; the time; one outgoing HTTP request |
 //! | doors | [`forge`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
 //! | judgement | [`rules`], [`schedule`], [`checks`], [`notify`] | what a delivery means; which job starts; whether CI is green; who is told what |
@@ -14,6 +15,8 @@
 //! | hands | [`worker`] | claims a job, has it run, records its end |
 //! | loops | [`poll`], [`ranges`], [`relay`] | look at the remotes; keep the addresses of forges; drain the outbox |
 //! | intake | [`intake`] | a delivery from bytes to stored jobs, on one page |
+//! | eyes | [`overview`] | what the daemon shows of itself: one judgement for page, API, metrics and command line |
+//! | acts | [`operate`] | what a person or a program may have done, wherever they ask |
 //! | faces | [`http`] | the public listener for forges, the control listener for people |
 //! | service | [`systemd`] | its sockets, and what it is told |
 //! | root | [`daemon`] | builds all of this, reloads it, stops it |
@@ -46,6 +49,7 @@
 //! supervisor that adopts and kills whatever the command leaves behind. Both end when the daemon does. Where systemd and root let
 //! it, the supervisor has the command run in a unit of its own, and is then in two halves, one of them inside.
 
+pub mod api;
 pub mod checks;
 pub mod cli;
 pub mod clock;
@@ -64,6 +68,8 @@ pub mod logging;
 pub mod machine;
 pub mod model;
 pub mod notify;
+pub mod operate;
+pub mod overview;
 pub mod poll;
 pub mod probe;
 pub mod ranges;

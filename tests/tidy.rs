@@ -12,6 +12,7 @@ use hookd::config::keys::KEYS;
 /// The floors from the ground up. A room imports only rooms on the floors below its own, never a neighbour.
 const FLOORS: &[&[&str]] = &[
     &["model"],
+    &["api"],
     &["config", "clock", "web"],
     &[
         "forge",
@@ -29,6 +30,8 @@ const FLOORS: &[&[&str]] = &[
     &["worker"],
     &["poll", "ranges", "relay"],
     &["intake"],
+    &["overview"],
+    &["operate"],
     &["http"],
     &["systemd"],
     &["daemon"],

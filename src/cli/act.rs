@@ -11,9 +11,8 @@ use super::block_on;
 use super::client::Client;
 use super::logs;
 use super::output::{self, Code, Failure};
-use crate::http::api::{Asked, Deployment};
+use crate::api::{Asked, DeploymentDetail, Job};
 use crate::model::Outcome;
-use crate::store::JobStatus;
 
 /// Pause between two looks whether a job has begun.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -115,10 +114,10 @@ async fn end(client: &Client, asked: Asked, no_wait: bool, json: bool) -> Result
 }
 
 /// Waits for one job: until it begins, then with its log, until a run of it has ended.
-async fn wait(client: &Client, job: i64, json: bool) -> Result<JobStatus, Failure> {
+async fn wait(client: &Client, job: i64, json: bool) -> Result<Job, Failure> {
     let mut shown = None;
     loop {
-        let mut status: JobStatus = client.get(&format!("/api/v1/jobs/{job}")).await?;
+        let mut status: Job = client.get(&format!("/api/v1/jobs/{job}")).await?;
         if let Some(deployment) = status.deployment.filter(|id| shown != Some(*id)) {
             shown = Some(deployment);
             // What was superseded before it ran has no log.
@@ -133,7 +132,7 @@ async fn wait(client: &Client, job: i64, json: bool) -> Result<JobStatus, Failur
         }
         // A fetch that failed for a reason that may pass is tried again later; the person is told now.
         if let (Some(deployment), Some(_)) = (status.deployment, &status.outcome) {
-            let row: Deployment = client.get(&format!("/api/v1/deployments/{deployment}")).await?;
+            let row: DeploymentDetail = client.get(&format!("/api/v1/deployments/{deployment}")).await?;
             if row.row.finished_at.is_some() && row.row.outcome.as_deref() != Some("interrupted") {
                 let reason = status.reason.take().unwrap_or_default();
                 status.reason = Some(format!("{reason}; it is tried again by itself"));

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::output::{Code, Failure};
+use crate::api::{Problem, Status};
 use crate::config;
-use crate::http::api::{Problem, Status};
 
 /// Where the daemon's control socket is if no configuration says it.
 const DEFAULT_CONTROL: &str = "/run/hookd/control.sock";

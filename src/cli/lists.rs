@@ -7,13 +7,12 @@ use super::arguments::{Deliveries, List, OneTarget};
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Failure};
-use crate::http::api::Releases;
-use crate::store::{DeliveryRow, DeploymentRow};
+use crate::api::{Delivery, Deployment, Releases};
 
 /// `hookd history`
 pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Failure> {
     let client = Client::new(config);
-    let rows: Vec<DeploymentRow> = block_on(async {
+    let rows: Vec<Deployment> = block_on(async {
         let target = match &options.target {
             Some(name) => format!("&target={}", client.target(name).await?),
             None => String::new(),
@@ -55,7 +54,7 @@ pub fn deliveries(config: &Path, json: bool, options: &Deliveries) -> Result<Exi
         .as_ref()
         .map(|repo| format!("&repo={repo}"))
         .unwrap_or_default();
-    let rows: Vec<DeliveryRow> = block_on(client.get(&format!("/api/v1/deliveries?limit={}{repo}", options.limit)))?;
+    let rows: Vec<Delivery> = block_on(client.get(&format!("/api/v1/deliveries?limit={}{repo}", options.limit)))?;
     if json {
         return output::json(&rows);
     }
@@ -100,7 +99,7 @@ pub fn releases(config: &Path, json: bool, options: &OneTarget) -> Result<ExitCo
                 if live { "→".to_owned() } else { String::new() },
                 row.name.clone(),
                 output::short(Some(&row.commit)),
-                format!("{:?}", row.state).to_lowercase(),
+                row.state.clone(),
                 format!("#{}", row.deployment),
             ]
         })

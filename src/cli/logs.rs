@@ -7,9 +7,9 @@ use super::arguments::Logs;
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Code, Failure};
+use crate::api::Deployment;
 use crate::logbook::LogLine;
 use crate::model::Outcome;
-use crate::store::DeploymentRow;
 
 /// Runs the command.
 pub fn run(config: &Path, json: bool, options: &Logs) -> Result<ExitCode, Failure> {
@@ -33,10 +33,10 @@ async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure>
         Some(name) => format!("&target={}", client.target(name).await?),
         None => String::new(),
     };
-    let newest: Vec<DeploymentRow> = client
+    let newest: Vec<Deployment> = client
         .get(&format!("/api/v1/deployments?limit={LOOKED_THROUGH}{target}"))
         .await?;
-    let ran = |row: &&DeploymentRow| row.outcome.as_deref() != Some(Outcome::Superseded.as_str());
+    let ran = |row: &&Deployment| row.outcome.as_deref() != Some(Outcome::Superseded.as_str());
     newest
         .iter()
         .find(ran)

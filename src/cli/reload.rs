@@ -8,8 +8,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::client::Client;
+use crate::api::Status;
 use crate::exec;
-use crate::http::api::Status;
 
 /// Longest wait: the daemon reads some files.
 const TIME: Duration = Duration::from_secs(15);
@@ -17,7 +17,7 @@ const TIME: Duration = Duration::from_secs(15);
 /// Pause between two looks at its status.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How the daemon begins to say that it refused a configuration; see `App::warnings`.
+/// How the daemon begins to say that it refused a configuration; see `Overview::warnings`.
 const BROKEN: &str = "the configuration file is broken";
 
 /// What came of it.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Failure};
-use crate::http::api::{Status, TargetStatus};
+use crate::api::{Status, TargetStatus};
 
 /// Runs the command.
 pub fn run(config: &Path, json: bool) -> Result<ExitCode, Failure> {

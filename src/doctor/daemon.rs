@@ -8,8 +8,8 @@ use super::Scene;
 use super::finding::{Area, Findings};
 use super::settings::word;
 use super::unit::active;
+use crate::api::{Status, TargetStatus};
 use crate::exec;
-use crate::http::api::{Status, TargetStatus};
 use crate::machine::asked;
 use crate::machine::rights;
 

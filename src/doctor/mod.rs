@@ -24,10 +24,9 @@ use std::path::Path;
 pub use finding::{Area, Finding, Findings, Level};
 pub use webhooks::three_lines;
 
+use crate::api::{Delivery, Status};
 use crate::config::{Config, Secrets};
-use crate::http::api::Status;
 use crate::machine::Machine;
-use crate::store::DeliveryRow;
 
 /// What the daemon said on its control socket, as far as it answered.
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ pub struct Told {
     /// What goes on.
     pub status: Option<Status>,
     /// What came in, newest first.
-    pub deliveries: Option<Vec<DeliveryRow>>,
+    pub deliveries: Option<Vec<Delivery>>,
 }
 
 /// What all looks begin with.

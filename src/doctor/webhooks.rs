@@ -3,10 +3,10 @@
 use super::Scene;
 use super::finding::{Area, Findings};
 use super::web::Web;
+use crate::api::Delivery;
 use crate::clock;
 use crate::config::{ForgeKind, Repo, SecretSource};
 use crate::model::Timestamp;
-use crate::store::DeliveryRow;
 
 const AREA: Area = Area::Webhooks;
 
@@ -17,7 +17,7 @@ pub fn look(scene: &Scene<'_>, web: &Web, found: &mut Findings) {
         return;
     };
     for repo in scene.config.repos.values() {
-        let of_repo: Vec<&DeliveryRow> = deliveries.iter().filter(|row| row.repo == repo.name.as_str()).collect();
+        let of_repo: Vec<&Delivery> = deliveries.iter().filter(|row| row.repo == repo.name.as_str()).collect();
         judge(
             repo,
             &of_repo,
@@ -50,7 +50,7 @@ fn words(forge: Option<ForgeKind>) -> (&'static str, &'static str) {
     }
 }
 
-fn judge(repo: &Repo, newest_first: &[&DeliveryRow], lines: &str, now: Timestamp, found: &mut Findings) {
+fn judge(repo: &Repo, newest_first: &[&Delivery], lines: &str, now: Timestamp, found: &mut Findings) {
     let name = &repo.name;
     let good = newest_first.iter().find(|row| row.result != "rejected");
     let bad = newest_first.iter().find(|row| row.result == "rejected");
@@ -109,8 +109,8 @@ mod tests {
         loaded.config.repos.values().next().unwrap().clone()
     }
 
-    fn row(result: &str, received_at: i64) -> DeliveryRow {
-        DeliveryRow {
+    fn row(result: &str, received_at: i64) -> Delivery {
+        Delivery {
             number: None,
             delivery: String::new(),
             repo: "blog".into(),
@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    fn judged(rows: &[DeliveryRow]) -> Findings {
+    fn judged(rows: &[Delivery]) -> Findings {
         let mut found = Findings::default();
         let repo = repo();
         let lines = three_lines(&repo, "https://blog.example.org/hook/blog");

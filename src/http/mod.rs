@@ -1,7 +1,6 @@
 //! The faces that speak HTTP: the public listener for forges, the control listener for people and their tools.
 
 mod answer;
-pub mod api;
 mod body;
 mod control;
 mod hook;
@@ -11,7 +10,6 @@ mod page;
 pub mod peer;
 mod stream;
 pub mod tls;
-mod view;
 
 use std::sync::Arc;
 
@@ -20,6 +18,8 @@ use tokio::sync::watch;
 use crate::config::Limits;
 use crate::deploy::World;
 use crate::intake::Intake;
+use crate::operate::Operator;
+use crate::overview::Overview;
 use crate::poll::Poller;
 use crate::ranges::Ranges;
 use crate::worker::{Settings, Worker};
@@ -28,6 +28,10 @@ pub use metrics::Metrics;
 
 /// What the listeners need to answer.
 pub struct App {
+    /// What the daemon shows of itself.
+    pub overview: Overview,
+    /// What people may have done.
+    pub operator: Operator,
     /// The doors to the outside.
     pub world: World,
     /// Runs the jobs.
@@ -38,16 +42,10 @@ pub struct App {
     pub ranges: Ranges,
     /// The configuration in force.
     pub settings: watch::Receiver<Settings>,
-    /// Why the newest file is not in force, if it isn't.
-    pub reload_error: watch::Receiver<Option<String>>,
     /// Takes deliveries in.
-    pub intake: Intake,
+    pub intake: Arc<Intake>,
     /// Counters.
     pub metrics: Metrics,
-    /// When the daemon started.
-    pub started: crate::model::Timestamp,
-    /// Where deliveries come in, once that is known: the configuration's addresses, or systemd's.
-    pub listening: std::sync::OnceLock<Vec<String>>,
     /// Memory for large bodies.
     pub bodies: Arc<body::Budget>,
 }

@@ -1,7 +1,6 @@
 //! The log of a deployment, whole or live, as server-sent events.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,10 +9,10 @@ use http_body_util::BodyExt;
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 
-use super::App;
 use super::answer::{self, Answer, Body, whole};
+use crate::api::Deployment;
+use crate::deploy::World;
 use crate::logbook::LogLine;
-use crate::store::DeploymentRow;
 
 /// Chunks of a log that wait for a slow reader; the log itself is on disk.
 const AHEAD: usize = 4;
@@ -47,19 +46,19 @@ impl hyper::body::Body for Channel {
 }
 
 /// The lines of a log: JSON lines as they are, or with `follow` as events until the deployment ends.
-pub async fn log(app: &Arc<App>, row: &DeploymentRow, follow: bool) -> Answer {
+pub async fn log(world: &World, row: &Deployment, follow: bool) -> Answer {
     let deployment = row.id;
     if follow {
-        until_begun(app, deployment).await;
+        until_begun(world, deployment).await;
     }
-    match app.world.logs.read(deployment, 0) {
+    match world.logs.read(deployment, 0) {
         Ok(Some(_)) => {}
         Ok(None) => return answer_of(whole(last_words(row, follow)), follow),
         Err(error) => return answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let app = Arc::clone(app);
-    tokio::spawn(async move { feed(&app, deployment, follow, &sender).await });
+    let world = world.clone();
+    tokio::spawn(async move { feed(&world, deployment, follow, &sender).await });
     answer_of(Channel(receiver).boxed_unsync(), follow)
 }
 
@@ -80,9 +79,9 @@ fn answer_of(body: Body, follow: bool) -> Answer {
 }
 
 /// Waits for the log of a deployment that runs: whoever was told its number may come a moment before the log is there.
-async fn until_begun(app: &App, deployment: i64) {
-    while matches!(app.world.logs.read(deployment, 0), Ok(None)) {
-        match app.world.store.deployment(deployment).await {
+async fn until_begun(world: &World, deployment: i64) {
+    while matches!(world.logs.read(deployment, 0), Ok(None)) {
+        match world.store.deployment(deployment).await {
             Ok(Some((row, _))) if row.finished_at.is_none() => tokio::time::sleep(BEGIN_PAUSE).await,
             _ => return,
         }
@@ -90,7 +89,7 @@ async fn until_begun(app: &App, deployment: i64) {
 }
 
 /// What stands for the log of a deployment that has none, since it never ran.
-fn last_words(row: &DeploymentRow, follow: bool) -> Bytes {
+fn last_words(row: &Deployment, follow: bool) -> Bytes {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let line = LogLine {
         at: row.finished_at.unwrap_or(row.started_at),
@@ -108,17 +107,13 @@ fn last_words(row: &DeploymentRow, follow: bool) -> Bytes {
 }
 
 /// Sends what there is, then what comes, until the log is complete or the reader is gone.
-async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<Bytes>) {
+async fn feed(world: &World, deployment: i64, follow: bool, sender: &mpsc::Sender<Bytes>) {
     let mut offset = 0;
     let mut ended = !follow;
     // Looked up before the first read, so that nothing that comes in between is missed.
-    let mut growth = if follow {
-        app.world.logs.follow(deployment)
-    } else {
-        None
-    };
+    let mut growth = if follow { world.logs.follow(deployment) } else { None };
     loop {
-        match app.world.logs.read(deployment, offset) {
+        match world.logs.read(deployment, offset) {
             Ok(Some((text, next))) if !text.is_empty() => {
                 offset = next;
                 if sender
@@ -137,7 +132,7 @@ async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<By
             if ended {
                 break;
             }
-            growth = go_on(app, deployment, sender).await;
+            growth = go_on(world, deployment, sender).await;
             // What came last is still read.
             ended = growth.is_none();
             continue;
@@ -160,14 +155,18 @@ async fn feed(app: &App, deployment: i64, follow: bool, sender: &mpsc::Sender<By
 }
 
 /// Waits until a deployment goes on that waits for checks; none once it has ended, or if the reader is gone.
-async fn go_on(app: &App, deployment: i64, sender: &mpsc::Sender<Bytes>) -> Option<tokio::sync::watch::Receiver<u64>> {
+async fn go_on(
+    world: &World,
+    deployment: i64,
+    sender: &mpsc::Sender<Bytes>,
+) -> Option<tokio::sync::watch::Receiver<u64>> {
     let mut pause = WAITS.0;
     loop {
-        match app.world.store.deployment(deployment).await {
+        match world.store.deployment(deployment).await {
             Ok(Some((row, _))) if row.outcome.is_none() => {}
             _ => return None,
         }
-        if let Some(growth) = app.world.logs.follow(deployment) {
+        if let Some(growth) = world.logs.follow(deployment) {
             return Some(growth);
         }
         tokio::select! {

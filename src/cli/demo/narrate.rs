@@ -8,13 +8,12 @@ use serde_json::Value;
 use super::forge::Delivery;
 use super::show::{Mark, Show};
 use super::site;
+use crate::api::{Deployment, DeploymentDetail, Job};
 use crate::cli::client::Client;
 use crate::cli::output::{Failure, short};
 use crate::clock;
-use crate::http::api::Deployment;
 use crate::logbook::LogLine;
 use crate::model::{CommitId, Outcome, Timestamp};
-use crate::store::{DeploymentRow, JobStatus};
 
 /// Pause between two looks how far the daemon is.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -31,7 +30,7 @@ pub struct Narrator<'a> {
 
 impl Narrator<'_> {
     /// Tells of a webhook and of the deployment that it asked for; none if it asked for none.
-    pub async fn delivery(&self, delivery: &Delivery) -> Result<Option<DeploymentRow>, Failure> {
+    pub async fn delivery(&self, delivery: &Delivery) -> Result<Option<Deployment>, Failure> {
         let push = &delivery.push;
         let what = if push.after.is_zero() {
             format!("the end of {}", push.git_ref)
@@ -64,10 +63,10 @@ impl Narrator<'_> {
     }
 
     /// Tells of the deployment that runs a job.
-    async fn job(&self, job: &Value, commit: &CommitId) -> Result<Option<DeploymentRow>, Failure> {
+    async fn job(&self, job: &Value, commit: &CommitId) -> Result<Option<Deployment>, Failure> {
         let path = format!("/api/v1/jobs/{job}");
         let deployment = loop {
-            let status: JobStatus = self.client.get(&path).await?;
+            let status: Job = self.client.get(&path).await?;
             match status.deployment {
                 Some(deployment) => break deployment,
                 // A newer push took its place.
@@ -81,8 +80,8 @@ impl Narrator<'_> {
             return Ok(Some(row));
         }
         // The daemon looks at the remote by itself after a deployment, and may see a push before its webhook comes.
-        let rows: Vec<DeploymentRow> = self.client.get("/api/v1/deployments").await?;
-        let same = |other: &DeploymentRow| other.id != row.id && other.commit.as_deref() == Some(commit.as_str());
+        let rows: Vec<Deployment> = self.client.get("/api/v1/deployments").await?;
+        let same = |other: &Deployment| other.id != row.id && other.commit.as_deref() == Some(commit.as_str());
         Ok(Some(rows.into_iter().find(same).unwrap_or(row)))
     }
 
@@ -124,10 +123,10 @@ impl Narrator<'_> {
     }
 
     /// The deployment, once it has ended: the log ends a moment before that is written down.
-    async fn end_of(&self, deployment: i64) -> Result<DeploymentRow, Failure> {
+    async fn end_of(&self, deployment: i64) -> Result<Deployment, Failure> {
         loop {
             let path = format!("/api/v1/deployments/{deployment}");
-            let found: Deployment = self.client.get(&path).await?;
+            let found: DeploymentDetail = self.client.get(&path).await?;
             if found.row.finished_at.is_some() {
                 return Ok(found.row);
             }
@@ -152,8 +151,8 @@ impl Narrator<'_> {
     }
 
     /// What ran, newest first, as `hookd history` tells it; without what found nothing to do.
-    pub async fn history(&self) -> Result<Vec<DeploymentRow>, Failure> {
-        let mut rows: Vec<DeploymentRow> = self.client.get("/api/v1/deployments").await?;
+    pub async fn history(&self) -> Result<Vec<Deployment>, Failure> {
+        let mut rows: Vec<Deployment> = self.client.get("/api/v1/deployments").await?;
         rows.retain(|row| row.outcome.as_deref() != Some(Outcome::Unchanged.as_str()));
         for row in &rows {
             let outcome = row.outcome.as_deref().unwrap_or("running");

@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 
 use super::{page, time, word};
+use crate::api::Delivery;
 use crate::explain::{ExplainedVerdict, Explanation};
 use crate::http::answer::Answer;
-use crate::store::DeliveryRow;
 
 /// Makes the page.
-pub fn delivery(row: &DeliveryRow, explanation: &Explanation) -> Answer {
+pub fn delivery(row: &Delivery, explanation: &Explanation) -> Answer {
     let content = html! {
         h1 { "Delivery " (row.delivery) }
         dl {

@@ -3,18 +3,18 @@
 use maud::{Markup, html};
 
 use super::{page, short, shown_ref, state_of, time, took};
+use crate::api::DeploymentDetail;
 use crate::http::answer::Answer;
-use crate::http::api::Deployment;
 use crate::logbook::LogLine;
 use crate::model::Timestamp;
 
 /// Makes the page. `lines` is the end of its log, and `cut` says that there is more before it.
-pub fn deployment(deployment: &Deployment, lines: &[LogLine], cut: bool) -> Answer {
+pub fn deployment(deployment: &DeploymentDetail, lines: &[LogLine], cut: bool) -> Answer {
     let row = &deployment.row;
     let running = row.outcome.is_none();
     let log = format!("/api/v1/deployments/{}/log", row.id);
     let content = html! {
-        h1 { "Deployment #" (row.id) " of " a href={ "/targets/" (row.target) } { (row.target) } }
+        h1 { "DeploymentDetail #" (row.id) " of " a href={ "/targets/" (row.target) } { (row.target) } }
         dl {
             dt { "Outcome" } dd { (state_of(row)) @if let Some(reason) = &row.reason { ": " (reason) } }
             dt { "Commit" } dd { (short(row.commit.as_deref())) " " (row.subject.as_deref().unwrap_or_default()) }
@@ -36,7 +36,7 @@ pub fn deployment(deployment: &Deployment, lines: &[LogLine], cut: bool) -> Answ
     page(&format!("deployment #{}", row.id), false, &content)
 }
 
-fn phases(deployment: &Deployment) -> Markup {
+fn phases(deployment: &DeploymentDetail) -> Markup {
     html! {
         @if !deployment.phases.is_empty() {
             h2 { "Phases" }

@@ -13,8 +13,8 @@ use http::{HeaderName, StatusCode};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::answer::{self, Answer};
+use crate::api::Deployment;
 use crate::model::{Timestamp, words};
-use crate::store::DeploymentRow;
 
 pub use delivery::delivery;
 pub use deployment::deployment;
@@ -118,12 +118,12 @@ fn shown_ref(git_ref: &str) -> &str {
 }
 
 /// How a deployment ended, or where it is.
-fn state_of(row: &DeploymentRow) -> Markup {
+fn state_of(row: &Deployment) -> Markup {
     html! { @if let Some(outcome) = &row.outcome { (word(outcome)) } @else { (word("running")) " " (row.phase) } }
 }
 
 /// A table of deployments.
-fn deployments(rows: &[DeploymentRow], with_target: bool) -> Markup {
+fn deployments(rows: &[Deployment], with_target: bool) -> Markup {
     html! {
         div.scroll { table {
             tr { th { "#" } @if with_target { th { "Target" } } th { "Outcome" } th { "Commit" } th { "Asked for by" } th { "Began" } th { "Took" } th { "Why" } }

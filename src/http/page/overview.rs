@@ -3,12 +3,11 @@
 use maud::{Markup, html};
 
 use super::{deployments, page, short, time, word};
+use crate::api::{Delivery, Deployment, Status, TargetStatus};
 use crate::http::answer::Answer;
-use crate::http::api::{Status, TargetStatus};
-use crate::store::{DeliveryRow, DeploymentRow};
 
 /// Makes the page.
-pub fn overview(status: &Status, history: &[DeploymentRow], came: &[DeliveryRow]) -> Answer {
+pub fn overview(status: &Status, history: &[Deployment], came: &[Delivery]) -> Answer {
     let content = html! {
         @for warning in &status.warnings { p.warning { (warning) } }
         h1 { "Targets" }
@@ -62,7 +61,7 @@ pub(super) fn state(target: &TargetStatus) -> Markup {
     }
 }
 
-fn deliveries(rows: &[DeliveryRow]) -> Markup {
+fn deliveries(rows: &[Delivery]) -> Markup {
     html! {
         div.scroll { table {
             tr { th { "Came" } th { "Repo" } th { "Event" } th { "Result" } th { "Why" } th { "From" } }

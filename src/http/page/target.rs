@@ -4,12 +4,11 @@ use maud::{Markup, html};
 
 use super::overview::state;
 use super::{deployments, page, short, shown_ref, time, word};
+use crate::api::{Deployment, Releases, TargetStatus};
 use crate::http::answer::Answer;
-use crate::http::api::{Releases, TargetStatus};
-use crate::store::{DeploymentRow, ReleaseState};
 
 /// Makes the page.
-pub fn target(target: &TargetStatus, releases: &Releases, history: &[DeploymentRow]) -> Answer {
+pub fn target(target: &TargetStatus, releases: &Releases, history: &[Deployment]) -> Answer {
     let content = html! {
         h1 { (target.target) }
         dl {
@@ -41,7 +40,7 @@ fn kept(releases: &Releases) -> Markup {
             @for release in &releases.releases {
                 tr {
                     td { code { (release.name) } @if releases.current.as_deref() == Some(&release.name) { " " (word("live")) } }
-                    td { (word(state_word(release.state))) }
+                    td { (word(&release.state)) }
                     td { (short(Some(&release.commit))) }
                     td { (shown_ref(&release.git_ref)) }
                     td.time { (time(release.created_at)) }
@@ -49,13 +48,5 @@ fn kept(releases: &Releases) -> Markup {
                 }
             }
         } }
-    }
-}
-
-fn state_word(state: ReleaseState) -> &'static str {
-    match state {
-        ReleaseState::Building => "building",
-        ReleaseState::Good => "good",
-        ReleaseState::Failed => "failed",
     }
 }

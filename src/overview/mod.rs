@@ -1,16 +1,58 @@
-//! What the daemon shows of itself: the same for the API and the status pages.
+//! What the daemon shows of itself: one judgement for the API, the status pages, the metrics and the command line.
 
-use super::App;
-use super::api::{Deployment, Releases, Status, TargetStatus};
-use super::control::{Failure, no_delivery};
+mod wire;
+
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
+
+use crate::api::{Delivery, Deployment, DeploymentDetail, Job, Releases, Status, TargetStatus};
 use crate::clock;
 use crate::config::{RefFilter, SecretSource, Target};
+use crate::deploy::World;
 use crate::explain::{Explanation, explain};
 use crate::forge::restored_headers;
-use crate::poll::LastLook;
-use crate::store::{DeliveryRow, StoreError, WaitingJob};
+use crate::intake::Intake;
+use crate::model::{Refusal, RefusalKind, Timestamp};
+use crate::poll::{LastLook, Poller};
+use crate::ranges::Ranges;
+use crate::store::{Page, StoreError, WaitingJob};
+use crate::worker::{Settings, Worker};
 
-impl App {
+/// A look at the daemon; clones share it.
+#[derive(Clone)]
+pub struct Overview {
+    /// The doors to the outside.
+    pub world: World,
+    /// Runs the jobs.
+    pub worker: Worker,
+    /// Looks at the remotes.
+    pub poller: Poller,
+    /// The addresses that forges publish.
+    pub ranges: Ranges,
+    /// Takes deliveries in, and remembers the refused ones.
+    pub intake: Arc<Intake>,
+    /// The configuration in force.
+    pub settings: watch::Receiver<Settings>,
+    /// Why the newest file is not in force, if it isn't.
+    pub reload_error: watch::Receiver<Option<String>>,
+    /// When the daemon started.
+    pub started: Timestamp,
+    /// Where deliveries come in, once that is known: the configuration's addresses, or systemd's.
+    pub listening: Arc<OnceLock<Vec<String>>>,
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::new(RefusalKind::Unavailable, error.to_string())
+    }
+}
+
+impl Overview {
+    fn settings(&self) -> Settings {
+        self.settings.borrow().clone()
+    }
+
     fn warnings(&self) -> Vec<String> {
         let settings = self.settings();
         let mut warnings: Vec<String> = Vec::new();
@@ -32,7 +74,7 @@ impl App {
     }
 
     /// All that is live, runs and waits.
-    pub(super) async fn status(&self) -> Result<Status, StoreError> {
+    pub async fn status(&self) -> Result<Status, StoreError> {
         let settings = self.settings();
         let waiting = self.world.store.waiting().await?;
         let mut targets = Vec::new();
@@ -57,7 +99,7 @@ impl App {
     }
 
     /// One target of it.
-    pub(super) async fn status_of(&self, target: &Target) -> Result<TargetStatus, StoreError> {
+    pub async fn status_of(&self, target: &Target) -> Result<TargetStatus, StoreError> {
         let waiting = self.world.store.waiting().await?;
         self.target_status(target, &waiting, &self.poller.last(&target.id.repo))
             .await
@@ -92,8 +134,8 @@ impl App {
             paused: row.paused,
             behind: look.behind.get(&name).copied(),
             remote_error: look.error.clone(),
-            running,
-            last,
+            running: running.map(Deployment::from),
+            last: last.map(Deployment::from),
             waiting: jobs.len(),
             waits_for: jobs.iter().find_map(|job| Some(job.checks.as_ref()?.reason.clone())),
             next_try: jobs.iter().map(|job| job.not_before.0).filter(|at| *at > 0).min(),
@@ -101,55 +143,68 @@ impl App {
         })
     }
 
-    /// A deployment with its phases.
-    pub(super) async fn deployment(&self, id: i64) -> Result<Deployment, Failure> {
-        let found = self.world.store.deployment(id).await?;
-        let (row, phases) = found.ok_or_else(|| Failure::not_found(format!("there is no deployment {id}")))?;
-        Ok(Deployment { row, phases })
+    /// Deployments, newest first.
+    pub async fn history(&self, page: Page) -> Result<Vec<Deployment>, StoreError> {
+        let rows = self.world.store.history(page).await?;
+        Ok(rows.into_iter().map(Deployment::from).collect())
     }
 
-    /// The newest deliveries, those that were not taken among them.
-    pub(super) async fn delivery_rows(
-        &self,
-        repo: Option<String>,
-        limit: usize,
-    ) -> Result<Vec<DeliveryRow>, StoreError> {
+    /// A deployment with its phases.
+    pub async fn deployment(&self, id: i64) -> Result<DeploymentDetail, Refusal> {
+        let found = self.world.store.deployment(id).await?;
+        let (row, phases) = found.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
+        Ok(DeploymentDetail {
+            row: row.into(),
+            phases: phases.into_iter().map(Into::into).collect(),
+        })
+    }
+
+    /// A job.
+    pub async fn job(&self, id: i64) -> Result<Job, Refusal> {
+        let job = self.world.store.job(id).await?;
+        job.map(Job::from)
+            .ok_or_else(|| Refusal::not_found(format!("there is no job {id}")))
+    }
+
+    /// The newest deliveries, with the refused ones among them.
+    pub async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let mut rows = self.world.store.deliveries(repo.clone(), limit).await?;
-        let rejected = self.intake.rejections.newest(limit);
-        rows.extend(
-            rejected
-                .into_iter()
-                .filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo)),
-        );
+        let refused = self.intake.rejections.newest(limit).into_iter();
+        rows.extend(refused.filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo)));
         rows.sort_by_key(|row| std::cmp::Reverse(row.received_at));
         rows.truncate(limit);
-        Ok(rows)
+        Ok(rows.into_iter().map(Delivery::from).collect())
     }
 
     /// The releases of a target that are kept.
-    pub(super) async fn releases(&self, target: &Target) -> Result<Releases, StoreError> {
+    pub async fn releases(&self, target: &Target) -> Result<Releases, StoreError> {
         let row = self.world.store.target(&target.id).await?;
         let releases = self.world.store.releases(&target.id).await?;
         Ok(Releases {
             current: row.live_release,
-            releases,
+            releases: releases.into_iter().map(Into::into).collect(),
         })
     }
 
-    /// A stored delivery, and what the rules of now say of it.
-    pub(super) async fn explanation(&self, id: &str) -> Result<(DeliveryRow, Explanation), Failure> {
+    /// A stored delivery, and the verdict of today's configuration on it.
+    pub async fn explanation(&self, id: &str) -> Result<(Delivery, Explanation), Refusal> {
         let stored = self.world.store.delivery(id.to_owned()).await?;
         let (row, headers, body) = stored.ok_or_else(|| no_delivery(id))?;
         let settings = self.settings();
         let config = Some((&*settings.config, &*settings.secrets));
         let forge = row.forge.parse().ok();
         let explanation = explain(&restored_headers(&headers), &body, forge, config, clock::now());
-        Ok((row, explanation))
+        Ok((row.into(), explanation))
     }
 }
 
+/// The refusal for a delivery that is not stored.
+pub fn no_delivery(id: &str) -> Refusal {
+    Refusal::not_found(format!("there is no stored delivery {id}")).hint("hookd deliveries lists them")
+}
+
 /// What a target follows, in words.
-pub(super) fn follows(refs: &RefFilter) -> String {
+pub fn follows(refs: &RefFilter) -> String {
     let (kind, patterns) = match refs {
         RefFilter::Branches(patterns) => ("branch", patterns),
         RefFilter::Tags(patterns) => ("tag", patterns),

@@ -1,0 +1,261 @@
+//! The wire types of the control socket: what `/api/v1/…` takes and gives, and `--json` prints.
+//!
+//! They are the daemon's promise to programs, so nothing here follows the store when that changes. All times are milliseconds
+//! since the epoch.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/status`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: i64,
+    /// The configuration file in force.
+    pub config: String,
+    /// Where deliveries come in: `127.0.0.1:9000`, `unix:/run/hookd/http.sock`.
+    #[serde(default)]
+    pub listen: Vec<String>,
+    /// What a person must know: an open repo, a broken configuration file …
+    pub warnings: Vec<String>,
+    /// What commands run as, where the configuration leaves it open, and why.
+    #[serde(default)]
+    pub isolation: String,
+    /// Number of queued jobs.
+    pub waiting: usize,
+    /// Number of running deployments.
+    pub running: usize,
+    /// All targets.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// One target.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// `repo/target`
+    pub target: String,
+    /// What it follows, in words: `branch main`.
+    pub follows: String,
+    /// Its directory.
+    pub path: String,
+    /// `idle`, `waiting`, `running`, `paused`, `pinned`
+    pub state: String,
+    /// The live commit.
+    pub commit: Option<String>,
+    /// The live ref.
+    #[serde(rename = "ref")]
+    pub git_ref: Option<String>,
+    /// The live release.
+    pub release: Option<String>,
+    /// Since when.
+    pub live_since: Option<i64>,
+    /// Release that a person rolled back to.
+    pub pinned: Option<String>,
+    /// Whether a person paused it.
+    pub paused: bool,
+    /// Whether the remote has something newer.
+    pub behind: Option<bool>,
+    /// Why the last look at the remote failed.
+    pub remote_error: Option<String>,
+    /// The deployment that runs.
+    pub running: Option<Deployment>,
+    /// The last one that ended.
+    pub last: Option<Deployment>,
+    /// Number of queued jobs.
+    pub waiting: usize,
+    /// When the first of them is tried, if it waits for a time.
+    pub next_try: Option<i64>,
+    /// What the first of them waits for, if it is more than its turn: CI checks.
+    #[serde(default)]
+    pub waits_for: Option<String>,
+}
+
+/// A delivery as it came in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Number in order of arrival; none for a rejected one, which is not stored.
+    pub number: Option<i64>,
+    /// The forge's id, or one made from the body.
+    pub delivery: String,
+    /// Repo of the configuration.
+    pub repo: String,
+    /// Forge whose dialect it speaks.
+    pub forge: String,
+    /// The event in the forge's words.
+    pub event: String,
+    /// When it came.
+    pub received_at: i64,
+    /// Where it came from.
+    pub remote_addr: String,
+    /// `accepted`, `ignored`, `pong`, `duplicate`, `rejected`
+    pub result: String,
+    /// Why, in words.
+    pub reason: String,
+    /// Jobs that it asked for.
+    pub jobs: Vec<i64>,
+}
+
+/// One run of a job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its number.
+    pub id: i64,
+    /// The job that it runs.
+    pub job: i64,
+    /// `repo/target`
+    pub target: String,
+    /// The ref that it follows.
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+    /// What asked for it: `webhook`, `poll`, `deploy`, `retry`, `replay`, `rollback`
+    pub source: String,
+    /// The delivery that asked for it.
+    pub delivery: Option<String>,
+    /// The commit, once it is known.
+    pub commit: Option<String>,
+    /// First line of the commit's message.
+    pub subject: Option<String>,
+    /// What was live before.
+    pub previous_commit: Option<String>,
+    /// The release that it made.
+    pub release: Option<String>,
+    /// The release that was live before.
+    pub previous_release: Option<String>,
+    /// Where it is, or how far it came.
+    pub phase: String,
+    /// How it ended; none while it runs.
+    pub outcome: Option<String>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Set once a rollback is decided, with the reason.
+    pub rolling_back: Option<String>,
+    /// When it started.
+    pub started_at: i64,
+    /// When it ended; none while it runs.
+    pub finished_at: Option<i64>,
+}
+
+/// How long a phase took.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Phase {
+    /// Name of the phase.
+    pub phase: String,
+    /// When it began.
+    pub started_at: i64,
+    /// When it ended; none while it runs.
+    pub finished_at: Option<i64>,
+}
+
+/// `GET /api/v1/deployments/ID`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeploymentDetail {
+    /// The deployment.
+    #[serde(flatten)]
+    pub row: Deployment,
+    /// Its phases, in order.
+    pub phases: Vec<Phase>,
+}
+
+/// A release directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Release {
+    /// Name of the directory.
+    pub name: String,
+    /// The commit that it holds.
+    pub commit: String,
+    /// The ref that it was made for.
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+    /// The deployment that made it.
+    pub deployment: i64,
+    /// `building`, `good`, `failed`
+    pub state: String,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// `GET /api/v1/targets/REPO/TARGET/releases`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Releases {
+    /// The live one.
+    pub current: Option<String>,
+    /// All that are kept, newest first.
+    pub releases: Vec<Release>,
+}
+
+/// `GET /api/v1/jobs/ID`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// Its number.
+    pub id: i64,
+    /// `repo/target`
+    pub target: String,
+    /// `waiting`, `running`, `done`
+    pub state: String,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its newest deployment.
+    pub deployment: Option<i64>,
+}
+
+/// `POST /api/v1/targets/REPO/TARGET/rollback`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The release to go to; none: the newest good one before the live one.
+    #[serde(default)]
+    pub release: Option<String>,
+}
+
+/// `POST /api/v1/targets/REPO/TARGET/deploy`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// Which ref, for targets that follow a pattern.
+    #[serde(default, rename = "ref")]
+    pub git_ref: Option<String>,
+}
+
+/// A job that was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct QueuedJob {
+    /// Its number.
+    pub id: i64,
+    /// `repo/target`
+    pub target: String,
+}
+
+/// The answer to every act.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Asked {
+    /// `accepted`, or what was done.
+    pub status: String,
+    /// The jobs, by id and target.
+    #[serde(default)]
+    pub jobs: Vec<QueuedJob>,
+    /// In words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// An error response.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Problem {
+    /// Always `error`.
+    pub status: String,
+    /// What is wrong.
+    pub error: String,
+    /// What to do.
+    #[serde(default)]
+    pub hint: Option<String>,
+}
+
+/// The parameters of a request's query.
+pub type Query = BTreeMap<String, String>;

@@ -1,0 +1,87 @@
+//! Which ref and which release a person means who names none.
+
+use super::{Operator, Result, invalid};
+use crate::config::{RefFilter, Target};
+use crate::model::{GitRef, Refusal};
+use crate::overview::follows;
+use crate::schedule;
+use crate::store::ReleaseState;
+
+impl Operator {
+    /// The named ref, the only one that the target follows, or what was live last.
+    pub(super) async fn chosen_ref(&self, target: &Target, named: Option<&str>) -> Result<GitRef> {
+        let (RefFilter::Branches(patterns) | RefFilter::Tags(patterns)) = &target.refs;
+        let make = |short: &str| {
+            if short.starts_with("refs/") {
+                return short.parse();
+            }
+            if matches!(target.refs, RefFilter::Tags(_)) {
+                GitRef::tag(short)
+            } else {
+                GitRef::branch(short)
+            }
+        };
+        if let Some(named) = named {
+            let git_ref = make(named).map_err(invalid)?;
+            if schedule::follows(&target.refs, &git_ref) {
+                return Ok(git_ref);
+            }
+            return Err(invalid(format!(
+                "{} follows {}, not {git_ref}",
+                target.id,
+                follows(&target.refs)
+            )));
+        }
+        if let [only] = patterns.as_slice()
+            && only.is_exact()
+        {
+            return make(&only.text).map_err(invalid);
+        }
+        let row = self.store.target(&target.id).await?;
+        let (last, _) = self.store.latest(target.id.to_string()).await?;
+        let known = row
+            .live_ref
+            .or(last.map(|row| row.git_ref))
+            .and_then(|r| r.parse().ok());
+        known.ok_or_else(|| {
+            let question = format!("{} follows {}: which one?", target.id, follows(&target.refs));
+            invalid(question).hint("name it with --ref")
+        })
+    }
+
+    /// The named good release, or the newest good one before the live one; with the ref that it was made for.
+    pub(super) async fn chosen_release(&self, target: &Target, named: Option<String>) -> Result<(String, GitRef)> {
+        let row = self.store.target(&target.id).await?;
+        let kept = self.store.releases(&target.id).await?;
+        let good: Vec<_> = kept.iter().filter(|r| r.state == ReleaseState::Good).collect();
+        let chosen = if let Some(wanted) = &named {
+            good.iter().find(|release| release.name == *wanted)
+        } else {
+            let live = row
+                .live_release
+                .as_deref()
+                .and_then(|live| good.iter().position(|release| release.name == live));
+            good.get(live.map_or(0, |at| at + 1))
+        };
+        let Some(release) = chosen else {
+            let error = named.map_or("there is no good release before the live one".to_owned(), |name| {
+                format!("there is no good release {name}")
+            });
+            let kept: Vec<&str> = good.iter().map(|release| release.name.as_str()).collect();
+            let refusal = Refusal::not_found(error);
+            return Err(if kept.is_empty() {
+                refusal
+            } else {
+                refusal.hint(format!("kept: {}", kept.join(", ")))
+            });
+        };
+        if row.live_release.as_deref() == Some(&release.name) {
+            return Err(Refusal::conflict(format!("release {} is live already", release.name)));
+        }
+        let git_ref = release
+            .git_ref
+            .parse()
+            .map_err(|_| Refusal::not_found("the release has no ref"))?;
+        Ok((release.name.clone(), git_ref))
+    }
+}

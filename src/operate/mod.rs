@@ -1,0 +1,187 @@
+//! What a person or a program may have done to a target, wherever they ask: deploy, retry, roll back, cancel, pause, resume,
+//! replay.
+//!
+//! An act only asks for a job or changes what may start; the worker does the rest. Each returns when it is on disk.
+
+mod choose;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::api::{Asked, DeployRequest, QueuedJob, RollbackRequest};
+use crate::clock;
+use crate::config::{QueueMode, Strategy, Target};
+use crate::intake::{Intake, NotReplayed};
+use crate::model::{Refusal, RefusalKind, TargetId};
+use crate::overview::no_delivery;
+use crate::poll::Poller;
+use crate::store::{AcceptedJob, NewJob, Source, Store};
+use crate::worker::{Settings, Worker};
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+/// Does what it is told; clones share it.
+#[derive(Clone)]
+pub struct Operator {
+    /// Where jobs are put.
+    pub store: Store,
+    /// Runs them, and is told when there are new ones.
+    pub worker: Worker,
+    /// Looks at the remote after `resume`.
+    pub poller: Poller,
+    /// Runs stored deliveries again.
+    pub intake: Arc<Intake>,
+    /// The configuration in force.
+    pub settings: watch::Receiver<Settings>,
+}
+
+impl Operator {
+    fn settings(&self) -> Settings {
+        self.settings.borrow().clone()
+    }
+
+    /// The target of that name.
+    pub fn target(&self, repo: &str, target: &str) -> Result<Arc<Target>> {
+        let settings = self.settings();
+        let id = format!("{repo}/{target}").parse::<TargetId>().ok();
+        let found = id.and_then(|id| settings.config.target(&id).map(|(_, target)| Arc::clone(target)));
+        found.ok_or_else(|| {
+            let targets = settings.config.repos.values().flat_map(|repo| repo.targets.values());
+            let known: Vec<String> = targets.map(|target| target.id.to_string()).collect();
+            let refusal = Refusal::not_found(format!("there is no target {repo}/{target}"));
+            if known.is_empty() {
+                refusal.hint("the configuration has no targets: see hookd add")
+            } else {
+                refusal.hint(format!("there are: {}", known.join(", ")))
+            }
+        })
+    }
+
+    /// Brings a target to the tip of its ref.
+    pub async fn deploy(&self, target: &Target, request: DeployRequest) -> Result<Asked> {
+        self.require_free(target).await?;
+        self.run(target, request.git_ref.as_deref(), Source::Deploy).await
+    }
+
+    /// Tries again what failed or was rolled back.
+    pub async fn retry(&self, target: &Target, request: DeployRequest) -> Result<Asked> {
+        self.require_free(target).await?;
+        let mut named = request.git_ref;
+        if named.is_none() {
+            let (last, _) = self.store.latest(target.id.to_string()).await?;
+            named = last.map(|row| row.git_ref);
+        }
+        self.run(target, named.as_deref(), Source::Retry).await
+    }
+
+    async fn run(&self, target: &Target, named: Option<&str>, source: Source) -> Result<Asked> {
+        let git_ref = self.chosen_ref(target, named).await?;
+        let job = NewJob {
+            target: target.id.clone(),
+            git_ref,
+            wanted: None,
+            source,
+            pusher: None,
+            release: None,
+            keep_all: target.queue == QueueMode::All,
+        };
+        Ok(self.queued(self.store.request(vec![job], clock::now()).await?))
+    }
+
+    async fn require_free(&self, target: &Target) -> Result<()> {
+        let row = self.store.target(&target.id).await?;
+        let why = match row.pinned {
+            _ if !row.held() => return Ok(()),
+            Some(release) => format!("{} is pinned to {release} by a rollback", target.id),
+            None => format!("{} is paused", target.id),
+        };
+        Err(Refusal::conflict(why).hint(format!("hookd resume {}", target.id)))
+    }
+
+    /// The answer for jobs that are queued now.
+    fn queued(&self, jobs: Vec<AcceptedJob>) -> Asked {
+        self.worker.wake();
+        Asked {
+            status: "accepted".to_owned(),
+            jobs: jobs.into_iter().map(QueuedJob::from).collect(),
+            message: String::new(),
+        }
+    }
+
+    /// Goes back to an earlier release, and stays there until `resume`.
+    pub async fn rollback(&self, target: &Target, request: RollbackRequest) -> Result<Asked> {
+        if target.strategy == Strategy::InPlace {
+            let error = format!("{} is deployed in place and keeps no releases", target.id);
+            return Err(Refusal::conflict(error).hint("revert the commit and push"));
+        }
+        let (release, git_ref) = self.chosen_release(target, request.release).await?;
+        let job = NewJob {
+            target: target.id.clone(),
+            git_ref,
+            wanted: None,
+            source: Source::Rollback,
+            pusher: None,
+            release: Some(release.clone()),
+            keep_all: true,
+        };
+        let jobs = self.store.request_rollback(job, release, clock::now()).await?;
+        Ok(self.queued(jobs))
+    }
+
+    /// Stops what runs for a target, and drops what waits.
+    pub async fn cancel(&self, target: &Target) -> Result<Asked> {
+        let waiting = self.store.cancel_waiting(target.id.clone(), clock::now()).await?;
+        let running = self.worker.cancel(&target.id);
+        let message = match (running, waiting) {
+            (None, 0) => return Err(Refusal::not_found(format!("nothing runs or waits for {}", target.id))),
+            (Some(id), _) => format!("deployment {id} is being stopped"),
+            (None, n) => format!("{n} waiting cancelled"),
+        };
+        Ok(done("cancelled", message))
+    }
+
+    /// Deploys nothing to a target until [`Operator::resume`].
+    pub async fn pause(&self, target: &Target) -> Result<Asked> {
+        self.store.set_paused(&target.id, true).await?;
+        Ok(done("paused", format!("{} is paused", target.id)))
+    }
+
+    /// Lets a paused or rolled-back target go on.
+    pub async fn resume(&self, target: &Target) -> Result<Asked> {
+        self.store.set_paused(&target.id, false).await?;
+        self.worker.wake();
+        self.poller.look_soon(&target.id.repo);
+        Ok(done("resumed", format!("{} is resumed", target.id)))
+    }
+
+    /// Treats a stored delivery as if it had just come in.
+    pub async fn replay(&self, id: &str) -> Result<Asked> {
+        let replayed = self.intake.replay(&self.settings(), id).await.map_err(not_replayed)?;
+        if replayed.jobs.is_empty() {
+            return Ok(done("ignored", replayed.reason));
+        }
+        Ok(self.queued(replayed.jobs))
+    }
+}
+
+fn not_replayed(error: NotReplayed) -> Refusal {
+    match error {
+        NotReplayed::Unknown(id) => no_delivery(&id),
+        NotReplayed::NoRepo(_) => Refusal::not_found(error.to_string()),
+        NotReplayed::NotUnderstood(why) => Refusal::conflict(why.to_string()),
+        NotReplayed::Store(error) => error.into(),
+    }
+}
+
+fn done(status: &str, message: String) -> Asked {
+    Asked {
+        status: status.to_owned(),
+        jobs: Vec::new(),
+        message,
+    }
+}
+
+fn invalid(error: impl std::fmt::Display) -> Refusal {
+    Refusal::new(RefusalKind::Invalid, error.to_string())
+}
