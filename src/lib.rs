@@ -9,7 +9,7 @@
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
 //! | wire | [`api`] | what the control socket takes and gives |
 //! | ground | [`config`], [`clock`], [`web`] | the configuration as nobody needs to doubt it; the time; one outgoing HTTP request |
-//! | doors | [`forge`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
+//! | doors | [`forge`], [`forge_api`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects and APIs, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
 //! | judgement | [`rules`], [`schedule`], [`checks`], [`notify`] | what a delivery means; which job starts; whether CI is green; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |
@@ -60,6 +60,7 @@ pub mod doctor;
 pub mod exec;
 pub mod explain;
 pub mod forge;
+pub mod forge_api;
 pub mod git;
 pub mod http;
 pub mod intake;

@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "clock", "web"],
     &[
         "forge",
+        "forge_api",
         "store",
         "git",
         "exec",

@@ -13,10 +13,11 @@ use super::output::{self, Code, Failure};
 use super::reload::{How, Reloaded, reload, running};
 use crate::api::Status;
 use crate::config::{self, Config, Repo};
+use crate::forge_api::{Api, ApiError, Change};
 use crate::machine::{self, Machine};
 use crate::model::{RepoName, Secret};
 use crate::release::Layout;
-use crate::setup::{self, Change, Forge, Header, Place};
+use crate::setup::{Header, Place};
 
 /// Something that goes.
 enum Part {
@@ -213,10 +214,9 @@ fn confirm(plan: &Plan, options: &Remove) -> Result<(), Failure> {
 }
 
 async fn at_the_forge(plan: &Plan, options: &Remove, token: &Secret) -> Result<Vec<Step>, Failure> {
-    let failed = |error: setup::ForgeError| {
-        Failure::failed(format!("{}; nothing was changed here", error.message)).hint(error.hint)
-    };
-    let forge = Forge::new(plan.repo()?, options.api.as_ref(), token).map_err(failed)?;
+    let failed =
+        |error: ApiError| Failure::failed(format!("{}; nothing was changed here", error.message)).hint(error.hint);
+    let forge = Api::new(plan.repo()?, options.api.as_ref(), token.clone()).map_err(failed)?;
     let word = |change| if change == Change::Removed { "removed" } else { "absent" };
     let mut steps = Vec::new();
     if let Some(url) = &plan.header.webhook {

@@ -4,9 +4,11 @@
 //! are: one that can be reached from the tip and is not yet live. So a branch that is pushed to more often than its CI takes
 //! is deployed all the same. With `queue = "all"` each commit waits for its own checks, in its turn.
 
-use crate::checks::{self, Question, Verdict};
+use crate::checks::{self, Verdict};
 use crate::clock;
 use crate::config::{QueueMode, units};
+use crate::forge_api::checks::States;
+use crate::forge_api::{Api, ApiError};
 use crate::git::Fetched;
 use crate::model::{CommitId, Phase};
 use crate::store::{Hold, KnownChecks, Progress};
@@ -65,13 +67,9 @@ impl Run<'_> {
         if verdict == Verdict::Green {
             return Ok((known, verdict, None));
         }
-        let asked = match self.question(commit) {
-            Some(question) => question.ask().await,
-            None => None,
-        };
-        match asked {
+        match self.ask_forge(commit).await {
             None => Ok((known, verdict, None)),
-            Some(Err(trouble)) => Ok((known, verdict, Some(trouble))),
+            Some(Err(trouble)) => Ok((known, verdict, Some(trouble.to_string()))),
             Some(Ok(states)) => {
                 let now = clock::now();
                 let noted = self
@@ -86,15 +84,14 @@ impl Run<'_> {
         }
     }
 
-    fn question<'a>(&'a self, commit: &'a CommitId) -> Option<Question<'a>> {
+    /// What the forge says, if it can be asked.
+    async fn ask_forge(&self, commit: &CommitId) -> Option<Result<States, ApiError>> {
         let (name, api) = self.site.config.api_of(&self.site.repo)?;
-        Some(Question {
-            api,
-            token: self.site.secrets.forge.get(name)?,
-            full_name: &self.site.repo.full_name,
-            commit,
-            names: &self.site.target.require_checks,
-        })
+        let token = self.site.secrets.forge.get(name)?.clone();
+        match Api::new(&self.site.repo, api.url.as_ref(), token) {
+            Ok(api) => api.checks(commit, &self.site.target.require_checks).await,
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// The newest commit since what is live whose checks are green, if it is wanted and signed as the tip has to be.
@@ -148,9 +145,10 @@ impl Run<'_> {
         if held.is_none_or(|held| held.reason != reason) {
             self.record.say(Phase::Fetch, &reason);
         }
-        let until = match self.question(&commit) {
-            Some(_) => now.after(checks::pause(now.since(since))).min(deadline),
-            None => deadline,
+        let until = if self.site.config.api_of(&self.site.repo).is_some() {
+            now.after(checks::pause(now.since(since))).min(deadline)
+        } else {
+            deadline
         };
         Err(Stop::Held(Box::new(Hold {
             commit,

@@ -6,18 +6,15 @@
 //! | the text of the drop-in, and what one says of itself | `fragment` |
 //! | files with owner and mode, which can be taken back | `made` |
 //! | a webhook secret, a deploy key | `keys` |
-//! | the webhook and the deploy key at the forge, by its API | `forge` |
 //!
 //! Nothing is overwritten that was not made here; what is there already stays and is used.
 
-mod forge;
 mod fragment;
 mod keys;
 mod made;
 
 use std::path::{Path, PathBuf};
 
-pub use forge::{Change, Forge, ForgeError, Hook};
 pub use fragment::{Fragment, Header};
 pub use keys::{KeyError, deploy_key, public_key, webhook_secret};
 pub use made::{Made, Owner};

@@ -16,8 +16,9 @@ use super::output::{self, Code, Failure};
 use super::reload::{How, Reloaded, reload};
 use crate::config::{Repo, SecretSource};
 use crate::doctor::three_lines;
+use crate::forge_api::{Api, ApiError, Change, Hook};
 use crate::model::Secret;
-use crate::setup::{self, Change, Forge, Hook, Made};
+use crate::setup::Made;
 use make::{dry_run, make, public_key};
 pub(super) use plan::may_write;
 use plan::{Plan, one, plan};
@@ -210,8 +211,8 @@ async fn at_the_forge(
     repo: &Repo,
     token: &Secret,
     public: Option<&str>,
-) -> Result<Vec<Step>, setup::ForgeError> {
-    let forge = Forge::new(repo, options.api.as_ref(), token)?;
+) -> Result<Vec<Step>, ApiError> {
+    let forge = Api::new(repo, options.api.as_ref(), token.clone())?;
     let mut steps = Vec::new();
     let word = |change| match change {
         Change::Made => "made",

@@ -2,29 +2,22 @@
 //! runs" and "for commit statuses".
 
 use serde_json::Value;
-use url::Url;
 
-use super::{Question, States, list, text, together};
-use crate::model::CheckState;
+use super::{Api, ApiError, States, list, text, together};
+use crate::model::{CheckState, CommitId};
 
 /// Most that one page may hold.
 const PER_PAGE: (&str, &str) = ("per_page", "100");
 
 /// The states of the checks, by the names of check runs and the contexts of statuses.
-pub(super) async fn ask(question: &Question<'_>, base: &Url) -> Result<States, String> {
-    let commit = question.commit.as_str();
-    let mut path = vec!["repos"];
-    path.extend(question.full_name.split('/'));
-    path.extend(["commits", commit]);
-    let statuses = question
-        .get(base, &[&path[..], &["status"]].concat(), &[PER_PAGE])
-        .await?;
+pub(super) async fn ask(api: &Api, commit: &CommitId, names: &[String]) -> Result<States, ApiError> {
+    let mut path = api.repository();
+    path.extend(["commits", commit.as_str()]);
+    let statuses = api.get(&[&path[..], &["status"]].concat(), &[PER_PAGE]).await?;
     let mut states = States::new();
-    for name in question.names {
+    for name in names {
         let query = [("check_name", name.as_str()), ("filter", "latest"), PER_PAGE];
-        let runs = question
-            .get(base, &[&path[..], &["check-runs"]].concat(), &query)
-            .await?;
+        let runs = api.get(&[&path[..], &["check-runs"]].concat(), &query).await?;
         let of_runs = list(&runs, "/check_runs")
             .iter()
             .filter(|run| text(run, "name") == name)

@@ -1,9 +1,7 @@
 //! Gitea and Forgejo: the combined status of a commit. Source: their API, `GET /repos/{owner}/{repo}/commits/{ref}/status`.
 
-use url::Url;
-
-use super::{Question, States, list, text, together};
-use crate::model::CheckState;
+use super::{Api, ApiError, States, list, text, together};
+use crate::model::{CheckState, CommitId};
 
 /// What a page holds at most, in their default configuration.
 const PER_PAGE: usize = 50;
@@ -12,14 +10,13 @@ const PER_PAGE: usize = 50;
 const PAGES: usize = 20;
 
 /// The states of the checks, by their contexts.
-pub(super) async fn ask(question: &Question<'_>, base: &Url) -> Result<States, String> {
-    let mut path = vec!["repos"];
-    path.extend(question.full_name.split('/'));
-    path.extend(["commits", question.commit.as_str(), "status"]);
+pub(super) async fn ask(api: &Api, commit: &CommitId, names: &[String]) -> Result<States, ApiError> {
+    let mut path = api.repository();
+    path.extend(["commits", commit.as_str(), "status"]);
     let mut found: Vec<(String, CheckState)> = Vec::new();
     for page in 1..=PAGES {
         let (page, limit) = (page.to_string(), PER_PAGE.to_string());
-        let answer = question.get(base, &path, &[("page", &page), ("limit", &limit)]).await?;
+        let answer = api.get(&path, &[("page", &page), ("limit", &limit)]).await?;
         let statuses = list(&answer, "/statuses");
         // `status` in what they send, `state` in GitHub's words and in old versions.
         found.extend(statuses.iter().map(|status| {
@@ -32,12 +29,12 @@ pub(super) async fn ask(question: &Question<'_>, base: &Url) -> Result<States, S
         }
     }
     let mut states = States::new();
-    for name in question.names {
-        let named = found
+    for name in names {
+        let of_name = found
             .iter()
             .filter(|(context, _)| context == name)
             .map(|(_, state)| *state);
-        states.extend(together(named).map(|state| (name.clone(), state)));
+        states.extend(together(of_name).map(|state| (name.clone(), state)));
     }
     Ok(states)
 }

@@ -1,0 +1,186 @@
+//! Why a forge did not do what it was asked for, and whether to ask again.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde_json::Value;
+
+use crate::clock;
+use crate::web::{Answer, WebError};
+
+/// Most of a forge's own words in an error, bytes.
+const WORDS_MAX: usize = 200;
+
+/// Longest pause that a forge's word is taken for. GitHub's limits are per hour.
+const PAUSE_MAX: Duration = Duration::from_hours(2);
+
+/// Whether to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The same request will be refused again: somebody has to change something first.
+    Permanent,
+    /// It may pass: the network, a server error.
+    Passing,
+    /// Too many requests: not before this time is over.
+    Limited(Duration),
+}
+
+/// Why the forge did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// What went wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Whether to ask again.
+    pub refusal: Refusal,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+}
+
+impl ApiError {
+    /// Nothing that asking again would change.
+    pub(super) fn unusable(message: String) -> Self {
+        Self {
+            message,
+            hint: None,
+            refusal: Refusal::Permanent,
+            status: None,
+        }
+    }
+
+    pub(super) fn hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
+    /// There was no answer.
+    pub(super) fn unreachable(shown: &str, error: &WebError) -> Self {
+        Self {
+            message: format!("{shown}: {error}"),
+            hint: Some("is the address of the API right?".to_owned()),
+            refusal: Refusal::Passing,
+            status: None,
+        }
+    }
+
+    /// An answer that is not 2xx. `scopes` says what a token needs for this.
+    pub(super) fn answered(shown: &str, answer: &Answer, scopes: &str) -> Self {
+        let status = answer.status;
+        let said = words(&serde_json::from_slice(&answer.body).unwrap_or_default());
+        let limited = limit(status, &answer.headers, clock::now().0 / 1000);
+        let (message, hint) = match (limited, status) {
+            (Some(pause), _) => (
+                format!("{shown}: answered {status}: rate limit, {} s to wait", pause.as_secs()),
+                None,
+            ),
+            (None, 401) => (
+                format!("{shown}: answered 401: the forge does not know the token{said}"),
+                Some(scopes),
+            ),
+            (None, 403) => (
+                format!("{shown}: answered 403: the token may not do that{said}"),
+                Some(scopes),
+            ),
+            (None, 404) => {
+                let message = format!("{shown}: answered 404: not found, or the token may not see it");
+                (message, Some(scopes))
+            }
+            (None, 300..=399) => {
+                let message = format!("{shown}: answered {status}; redirects are not followed");
+                (
+                    message,
+                    Some("has the repository moved? then `url` and `full_name` need its new name"),
+                )
+            }
+            (None, _) => (format!("{shown}: answered {status}{said}"), None),
+        };
+        let refusal = match (limited, status) {
+            (Some(pause), _) => Refusal::Limited(pause),
+            (None, 300..500) if !matches!(status, 408 | 425) => Refusal::Permanent,
+            _ => Refusal::Passing,
+        };
+        Self {
+            message,
+            hint: hint.map(str::to_owned),
+            refusal,
+            status: Some(status),
+        }
+    }
+}
+
+/// How long to wait, if the answer says that there were too many requests. GitHub's primary limit is 403 or 429 with
+/// `x-ratelimit-remaining: 0` and a time in `x-ratelimit-reset`, the secondary one comes with `retry-after` (docs.github.com,
+/// "Best practices for using the REST API"); GitLab and Bitbucket answer 429.
+fn limit(status: u16, headers: &HeaderMap, now: i64) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    let pause = |seconds: i64| Duration::from_secs(seconds.max(1).unsigned_abs()).min(PAUSE_MAX);
+    let spent = number("x-ratelimit-remaining") == Some(0);
+    let reset = || {
+        Some(pause(
+            number("x-ratelimit-reset").or_else(|| number("ratelimit-reset"))? - now,
+        ))
+    };
+    match (status, number("retry-after")) {
+        (403 | 429 | 503, Some(seconds)) => Some(pause(seconds)),
+        (403, None) if spent => reset(),
+        (429, None) => reset().or(Some(pause(60))),
+        _ => None,
+    }
+}
+
+/// What the forge says itself.
+fn words(answer: &Value) -> String {
+    let said = [
+        answer.get("message"),
+        answer.get("error"),
+        answer.pointer("/error/message"),
+        answer.pointer("/errors/0/message"),
+    ];
+    let said = said.into_iter().flatten().find_map(|value| match value {
+        Value::String(text) => Some(text.as_str()),
+        _ => None,
+    });
+    said.map_or_else(String::new, |text| {
+        let plain: String = text[..text.floor_char_boundary(WORDS_MAX)]
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect();
+        format!(": {plain}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let value = |text: &str| text.parse().unwrap();
+        fields
+            .iter()
+            .map(|(name, text)| (http::HeaderName::from_static(name), value(text)))
+            .collect()
+    }
+
+    #[test]
+    fn limits_are_told_from_missing_rights() {
+        let seconds =
+            |status, fields: &[(&'static str, &str)]| limit(status, &headers(fields), 1000).map(|d| d.as_secs());
+        assert_eq!(seconds(403, &[]), None);
+        assert_eq!(
+            seconds(403, &[("x-ratelimit-remaining", "12"), ("x-ratelimit-reset", "1030")]),
+            None
+        );
+        assert_eq!(
+            seconds(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1030")]),
+            Some(30)
+        );
+        assert_eq!(seconds(403, &[("retry-after", "7")]), Some(7));
+        assert_eq!(seconds(429, &[]), Some(60));
+        assert_eq!(seconds(429, &[("ratelimit-reset", "1005")]), Some(5));
+        assert_eq!(seconds(503, &[("retry-after", "120")]), Some(120));
+        assert_eq!(seconds(429, &[("retry-after", "99999999")]), Some(7200));
+        assert_eq!(seconds(500, &[]), None);
+    }
+}

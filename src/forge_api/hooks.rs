@@ -1,0 +1,213 @@
+//! The webhook and the deploy key of a repository.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{Api, ApiError, Call, Purpose};
+use crate::config::ForgeKind;
+use crate::model::Secret;
+
+/// Entries that a page is asked for: the most that all of these forges give.
+const PAGE: usize = 50;
+
+/// Most pages that are read.
+const PAGES: usize = 20;
+
+/// What became of something at the forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was not there.
+    Made,
+    /// It was there, and was brought up to date.
+    Updated,
+    /// It was there, just so.
+    Same,
+    /// It was taken away.
+    Removed,
+    /// There was nothing to take away.
+    Absent,
+}
+
+/// A webhook.
+pub struct Hook<'a> {
+    /// Where the forge delivers.
+    pub url: &'a str,
+    /// What it signs with.
+    pub secret: &'a Secret,
+}
+
+/// What hooks and keys have in common: a list, and entries with an id.
+#[derive(Clone, Copy)]
+enum Thing {
+    Hook,
+    Key,
+}
+
+impl Api {
+    /// Sees to it that the forge delivers pushes. A hook with that URL is brought up to date: whether its secret is the right
+    /// one is what no forge tells.
+    pub async fn put_hook(&self, hook: &Hook<'_>) -> Result<Change, ApiError> {
+        let body = self.hook_body(hook);
+        let found = self.find(Thing::Hook, |entry| self.hook_url(entry) == Some(hook.url));
+        let Some(id) = found.await? else {
+            let path = self.path(Thing::Hook, None);
+            self.settings(Method::POST, &path, &[], Some(&body)).await?;
+            return Ok(Change::Made);
+        };
+        let method = match self.kind {
+            ForgeKind::GitLab | ForgeKind::Bitbucket => Method::PUT,
+            _ => Method::PATCH,
+        };
+        let path = self.path(Thing::Hook, Some(&id));
+        self.settings(method, &path, &[], Some(&body)).await?;
+        Ok(Change::Updated)
+    }
+
+    /// Takes the hook with that URL away.
+    pub async fn remove_hook(&self, url: &str) -> Result<Change, ApiError> {
+        self.remove(Thing::Hook, |entry| self.hook_url(entry) == Some(url))
+            .await
+    }
+
+    /// Sees to it that the key may read the repository, and no more.
+    pub async fn put_key(&self, public: &str, title: &str) -> Result<Change, ApiError> {
+        if self.find(Thing::Key, |entry| same_key(entry, public)).await?.is_some() {
+            return Ok(Change::Same);
+        }
+        let body = match self.kind {
+            ForgeKind::GitLab => json!({ "title": title, "key": public, "can_push": false }),
+            ForgeKind::Bitbucket => json!({ "label": title, "key": public }),
+            _ => json!({ "title": title, "key": public, "read_only": true }),
+        };
+        self.settings(Method::POST, &self.path(Thing::Key, None), &[], Some(&body))
+            .await?;
+        Ok(Change::Made)
+    }
+
+    /// Takes the key away.
+    pub async fn remove_key(&self, public: &str) -> Result<Change, ApiError> {
+        self.remove(Thing::Key, |entry| same_key(entry, public)).await
+    }
+
+    async fn remove(&self, thing: Thing, is_it: impl Fn(&Value) -> bool) -> Result<Change, ApiError> {
+        match self.find(thing, is_it).await? {
+            Some(id) => {
+                self.settings(Method::DELETE, &self.path(thing, Some(&id)), &[], None)
+                    .await?;
+                Ok(Change::Removed)
+            }
+            None => Ok(Change::Absent),
+        }
+    }
+
+    /// The id of the first entry that is meant.
+    async fn find(&self, thing: Thing, is_it: impl Fn(&Value) -> bool) -> Result<Option<String>, ApiError> {
+        let size = match self.kind {
+            ForgeKind::Bitbucket => "pagelen",
+            ForgeKind::GitHub | ForgeKind::GitLab => "per_page",
+            _ => "limit",
+        };
+        let mut first = Value::Null;
+        for page in 1..=PAGES {
+            let (page, limit) = (page.to_string(), PAGE.to_string());
+            let query = [(size, limit.as_str()), ("page", page.as_str())];
+            let answer = self
+                .settings(Method::GET, &self.path(thing, None), &query, None)
+                .await?;
+            let list = answer.get("values").unwrap_or(&answer);
+            let entries = list.as_array().map(Vec::as_slice).unwrap_or_default();
+            if let Some(found) = entries.iter().find(|entry| is_it(entry)) {
+                return Ok(id(found));
+            }
+            // Gogs has no pages and gives the same list again.
+            if entries.len() < PAGE || *list == first {
+                break;
+            }
+            first = list.clone();
+        }
+        Ok(None)
+    }
+
+    fn path(&self, thing: Thing, id: Option<&str>) -> Vec<String> {
+        let what = match (thing, self.kind) {
+            (Thing::Hook, _) => "hooks",
+            (Thing::Key, ForgeKind::GitLab) => "deploy_keys",
+            (Thing::Key, ForgeKind::Bitbucket) => "deploy-keys",
+            (Thing::Key, _) => "keys",
+        };
+        let path = self.repository().into_iter().chain([what]).chain(id);
+        path.map(str::to_owned).collect()
+    }
+
+    async fn settings(
+        &self,
+        method: Method,
+        path: &[String],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
+        if matches!(self.kind, ForgeKind::BitbucketServer | ForgeKind::AzureDevOps) {
+            let message = format!("hookd makes no webhooks at {}", self.kind);
+            return Err(ApiError::unusable(message).hint("leave out the token, and type the lines at the forge"));
+        }
+        let call = Call {
+            method,
+            path: path.iter().map(String::as_str).collect(),
+            query,
+            body,
+            purpose: Purpose::Settings,
+        };
+        self.call(call).await
+    }
+
+    fn hook_url<'v>(&self, entry: &'v Value) -> Option<&'v str> {
+        let pointer = match self.kind {
+            ForgeKind::GitLab | ForgeKind::Bitbucket => "/url",
+            _ => "/config/url",
+        };
+        entry.pointer(pointer)?.as_str()
+    }
+
+    fn hook_body(&self, hook: &Hook<'_>) -> Value {
+        let secret = String::from_utf8_lossy(hook.secret.expose());
+        let config = json!({ "url": hook.url, "content_type": "json", "secret": secret });
+        match self.kind {
+            ForgeKind::GitHub => json!({
+                "name": "web", "active": true, "events": ["push"],
+                "config": { "url": hook.url, "content_type": "json", "secret": secret, "insecure_ssl": "0" },
+            }),
+            ForgeKind::GitLab => json!({
+                "url": hook.url, "token": secret, "push_events": true, "tag_push_events": true,
+                "enable_ssl_verification": true,
+            }),
+            ForgeKind::Bitbucket => json!({
+                "description": "hookd", "url": hook.url, "active": true, "secret": secret, "events": ["repo:push"],
+                "skip_cert_verification": false,
+            }),
+            // Tags never make a push there.
+            ForgeKind::Gogs => {
+                json!({ "type": "gogs", "config": config, "events": ["push", "create"], "active": true })
+            }
+            kind => json!({ "type": kind.as_str(), "config": config, "events": ["push"], "active": true }),
+        }
+    }
+}
+
+/// Numbers, and Bitbucket's `{uuid}`.
+fn id(entry: &Value) -> Option<String> {
+    match (entry.get("uuid"), entry.get("id")) {
+        (Some(Value::String(uuid)), _) => Some(uuid.clone()),
+        (_, Some(Value::Number(number))) => Some(number.to_string()),
+        (_, Some(Value::String(text))) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// Type and key count, and not the comment, which forges change.
+fn same_key(entry: &Value, public: &str) -> bool {
+    let parts = |text: &str| -> Vec<String> { text.split_whitespace().take(2).map(str::to_owned).collect() };
+    entry
+        .get("key")
+        .and_then(Value::as_str)
+        .is_some_and(|key| parts(key) == parts(public))
+}
