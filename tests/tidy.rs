@@ -56,7 +56,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
     ("landlock::", &["exec/start.rs"]),
-    ("zbus", &["exec/unit/bus.rs"]),
+    ("zbus", &["exec/unit/bus.rs", "exec/unit/proxy.rs"]),
     ("toml::", &["config/", "cli/client.rs"]),
     ("tracing_subscriber", &["logging.rs"]),
     ("tracing_journald", &["logging.rs"]),

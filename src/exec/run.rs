@@ -130,6 +130,7 @@ fn order(spec: &CommandSpec) -> Order {
         payload,
         grace: spec.grace,
         lifeline: spec.lifeline.clone(),
+        bus: spec.unit.as_ref().is_some_and(|unit| unit.name.asks_systemd()),
         start: Start {
             argv: match &spec.command {
                 Command::Shell(line) => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],
@@ -141,7 +142,7 @@ fn order(spec: &CommandSpec) -> Order {
             run_as: spec.run_as.clone(),
             memory_max: spec.memory_max,
             tasks_max: spec.tasks_max.filter(|_| spec.unit.is_none()),
-            fenced: spec.unit.as_ref().is_some_and(|unit| unit.name.is_fenced()),
+            fenced: spec.unit.is_some(),
             group_writes: false,
             supervisor: 0,
         },

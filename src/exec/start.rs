@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use landlock::{AccessFs, Ruleset, RulesetAttr, RulesetError, Scope};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Uid, User, geteuid, getppid, getresuid, initgroups, setresgid, setresuid, setsid};
@@ -26,6 +26,11 @@ const COMMAND_UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 /// Likewise, but what another user made can be removed by the daemon, through their common group.
 const GROUP_UMASK: Mode = Mode::from_bits_truncate(0o002);
+
+/// Most files that a command has open. Descriptors on their way through sockets count for all processes of a user together, against
+/// the limit of whoever sends one (`unix(7)`, ETOOMANYREFS): the packaged service has four times this, so that no command
+/// leaves the daemon without. Large builds take some thousand.
+const FILES_MAX: u64 = 16 * 1024;
 
 /// Reads what to start from standard input, a socket, and becomes it. Comes back only if that failed; the reason has
 /// then been written to the socket. Once the command runs, the socket is closed without a word.
@@ -61,9 +66,7 @@ fn become_command(order: &Start) -> Result<std::convert::Infallible, String> {
     let home = become_user(order)?;
     limit(order)?;
     die_with(order.supervisor)?;
-    if order.fenced {
-        fence().map_err(|error| format!("landlock: {error}"))?;
-    }
+    fence(order.fenced).map_err(|error| format!("landlock: {error}"))?;
     std::env::set_current_dir(&order.directory).map_err(|error| in_directory(&order.directory, &error))?;
     let error = Command::new(program)
         .args(arguments)
@@ -125,6 +128,10 @@ fn change_user(user: &User) -> io::Result<()> {
 /// process by itself, and tasks are counted over all that the user runs (`setrlimit(2)`); limits on what a command makes,
 /// and nothing else, are systemd's `MemoryMax=` and `TasksMax=`.
 fn limit(order: &Start) -> Result<(), String> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| format!("getrlimit: {error}"))?;
+    let files = hard.min(FILES_MAX);
+    setrlimit(Resource::RLIMIT_NOFILE, soft.min(files), files)
+        .map_err(|error| format!("limiting it to {files} open files: {error}"))?;
     for (resource, limit, what) in [
         (Resource::RLIMIT_CORE, Some(0), "bytes of core files"),
         (Resource::RLIMIT_DATA, order.memory_max, "bytes of memory"),
@@ -137,16 +144,20 @@ fn limit(order: &Start) -> Result<(), String> {
     Ok(())
 }
 
-/// Fences the command in, as far as the kernel can (`landlock(7)`): it can't signal or reach by abstract sockets what is
-/// outside, hookd say, which runs as the same user (Linux 6.12), nor trace it or look into its memory (5.13). The latter
-/// comes with any rule at all: here that it makes no block devices, for which it has no right anyway.
-fn fence() -> Result<(), RulesetError> {
-    Ruleset::default()
-        .handle_access(AccessFs::MakeBlock)?
-        .scope(Scope::Signal | Scope::AbstractUnixSocket)?
-        .create()?
-        .restrict_self()
-        .map(drop)
+/// Fences the command in, as far as the kernel can (`landlock(7)`): it can't trace what is outside and runs as the same user, other
+/// commands and hookd say, nor look into its memory, environment and files (Linux 5.13). That comes with any rule at all: here
+/// that it makes no block devices, for which it has no right anyway. With `unreachable` it can't signal it either, or connect
+/// to its abstract sockets (6.12). A command below the daemon may: a `reload` there sends signals to what it deploys.
+fn fence(unreachable: bool) -> Result<(), RulesetError> {
+    // A fence takes the right to become somebody else. Where sudo still works, it goes on working.
+    if !unreachable && !prctl::get_no_new_privs().unwrap_or(false) {
+        return Ok(());
+    }
+    let mut rules = Ruleset::default().handle_access(AccessFs::MakeBlock)?;
+    if unreachable {
+        rules = rules.scope(Scope::Signal | Scope::AbstractUnixSocket)?;
+    }
+    rules.create()?.restrict_self().map(drop)
 }
 
 /// If the supervisor is killed, its command goes too. It may have happened already.

@@ -24,6 +24,8 @@ pub(super) struct Order {
     pub grace: Duration,
     /// The file to keep locked.
     pub lifeline: Option<PathBuf>,
+    /// In a unit: whether hookd answers in the place of the system bus.
+    pub bus: bool,
     /// For the starter.
     pub start: Start,
 }
@@ -36,6 +38,7 @@ impl Order {
             payload: None,
             grace: self.grace,
             lifeline: None,
+            bus: self.bus,
             start: self.start.clone(),
         }
     }
@@ -58,7 +61,7 @@ pub(super) struct Start {
     pub memory_max: Option<u64>,
     /// Processes and threads of its user.
     pub tasks_max: Option<u64>,
-    /// Whether it is kept from everything that runs as the same user.
+    /// Whether it can't signal what runs as the same user outside of it. It can't look into it in any case.
     pub fenced: bool,
     /// Whether what it makes is to be writable for its group, which the daemon is in.
     pub group_writes: bool,

@@ -209,28 +209,44 @@ fn the_daemon_may_start_no_other_unit() {
     let bench = Bench::new(PLAIN, &[("one", "")]);
     let machine = &bench.machine;
     // It finds no order, but it may be asked for.
-    machine.sh("runuser -u hookd -- systemctl start --no-block hookd-run@nobody");
+    machine.sh("runuser -u hookd -- systemctl start --no-block hookd-run@no@body");
     for refused in [
         "systemctl start guestbook.service",
         "systemctl stop nginx",
         "systemctl restart hookd",
         "systemctl start hookd-run@x.socket",
-        "systemctl restart hookd-run@nobody",
-        "systemctl set-property --runtime hookd-run@nobody MemoryMax=1G",
-        "systemctl edit --runtime --stdin hookd-run@nobody",
+        "systemctl restart hookd-run@no@body",
+        "systemctl set-property --runtime hookd-run@no@body MemoryMax=1G",
+        "systemctl edit --runtime --stdin hookd-run@no@body",
         "systemctl daemon-reload",
         "systemd-run true",
-        "systemd-run --unit=hookd-run@nobody.service true",
-        "systemd-run --unit=hookd-run@nobody.service -p User=root true",
+        "systemd-run --unit=hookd-run@no@body.service true",
+        "systemd-run --unit=hookd-run@no@body.service -p User=root true",
         "systemd-run --scope true",
-        "systemctl bind hookd-run@nobody /etc /mnt",
-        "systemctl clean hookd-run@nobody",
+        // Names that lead to other directories than their own.
+        "systemctl start --no-block hookd-run@.",
+        "systemctl start --no-block hookd-run@..",
+        "systemctl start --no-block hookd-reload@.a@b",
+        "systemctl start --no-block hookd-run@a@..",
+        "systemctl start --no-block hookd-run@a",
+        "systemctl start --no-block hookd-run@a@b@c",
+        "loginctl enable-linger hookd",
+        "loginctl enable-linger",
+        "systemctl start user@$(id -u hookd)",
+        "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager SetUserLinger ubb $(id -u hookd) true false",
+        "systemctl bind hookd-run@no@body /etc /mnt",
+        "systemctl clean hookd-run@no@body",
     ] {
         let output = machine.try_sh(&format!("runuser -u hookd -- {refused} </dev/null"));
         assert!(!output.status.success(), "{refused}");
     }
+    // An administrator's own rule still allows what it names.
+    machine.write("/etc/systemd/system/guestbook.service", 0o644, GUESTBOOK);
+    machine.write("/etc/polkit-1/rules.d/my-guestbook.rules", 0o644, GUESTBOOK_RULE);
+    machine.sh("systemctl restart polkit; systemctl daemon-reload; systemctl start guestbook");
+    machine.sh("runuser -u hookd -- systemctl reload guestbook");
     // And nobody else may start those.
-    let other = machine.try_sh("runuser -u nobody -- systemctl start --no-block hookd-run@nobody");
+    let other = machine.try_sh("runuser -u nobody -- systemctl start --no-block hookd-run@no@body");
     assert!(!other.status.success());
 }
 
@@ -245,7 +261,7 @@ fn without_the_right_commands_run_as_processes_and_it_is_said() {
     let machine = &bench.machine;
     machine.sh("rm /usr/share/polkit-1/rules.d/50-hookd.rules");
     // polkit looks at its rules by inotify.
-    machine.until("! runuser -u hookd -- systemctl start --no-block hookd-run@nobody");
+    machine.until("! runuser -u hookd -- systemctl start --no-block hookd-run@no@body");
     machine.sh("systemctl restart hookd");
     machine
         .until("journalctl -u hookd -o cat | grep 'commands run as processes of the daemon: systemd may not be asked'");

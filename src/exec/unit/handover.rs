@@ -78,6 +78,33 @@ pub(super) fn receive(from: &UnixStream) -> io::Result<Files<OwnedFd>> {
     })
 }
 
+/// Sends one open file.
+pub(super) fn send_one(to: impl AsFd, file: BorrowedFd<'_>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let files = [file];
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    sendmsg(to, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives what [`send_one`] sent.
+pub(super) fn receive_one(from: impl AsFd) -> io::Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(
+        from,
+        &mut [IoSliceMut::new(&mut [0])],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let received = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    received.ok_or_else(|| io::Error::other("a file is missing"))
+}
+
 impl Files<OwnedFd> {
     /// The payload as a file.
     pub(super) fn take_payload(&mut self) -> Option<File> {

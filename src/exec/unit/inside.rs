@@ -2,9 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -16,6 +16,9 @@ use crate::exec::wire::{Order, PAYLOAD_VARIABLE};
 
 /// The payload's name in the unit's own `/tmp`.
 const PAYLOAD_FILE: &str = "hookd-payload.json";
+
+/// Where programs look for the address of the system bus (`sd_bus_open_system(3)`).
+const BUS_VARIABLE: &str = "DBUS_SYSTEM_BUS_ADDRESS";
 
 /// Entries can be listed, made and removed by the group.
 const GROUP_MODE: u32 = 0o070;
@@ -47,6 +50,10 @@ impl Inside {
             let file = copy(payload)?;
             let name = file.to_string_lossy().into_owned();
             order.start.environment.push((PAYLOAD_VARIABLE.to_owned(), name));
+        }
+        if order.bus {
+            let address = bus(&control)?;
+            order.start.environment.push((BUS_VARIABLE.to_owned(), address));
         }
         // `CacheDirectory=`: the only place of its own that outlives the command, and so its home.
         order.start.home = std::env::var("CACHE_DIRECTORY").ok();
@@ -88,6 +95,16 @@ pub(in crate::exec) fn open_directories(directory: &Path) {
             left.push(entry.path());
         }
     }
+}
+
+/// Listens in the place of the system bus, where only this unit finds it, and lets the other half of the supervisor answer.
+/// Gives the address.
+fn bus(control: &BufReader<UnixStream>) -> io::Result<String> {
+    let directory = tempfile::Builder::new().prefix("hookd-").tempdir()?.keep();
+    let path = directory.join("bus");
+    let listener = UnixListener::bind(&path)?;
+    handover::send_one(control.get_ref(), listener.as_fd())?;
+    Ok(format!("unix:path={}", path.display()))
 }
 
 /// The daemon's file is out of sight in here; what is read of it goes to a file that only this unit sees.

@@ -15,6 +15,7 @@ mod handover;
 mod inside;
 mod outside;
 mod place;
+mod proxy;
 mod reload_rule;
 mod verdict;
 
@@ -39,7 +40,7 @@ const INSTANCE_MAX: usize = 80;
 pub enum Template {
     /// `hookd-run@.service`, for `build` and `check`: no way to systemd and no other services by D-Bus.
     Run,
-    /// `hookd-reload@.service`, for `reload`: may ask systemd for what polkit allows.
+    /// `hookd-reload@.service`, for `reload`: may ask systemd for what the configuration names and polkit allows.
     Reload,
 }
 
@@ -79,9 +80,9 @@ impl UnitName {
         }
     }
 
-    /// Whether a command in there has no business with any other process. A `reload` may have: the site's own, say.
-    pub(super) fn is_fenced(&self) -> bool {
-        self.template == Template::Run
+    /// Whether a command in there may ask systemd for what the configuration names.
+    pub(super) fn asks_systemd(&self) -> bool {
+        self.template == Template::Reload
     }
 
     /// What stands between `@` and `.service`.

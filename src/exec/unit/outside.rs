@@ -3,18 +3,23 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, fchmod};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 
 use super::bus::{Bus, BusError, Settled};
 use super::handover::{self, Files};
 use super::place::Place;
+use super::proxy::{self, Refused};
+use super::reload_rule::Asked;
 use super::{Unit, verdict};
+use crate::config::Command;
 use crate::exec::supervisor::KILL_PATIENCE;
 use crate::exec::wire::{End, Order, REPORT_MAX, Report, STOP};
 
@@ -27,8 +32,12 @@ const INSIDE_SLACK: Duration = Duration::from_secs(1);
 /// Writable for the command's user, so that it can open `/dev/stderr`, as programs do.
 const PIPE_MODE: Mode = Mode::from_bits_truncate(0o622);
 
+/// Most memory of this half of the supervisor, bytes: some times what it needs. What a command sends to the bus is read in here.
+const MEMORY_MAX: u64 = 512 << 20;
+
 /// What comes of a command in a unit. Nothing is left of the unit when this returns.
 pub(in crate::exec) fn run(order: Order, unit: &Unit, daemon: StdStream, lifeline: Option<File>) -> io::Result<Report> {
+    setrlimit(Resource::RLIMIT_DATA, MEMORY_MAX, MEMORY_MAX)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match start(order, unit, lifeline).await {
@@ -48,6 +57,18 @@ struct Running {
     grace: Duration,
     since: Instant,
     notes: Vec<String>,
+    /// Answers in the place of the system bus, if the command may ask it for something.
+    proxy: Option<AbortOnDrop>,
+    refused: Refused,
+}
+
+/// A task that ends with this.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Starts the unit and gives it its order. The error says in words why the command did not run.
@@ -79,7 +100,22 @@ async fn start(mut order: Order, unit: &Unit, lifeline: Option<File>) -> Result<
         end(&bus, Duration::ZERO).await.map_err(told)?;
         return Err(format!("the unit {} did not ask for its order", unit.name));
     };
-    let inside = hand_over(inside?, &order, lifeline, foreign).await;
+    let handed = hand_over(inside?, &order, lifeline, foreign).await;
+    let inside = handed.map_err(|error| format!("handing the order over: {error}"))?;
+    let refused = Refused::default();
+    let proxy = if order.bus {
+        let listener = timeout(START_TIME, bus_of(&inside)).await;
+        let listener = listener.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let listener = listener.map_err(|error| format!("answering for the system bus: {error}"))?;
+        let asked = Asked::by(&Command::Argv(order.start.argv.clone()));
+        Some(AbortOnDrop(tokio::spawn(proxy::serve(
+            listener,
+            asked,
+            refused.clone(),
+        ))))
+    } else {
+        None
+    };
     let notes = if unit.explain && !lacking.is_empty() {
         let text = "until root writes the drop-in that `hookd check` prints";
         lacking.iter().map(|lack| format!("{lack}, {text}")).collect()
@@ -89,12 +125,24 @@ async fn start(mut order: Order, unit: &Unit, lifeline: Option<File>) -> Result<
     Ok(Running {
         bus,
         _place: place,
-        inside: inside.map_err(|error| format!("handing the order over: {error}"))?,
+        inside,
         settled,
         grace: order.grace,
         since: Instant::now(),
         notes,
+        proxy,
+        refused,
     })
+}
+
+/// The socket at which the command finds the bus. It was made in the unit, where nobody else can connect.
+async fn bus_of(inside: &UnixStream) -> io::Result<UnixListener> {
+    let received = inside
+        .async_io(Interest::READABLE, || handover::receive_one(inside))
+        .await?;
+    let listener = StdListener::from(received);
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
 }
 
 /// The connection of the unit's main process. Any other is closed: the order has what is not for everybody.
@@ -160,6 +208,7 @@ impl Running {
         daemon.set_nonblocking(true)?;
         let daemon = UnixStream::from_std(daemon)?;
         let (said, stopping) = self.listen(daemon).await?;
+        drop(self.proxy.take());
         // With its report the inside has ended everything; without one it was killed itself, or has to be.
         let patience = if said.is_empty() { Duration::ZERO } else { KILL_PATIENCE };
         let failed = |error: BusError| io::Error::other(error.to_string());
@@ -170,6 +219,7 @@ impl Running {
         let unreported = report.is_none();
         let mut report = verdict::verdict(report, &result, &self.settled, took);
         report.stopped |= stopping && unreported;
+        self.notes.extend(self.refused.take());
         report.notes.splice(0..0, self.notes);
         Ok(report)
     }

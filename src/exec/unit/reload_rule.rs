@@ -9,12 +9,46 @@ const RULES: &str = "/etc/polkit-1/rules.d";
 
 /// What `systemctl` takes, and polkit's `verb` for it (systemd's `src/core/dbus-manager.c`).
 const VERBS: &[(&str, &str)] = &[
+    ("start", "start"),
+    ("stop", "stop"),
     ("reload", "reload"),
     ("restart", "restart"),
     ("try-restart", "try-restart"),
+    ("condrestart", "try-restart"),
     ("reload-or-restart", "reload-or-restart"),
     ("try-reload-or-restart", "reload-or-try-restart"),
+    ("reload-or-try-restart", "reload-or-try-restart"),
+    ("force-reload", "reload-or-try-restart"),
+    ("kill", "kill"),
+    ("reset-failed", "reset-failed"),
 ];
+
+/// Options of `systemctl` whose value is the next word.
+const WITH_VALUE: &[&str] = &[
+    "-s",
+    "--signal",
+    "--kill-whom",
+    "--kill-who",
+    "--job-mode",
+    "-p",
+    "--property",
+    "-P",
+    "-t",
+    "--type",
+    "-o",
+    "--output",
+    "-n",
+    "--lines",
+];
+
+/// What a `reload` asks of systemd, as far as the words of the configuration tell: a script that it runs is not read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::exec) struct Asked {
+    /// To do something: polkit's verb, and the unit's whole name.
+    pub(super) jobs: Vec<(&'static str, String)>,
+    /// To tell something (`is-active`, `status`): the units' whole names.
+    pub(super) states: Vec<String>,
+}
 
 /// A file for root to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +63,7 @@ pub struct ReloadRule {
 
 /// The rule that `user` needs for the `reload` of a target; none if it asks systemd for nothing.
 pub fn reload_rule(target: &Target, user: &str) -> Option<ReloadRule> {
-    let asked = asked(target.reload.as_ref()?);
+    let asked = Asked::by(target.reload.as_ref()?).jobs;
     if asked.is_empty() {
         return None;
     }
@@ -49,33 +83,75 @@ pub fn reload_rule(target: &Target, user: &str) -> Option<ReloadRule> {
     Some(ReloadRule { asked, path, text })
 }
 
-/// What a command asks of systemd, as far as its words tell: a script that it runs is not read.
-fn asked(command: &Command) -> Vec<(&'static str, String)> {
-    let words: Vec<&str> = match command {
-        Command::Shell(line) => line.split(|c: char| c.is_whitespace() || "&|;()".contains(c)).collect(),
-        Command::Argv(words) => words.iter().map(String::as_str).collect(),
-    };
-    let mut asked = Vec::new();
-    let mut words = words.into_iter().filter(|word| !word.is_empty()).peekable();
-    while let Some(word) = words.next() {
-        if word.rsplit('/').next() != Some("systemctl") {
-            continue;
+impl Asked {
+    /// What this command asks for.
+    pub(in crate::exec) fn by(command: &Command) -> Self {
+        let mut asked = Self::default();
+        match command {
+            Command::Shell(line) => asked.add_line(line),
+            Command::Argv(words) => match words.as_slice() {
+                [shell, options, line, ..]
+                    if shell.ends_with("sh") && options.starts_with('-') && options.ends_with('c') =>
+                {
+                    asked.add_line(line);
+                }
+                words => asked.add(&words.iter().map(String::as_str).collect::<Vec<_>>()),
+            },
         }
-        while words.next_if(|word| word.starts_with('-')).is_some() {}
-        let verb = words
-            .next()
-            .and_then(|word| VERBS.iter().find(|(name, _)| *name == word));
-        while let (Some((_, verb)), Some(unit)) = (verb, words.next_if(|word| is_unit(word))) {
-            asked.push((*verb, whole_name(unit)));
+        asked
+    }
+
+    /// Adds what a line of a shell asks for.
+    fn add_line(&mut self, line: &str) {
+        for simple in line.split(['&', '|', ';', '(', ')', '\n']) {
+            let unquoted = simple.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
+            self.add(&unquoted.collect::<Vec<_>>());
         }
     }
-    asked
+
+    /// Adds what one simple command asks for.
+    fn add(&mut self, words: &[&str]) {
+        let called = |name: &str| words.iter().position(|word| word.rsplit('/').next() == Some(name));
+        if let Some(at) = called("systemctl") {
+            let mut words = plain(&words[at + 1..]);
+            let verb = words.next();
+            self.take(verb, words.take_while(|word| is_unit(word)));
+        } else if let Some([unit, verb]) = called("service").and_then(|at| words.get(at + 1..at + 3)) {
+            self.take(Some(verb), std::iter::once(*unit).filter(|word| is_unit(word)));
+        }
+    }
+
+    fn take<'w>(&mut self, verb: Option<&str>, units: impl Iterator<Item = &'w str>) {
+        let Some(verb) = verb else { return };
+        let known = VERBS.iter().find(|(name, _)| *name == verb);
+        for unit in units.map(whole_name) {
+            match known {
+                Some((_, verb)) => self.jobs.push((verb, unit)),
+                None => self.states.push(unit),
+            }
+        }
+    }
+}
+
+/// The words that are neither options nor their values.
+fn plain<'w>(words: &[&'w str]) -> impl Iterator<Item = &'w str> {
+    let mut words = words.iter().copied();
+    std::iter::from_fn(move || {
+        loop {
+            let word = words.next()?;
+            if !word.starts_with('-') {
+                return Some(word);
+            }
+            if WITH_VALUE.contains(&word) {
+                words.next();
+            }
+        }
+    })
 }
 
 /// Only names that need no quotes in a rule.
 fn is_unit(word: &str) -> bool {
-    word != "systemctl"
-        && word.starts_with(|c: char| c.is_ascii_alphanumeric())
+    word.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
         && word.chars().all(|c| c.is_ascii_alphanumeric() || ":_.@-".contains(c))
 }
 
@@ -94,15 +170,18 @@ mod tests {
 
     #[test]
     fn what_a_reload_asks_for() {
-        let of = |line: &str| asked(&Command::Shell(line.to_owned()));
+        let of = |line: &str| Asked::by(&Command::Shell(line.to_owned())).jobs;
         let nginx = |verb| vec![(verb, "nginx.service".to_owned())];
-        assert_eq!(of("systemctl reload nginx"), nginx("reload"));
+        assert_eq!(of("systemctl reload nginx && echo done"), nginx("reload"));
+        assert_eq!(of("systemctl reload nginx > /dev/null 2>&1"), nginx("reload"));
+        assert_eq!(of("exec systemctl kill -s HUP 'nginx' --kill-whom main"), nginx("kill"));
+        assert_eq!(of("service nginx reload"), nginx("reload"));
         assert_eq!(
             of("nginx -t && /usr/bin/systemctl --no-block try-reload-or-restart nginx.service"),
             nginx("reload-or-try-restart")
         );
         assert_eq!(
-            of("systemctl restart app@1 app@2;systemctl reload caddy"),
+            of("systemctl restart app@1 --no-block app@2;systemctl reload caddy"),
             [
                 ("restart", "app@1.service".to_owned()),
                 ("restart", "app@2.service".to_owned()),
@@ -115,10 +194,18 @@ mod tests {
             "echo restart nginx",
             "systemctl restart \"$X\"",
             "touch systemctl-reload",
+            "systemctl restart\nnginx",
         ] {
             assert!(of(nothing).is_empty(), "{nothing}");
         }
         let words = ["systemctl", "restart", "app.socket"].map(str::to_owned).to_vec();
-        assert_eq!(asked(&Command::Argv(words)), [("restart", "app.socket".to_owned())]);
+        let asked = Asked::by(&Command::Argv(words));
+        assert_eq!(asked.jobs, [("restart", "app.socket".to_owned())]);
+        let words = ["/bin/sh", "-c", "true; systemctl reload nginx"]
+            .map(str::to_owned)
+            .to_vec();
+        assert_eq!(Asked::by(&Command::Argv(words)).jobs, nginx("reload"));
+        let asked = Asked::by(&Command::Shell("systemctl -q is-active app".to_owned()));
+        assert_eq!(asked.states, ["app.service"]);
     }
 }
