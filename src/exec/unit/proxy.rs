@@ -4,6 +4,7 @@
 //! outside of every sandbox, say. Nothing of what the command sends is passed on: what is allowed is read, and asked anew.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -335,7 +336,8 @@ fn unit_path(unit: &str) -> String {
         if byte.is_ascii_alphabetic() || (at > 0 && byte.is_ascii_digit()) {
             path.push(char::from(byte));
         } else {
-            path += &format!("_{byte:02x}");
+            // Writing to a string does not fail.
+            let _ = write!(path, "_{byte:02x}");
         }
     }
     path
