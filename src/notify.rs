@@ -20,7 +20,7 @@ pub fn messages(config: &Config, target: &Target, claim: &Claim, finish: &Finish
         "deployment": claim.deployment,
         "outcome": finish.outcome.as_str(),
         "reason": finish.reason,
-        "ref": claim.job.git_ref.as_str(),
+        "ref": finish.tip.as_ref().map_or(claim.job.git_ref.as_str(), |tip| &tip.0),
         "commit": finish.tip.as_ref().map(|tip| &tip.1),
         "pusher": claim.job.pusher,
         "delivery": claim.job.delivery,

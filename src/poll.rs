@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::{QueueMode, Repo, Target};
 use crate::deploy::{World, access};
-use crate::git::RemoteRef;
+use crate::git::{GitError, RemoteRef};
 use crate::logging::About;
-use crate::model::{RepoName, Timestamp};
+use crate::model::{GitRef, RepoName, Timestamp};
 use crate::schedule;
 use crate::store::{NewJob, Source, StoreError};
 use crate::worker::{Settings, Worker};
@@ -81,6 +81,16 @@ impl Poller {
         if let Some(notify) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(repo) {
             notify.notify_one();
         }
+    }
+
+    /// The newest version that the remote of a target has now, if the target goes by versions.
+    pub async fn newest_version(&self, settings: &Settings, target: &Target) -> Result<Option<GitRef>, GitError> {
+        let Some(repo) = settings.config.repos.get(&target.id.repo) else {
+            return Ok(None);
+        };
+        let access = access(&settings.config, &settings.secrets, repo);
+        let remote = self.world.git.ls_remote(&access, &CancellationToken::new()).await?;
+        Ok(schedule::newest_version(&target.refs, &remote))
     }
 
     /// What the last look at a remote found.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Pattern, RefFilter, Target};
 use crate::git::RemoteRef;
-use crate::model::{CommitId, GitRef, RefKind, RepoName, Timestamp};
+use crate::model::{CommitId, GitRef, RepoName, Timestamp, compare_tags};
 use crate::store::{TargetRow, Tip, WaitingJob};
 
 /// Waits before a job is tried again whose fetch failed for a reason that may pass. After the last one the job ends.
@@ -80,8 +80,9 @@ pub struct Reconciled {
     pub seen: Vec<(String, String)>,
 }
 
-/// Compares what the remote has with what was dealt with. A target that follows one branch wants its tip; a target that
-/// follows a pattern wants what moved since the last look, and of several the greatest by version.
+/// Compares what the remote has with what was dealt with. A target that follows one branch wants its tip; one that follows
+/// tags by their versions wants the newest; one that follows another pattern wants what moved since the last look, and of
+/// several the greatest.
 pub fn reconcile(target: &Target, row: &TargetRow, tips: &[Tip], remote: &[RemoteRef]) -> Reconciled {
     if !knows_enough(target) {
         return Reconciled::default();
@@ -95,18 +96,11 @@ pub fn reconcile(target: &Target, row: &TargetRow, tips: &[Tip], remote: &[Remot
                 .zip(row.live_commit.as_deref())
                 .is_some_and(|(r, c)| is(r, c))
     };
-    let mut candidates: Vec<(GitRef, CommitId)> = remote
-        .iter()
-        .filter_map(|r| {
-            Some((
-                r.name.parse().ok()?,
-                r.peeled.clone().unwrap_or_else(|| r.object.clone()),
-            ))
-        })
-        .filter(|(git_ref, commit)| follows(&target.refs, git_ref) && !dealt_with(git_ref, commit))
-        .collect();
-    candidates.sort_by(|a, b| natural(a.0.short(), b.0.short()));
-    if single_ref(&target.refs) {
+    let followed = followed(&target.refs, remote);
+    let newest = followed.last().cloned();
+    let mut candidates = followed;
+    candidates.retain(|(git_ref, commit)| !dealt_with(git_ref, commit));
+    if target.refs.single().is_some() {
         return Reconciled {
             wanted: candidates.pop(),
             seen: Vec::new(),
@@ -114,6 +108,7 @@ pub fn reconcile(target: &Target, row: &TargetRow, tips: &[Tip], remote: &[Remot
     }
     let first_look = !tips.iter().any(|tip| tip.git_ref == FIRST_LOOK);
     let wanted = match (first_look, row.live_commit.is_some()) {
+        _ if target.refs.by_version() => newest.filter(|(git_ref, commit)| !dealt_with(git_ref, commit)),
         (true, true) => None,
         (true, false) => first_choice(&target.refs, &candidates),
         (false, _) => candidates.last().cloned(),
@@ -129,6 +124,27 @@ pub fn reconcile(target: &Target, row: &TargetRow, tips: &[Tip], remote: &[Remot
     Reconciled { wanted, seen }
 }
 
+/// The newest version of the tags that a target follows, for targets that keep it; none if the remote has none, or if the
+/// target does not go by versions.
+pub fn newest_version(refs: &RefFilter, remote: &[RemoteRef]) -> Option<GitRef> {
+    let newest = || Some(followed(refs, remote).pop()?.0);
+    refs.by_version().then(newest).flatten()
+}
+
+/// The refs of the remote that a target follows, the greatest last.
+fn followed(refs: &RefFilter, remote: &[RemoteRef]) -> Vec<(GitRef, CommitId)> {
+    let parsed = |r: &RemoteRef| {
+        Some((
+            r.name.parse().ok()?,
+            r.peeled.clone().unwrap_or_else(|| r.object.clone()),
+        ))
+    };
+    let mut all: Vec<(GitRef, CommitId)> = remote.iter().filter_map(parsed).collect();
+    all.retain(|(git_ref, _)| refs.follows(git_ref));
+    all.sort_by(|a, b| compare_tags(a.0.short(), b.0.short()));
+    all
+}
+
 /// Whether a look at the remote can tell that the target is to be deployed. Who pushed, and what else happened on the
 /// forge, only a delivery tells.
 fn knows_enough(target: &Target) -> bool {
@@ -136,58 +152,11 @@ fn knows_enough(target: &Target) -> bool {
     pushes && target.pusher.is_empty()
 }
 
-/// Whether the target follows this ref.
-pub fn follows(filter: &RefFilter, git_ref: &GitRef) -> bool {
-    match (filter, git_ref.kind()) {
-        (RefFilter::Branches(patterns), RefKind::Branch) | (RefFilter::Tags(patterns), RefKind::Tag) => {
-            crate::config::matches(patterns, git_ref.short())
-        }
-        _ => false,
-    }
-}
-
-fn patterns(filter: &RefFilter) -> &[Pattern] {
-    match filter {
-        RefFilter::Branches(patterns) | RefFilter::Tags(patterns) => patterns,
-    }
-}
-
-fn single_ref(filter: &RefFilter) -> bool {
-    matches!(patterns(filter), [only] if only.is_exact())
-}
-
 /// The ref to begin with: the first pattern that has any, and the greatest by version of those.
 fn first_choice(filter: &RefFilter, candidates: &[(GitRef, CommitId)]) -> Option<(GitRef, CommitId)> {
     let newest_of = |pattern: &Pattern| candidates.iter().rev().find(|(r, _)| pattern.glob.is_match(r.short()));
-    let chosen = patterns(filter).iter().filter(|p| !p.negated).find_map(newest_of);
+    let chosen = filter.patterns().iter().filter(|p| !p.negated).find_map(newest_of);
     chosen.or(candidates.last()).cloned()
-}
-
-/// Compares as people count: digits as numbers, so that v10 comes after v9.
-fn natural(a: &str, b: &str) -> std::cmp::Ordering {
-    let (mut left, mut right) = (a, b);
-    let number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
-    loop {
-        let (x, y) = (chunk(&mut left), chunk(&mut right));
-        let order = if number(x) && number(y) {
-            let (x, y) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
-            x.len().cmp(&y.len()).then_with(|| x.cmp(y))
-        } else {
-            x.cmp(y)
-        };
-        if order.is_ne() || (x.is_empty() && y.is_empty()) {
-            return order;
-        }
-    }
-}
-
-/// Takes a run of digits or of other characters from the front.
-fn chunk<'a>(text: &mut &'a str) -> &'a str {
-    let digit = text.starts_with(|c: char| c.is_ascii_digit());
-    let end = text.find(|c: char| c.is_ascii_digit() != digit).unwrap_or(text.len());
-    let (head, tail) = text.split_at(end);
-    *text = tail;
-    head
 }
 
 #[cfg(test)]

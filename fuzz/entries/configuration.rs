@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) {
                 assert!(!warning.to_string().is_empty());
             }
             for target in loaded.config.repos.values().flat_map(|repo| repo.targets.values()) {
-                let (config::RefFilter::Branches(patterns) | config::RefFilter::Tags(patterns)) = &target.refs;
+                let patterns = target.refs.patterns();
                 let _ = rules::matches(patterns, "release/1.0");
                 let _ = rules::matches(&target.paths, "content/a/b.md");
             }

@@ -15,7 +15,6 @@ use crate::deploy::access;
 use crate::exec::{self, Units};
 use crate::git::{Git, RemoteRef};
 use crate::release::Layout;
-use crate::schedule;
 
 /// What `hookd check` found.
 #[derive(Default, Serialize)]
@@ -194,7 +193,7 @@ fn look_at_ref(repo: &Repo, target: &Target, refs: &[RemoteRef], report: &mut Re
     let found = refs
         .iter()
         .filter_map(|r| r.name.parse().ok())
-        .filter(|r| schedule::follows(&target.refs, r))
+        .filter(|r| target.refs.follows(r))
         .count();
     if found == 0 {
         report.warnings.push(

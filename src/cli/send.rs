@@ -127,7 +127,11 @@ fn chosen_ref(repo: &Repo, named: Option<&str>) -> Result<GitRef, Failure> {
     }
     let exact = repo.targets.values().find_map(|target| match &target.refs {
         RefFilter::Branches(patterns) => patterns.iter().find(|p| p.is_exact()).map(|p| GitRef::branch(&p.text)),
-        RefFilter::Tags(patterns) => patterns.iter().find(|p| p.is_exact()).map(|p| GitRef::tag(&p.text)),
+        RefFilter::Tags(tags) => tags
+            .patterns
+            .iter()
+            .find(|p| p.is_exact())
+            .map(|p| GitRef::tag(&p.text)),
     });
     exact
         .ok_or_else(|| Failure::new(Code::Usage, "which ref was pushed?").hint("--ref main".to_owned()))?

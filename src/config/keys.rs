@@ -120,6 +120,8 @@ pub const KEYS: &[Key] = &[
 
     key("repo.NAME.deploy.TARGET.branch", "pattern or list of patterns", "(this or `tag` is required)", "The branches that are deployed."),
     key("repo.NAME.deploy.TARGET.tag", "pattern or list of patterns", "(this or `branch` is required)", "The tags that are deployed."),
+    inherited("repo.NAME.deploy.TARGET.order", "\"version\" or \"pushed\"", "\"version\"", "Which of the tags is deployed: the newest version (semantic versions by precedence, others in natural order), in whatever order they arrive; or the one that was pushed last."),
+    inherited("repo.NAME.deploy.TARGET.prereleases", "boolean", "false", "Whether tags that are pre-releases (`v2.0.0-rc.1`) are deployed, too. A tag that `tag` names in full always is."),
     key("repo.NAME.deploy.TARGET.path", "path", "(required)", "The directory that gets `releases`, `shared` and `current`."),
     key("repo.NAME.deploy.TARGET.build", "command", "(none)", "Runs in the new release before it is live; a string is a shell line, a list is a program and its arguments."),
     key("repo.NAME.deploy.TARGET.reload", "command", "(none)", "Runs after the release went live, and again after a rollback."),

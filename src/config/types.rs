@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{ForgeKind, Pattern};
-use crate::model::{Outcome, RepoName, Secret, TargetId, TargetName};
+use crate::model::{GitRef, Outcome, RefKind, RepoName, Secret, TargetId, TargetName, is_prerelease};
 
 /// Where the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -293,7 +293,68 @@ pub enum RefFilter {
     /// `branch = …`
     Branches(Vec<Pattern>),
     /// `tag = …`
-    Tags(Vec<Pattern>),
+    Tags(Tags),
+}
+
+/// Which tags a target follows, and which of them is the one to be at.
+#[derive(Debug, Clone)]
+pub struct Tags {
+    /// `tag`
+    pub patterns: Vec<Pattern>,
+    /// `order`
+    pub order: TagOrder,
+    /// `prereleases`: whether tags that a pattern matches may be pre-releases. One that is named in full may.
+    pub prereleases: bool,
+}
+
+/// `order`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagOrder {
+    /// The newest version, whatever comes last.
+    Version,
+    /// What is pushed last.
+    Pushed,
+}
+
+impl RefFilter {
+    /// The patterns, of branches or of tags.
+    pub fn patterns(&self) -> &[Pattern] {
+        match self {
+            Self::Branches(patterns) => patterns,
+            Self::Tags(tags) => &tags.patterns,
+        }
+    }
+
+    /// Whether the target follows this ref.
+    pub fn follows(&self, git_ref: &GitRef) -> bool {
+        let kind = match self {
+            Self::Branches(_) => RefKind::Branch,
+            Self::Tags(_) => RefKind::Tag,
+        };
+        git_ref.kind() == kind
+            && super::matches(self.patterns(), git_ref.short())
+            && !self.is_unwanted_prerelease(git_ref)
+    }
+
+    /// Whether a tag is a pre-release, and the target takes releases only.
+    pub fn is_unwanted_prerelease(&self, git_ref: &GitRef) -> bool {
+        let Self::Tags(tags) = self else { return false };
+        let named = || tags.patterns.iter().any(|p| p.is_exact() && p.text == git_ref.short());
+        !tags.prereleases && is_prerelease(git_ref.short()) && !named()
+    }
+
+    /// The one ref that the target follows, if it can be only one.
+    pub fn single(&self) -> Option<&str> {
+        match self.patterns() {
+            [only] if only.is_exact() => Some(&only.text),
+            _ => None,
+        }
+    }
+
+    /// Whether of several tags the newest version counts.
+    pub fn by_version(&self) -> bool {
+        matches!(self, Self::Tags(tags) if tags.order == TagOrder::Version) && self.single().is_none()
+    }
 }
 
 /// A command of the configuration.

@@ -8,6 +8,7 @@ use crate::git::{Access, CheckoutOptions, Fetched, GitError, GitErrorKind, Progr
 use crate::model::{CommitId, Outcome, Phase};
 use crate::release::free_space;
 use crate::rules;
+use crate::schedule;
 use crate::store::{Progress, Source};
 
 use super::prepare::Live;
@@ -82,8 +83,8 @@ impl Run<'_> {
         self.enter(Phase::Fetch, Progress::default()).await?;
         self.has_space(&self.site.config.state_dir.clone())?;
         self.has_space(&self.site.target.path.clone())?;
-        let job = &self.claim.job;
         let (access, mirror) = (self.access(), self.mirror());
+        self.prefer_newest_version(&access).await?;
         let record = &mut self.record;
         let mut last = Instant::now();
         let show = |progress: GitProgress| {
@@ -95,8 +96,9 @@ impl Run<'_> {
         let depth = self.site.repo.depth;
         let git = &self.world.git;
         let mut fetched = git
-            .fetch(&access, &mirror, &job.git_ref, depth, &self.halt.token, show)
+            .fetch(&access, &mirror, &self.git_ref, depth, &self.halt.token, show)
             .await?;
+        let job = &self.claim.job;
         if let (QueueMode::All, Some(wanted)) = (self.site.target.queue, &job.wanted)
             && *wanted != fetched.commit
             && job.source != Source::Poll
@@ -111,6 +113,30 @@ impl Run<'_> {
         let text = format!("fetched {} “{}”", fetched.commit.short(), fetched.subject);
         self.say_once(&fetched.commit, &text);
         Ok(fetched)
+    }
+
+    /// Of tags, the newest version is deployed, whichever of them was pushed last or asked for.
+    async fn prefer_newest_version(&mut self, access: &Access) -> Result<(), Stop> {
+        let refs = &self.site.target.refs;
+        if !refs.by_version() {
+            return Ok(());
+        }
+        let remote = self.world.git.ls_remote(access, &self.halt.token).await?;
+        let Some(newest) = schedule::newest_version(refs, &remote).filter(|newest| *newest != self.git_ref) else {
+            return Ok(());
+        };
+        let text = format!(
+            "{} is the newest version, so it is deployed instead of {} (`order = \"version\"`)",
+            newest.short(),
+            self.git_ref.short()
+        );
+        self.record.say(Phase::Fetch, &text);
+        self.record.learn(&Progress {
+            git_ref: Some(newest.to_string()),
+            ..Progress::default()
+        });
+        self.git_ref = newest;
+        Ok(())
     }
 
     /// Says something about a commit, unless the deployment has waited for that commit's checks and so has said it before.
@@ -130,7 +156,7 @@ impl Run<'_> {
         {
             return Ok(());
         }
-        let git_ref = &self.claim.job.git_ref;
+        let git_ref = &self.git_ref;
         Err(Stop::failed(format!(
             "commit {} can't be reached from {git_ref} any more; was it force-pushed away?",
             wanted.short()

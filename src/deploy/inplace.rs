@@ -11,7 +11,7 @@ impl Run<'_> {
     pub(super) async fn update_in_place(&mut self, live: Live, fetched: Fetched) -> Result<Change, Stop> {
         let change = Change {
             commit: fetched.commit.to_string(),
-            git_ref: self.claim.job.git_ref.to_string(),
+            git_ref: self.git_ref.to_string(),
             release: None,
             previous_commit: live.commit.as_ref().map(ToString::to_string),
             previous_release: None,

@@ -24,7 +24,7 @@ use crate::config::{Config, Repo, Secrets, Strategy, Target};
 use crate::exec::Units;
 use crate::git::Git;
 use crate::logbook::LogBook;
-use crate::model::{CommitId, Outcome, Phase};
+use crate::model::{CommitId, GitRef, Outcome, Phase};
 use crate::release::{Layout, ReleaseError, ReleaseName};
 use crate::store::{Claim, Finish, Hold, Progress, Source, Store, StoreError};
 
@@ -178,6 +178,8 @@ struct Run<'a> {
     halt: &'a Halt,
     layout: Layout,
     record: Record,
+    /// What is deployed: the job's ref, or the newest version in its place.
+    git_ref: GitRef,
     passed: Option<Passed>,
     /// Whether the log says by now which limits do not hold.
     explained: bool,
@@ -205,6 +207,7 @@ pub async fn run(world: &World, site: &Site, claim: &Claim, halt: &Halt) -> End 
         halt,
         layout,
         record,
+        git_ref: claim.job.git_ref.clone(),
         passed: None,
         explained: false,
     };
@@ -303,7 +306,7 @@ impl Run<'_> {
         if outcome == Outcome::Cancelled || self.claim.given_up.is_some() {
             // Before the fetch has seen the tip, it is about what was asked for.
             let wanted = self.claim.job.wanted.as_ref();
-            let asked_for = wanted.map(|commit| (self.claim.job.git_ref.to_string(), commit.to_string()));
+            let asked_for = wanted.map(|commit| (self.git_ref.to_string(), commit.to_string()));
             finish.tip = finish.tip.or(asked_for);
         }
         End::Finished(Box::new(finish))

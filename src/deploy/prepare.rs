@@ -74,7 +74,7 @@ impl Run<'_> {
         let name = self.layout.name(clock::now(), &fetched.commit)?;
         let change = Change {
             commit: fetched.commit.to_string(),
-            git_ref: self.claim.job.git_ref.to_string(),
+            git_ref: self.git_ref.to_string(),
             release: Some(name.clone()),
             previous_commit: live.commit.map(|c| c.to_string()),
             previous_release: live.release,
@@ -182,6 +182,7 @@ impl Change {
             previous_commit: self.previous_commit.clone(),
             previous_release: self.previous_release.as_ref().map(ToString::to_string),
             rolling_back: None,
+            git_ref: Some(self.git_ref.clone()),
         }
     }
 }

@@ -107,6 +107,9 @@ impl Record {
         if known.commit.is_some() {
             self.commit.clone_from(&known.commit);
         }
+        if let Some(git_ref) = &known.git_ref {
+            self.git_ref.clone_from(git_ref);
+        }
         if known.release.is_some() {
             self.release.clone_from(&known.release);
         }

@@ -26,7 +26,7 @@ impl Run<'_> {
         let signers = tokio::task::spawn_blocking(move || Signers::read(&file)).await;
         let signers = signers.map_err(|e| Stop::failed(e.to_string()))?;
         let signers = signers.map_err(|e| Stop::failed(format!("`require_signed`: {e}")))?;
-        let (mirror, git_ref) = (self.mirror(), self.claim.job.git_ref.clone());
+        let (mirror, git_ref) = (self.mirror(), self.git_ref.clone());
         let objects = self.world.git.signed(&mirror, &git_ref, commit, &self.halt.token);
         let mut refusals = Vec::new();
         // The tag first, if there is one: who tags a release vouches for it.
@@ -47,7 +47,7 @@ impl Run<'_> {
         let Some(signature) = &object.signature else {
             return Ok(Err(Refusal::NotSigned));
         };
-        let own_name = self.claim.job.git_ref.short();
+        let own_name = self.git_ref.short();
         if let Some(name) = object.tag.as_ref().filter(|name| *name != own_name) {
             // Whoever may push could else put an old signed tag under a new name.
             let why = format!("it calls itself {}", name.escape_debug());

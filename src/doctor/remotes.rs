@@ -11,7 +11,6 @@ use crate::config::{Repo, Target};
 use crate::deploy::access;
 use crate::git::{Git, GitError, RemoteRef};
 use crate::model::RepoName;
-use crate::schedule;
 
 const AREA: Area = Area::Remotes;
 
@@ -81,5 +80,5 @@ fn judge(repo: &Repo, answer: Answer, found: &mut Findings) {
 
 fn follows(target: &Target, listed: &RemoteRef) -> bool {
     let name = listed.name.parse().ok();
-    name.is_some_and(|name| schedule::follows(&target.refs, &name))
+    name.is_some_and(|name| target.refs.follows(&name))
 }

@@ -133,7 +133,7 @@ fn order(spec: &CommandSpec) -> Order {
         bus: spec.unit.as_ref().is_some_and(|unit| unit.name.asks_systemd()),
         start: Start {
             argv: match &spec.command {
-                Command::Shell(line) => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],
+                Command::Shell(line) => ["/bin/sh", "-e", "-c", line].map(str::to_owned).into(),
                 Command::Argv(argv) => argv.clone(),
             },
             directory: spec.directory.clone(),

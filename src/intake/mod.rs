@@ -18,7 +18,6 @@ use crate::model::{EventKind, GitRef, Secret};
 use crate::poll::Poller;
 use crate::ranges::{Member, Ranges};
 use crate::rules::{self, Verdict};
-use crate::schedule;
 use crate::store::{Accepted, DeliveryResult, NewDelivery, Source, Store, StoreError};
 use crate::worker::{Settings, Worker};
 
@@ -354,6 +353,6 @@ fn reason(verdicts: &[Verdict]) -> String {
 fn hints_at_push(repo: &Repo, parsed: &Parsed) -> bool {
     let hints = parsed.events.iter().filter(|e| forge::may_stand_for_push(parsed, e));
     let refs = hints.filter_map(|event| event.git_ref.as_deref()?.parse().ok());
-    let followed = |git_ref: GitRef| repo.targets.values().any(|t| schedule::follows(&t.refs, &git_ref));
+    let followed = |git_ref: GitRef| repo.targets.values().any(|t| t.refs.follows(&git_ref));
     refs.into_iter().any(followed)
 }

@@ -10,6 +10,7 @@ mod outcome;
 mod refusal;
 mod secret;
 mod time;
+mod version;
 pub mod words;
 
 pub use check::{CheckState, CheckStateError};
@@ -22,3 +23,4 @@ pub use outcome::{Outcome, Phase};
 pub use refusal::{Refusal, RefusalKind};
 pub use secret::Secret;
 pub use time::Timestamp;
+pub use version::{compare_tags, is_prerelease};

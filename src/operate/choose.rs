@@ -2,15 +2,13 @@
 
 use super::{Operator, Result, invalid};
 use crate::config::{RefFilter, Target};
-use crate::model::{GitRef, Refusal};
+use crate::model::{GitRef, Refusal, RefusalKind};
 use crate::overview::follows;
-use crate::schedule;
 use crate::store::ReleaseState;
 
 impl Operator {
     /// The named ref, the only one that the target follows, or what was live last.
     pub(super) async fn chosen_ref(&self, target: &Target, named: Option<&str>) -> Result<GitRef> {
-        let (RefFilter::Branches(patterns) | RefFilter::Tags(patterns)) = &target.refs;
         let make = |short: &str| {
             if short.starts_with("refs/") {
                 return short.parse();
@@ -23,7 +21,7 @@ impl Operator {
         };
         if let Some(named) = named {
             let git_ref = make(named).map_err(invalid)?;
-            if schedule::follows(&target.refs, &git_ref) {
+            if target.refs.follows(&git_ref) {
                 return Ok(git_ref);
             }
             return Err(invalid(format!(
@@ -32,10 +30,14 @@ impl Operator {
                 follows(&target.refs)
             )));
         }
-        if let [only] = patterns.as_slice()
-            && only.is_exact()
-        {
-            return make(&only.text).map_err(invalid);
+        if let Some(only) = target.refs.single() {
+            return make(only).map_err(invalid);
+        }
+        if target.refs.by_version() {
+            let newest = self.poller.newest_version(&self.settings(), target).await;
+            let newest = newest.map_err(|error| Refusal::new(RefusalKind::Unavailable, error.message))?;
+            let none = || Refusal::not_found(format!("the remote has no {}", follows(&target.refs)));
+            return newest.ok_or_else(none);
         }
         let row = self.store.target(&target.id).await?;
         let (last, _) = self.store.latest(target.id.to_string()).await?;

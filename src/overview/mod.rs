@@ -205,10 +205,10 @@ pub fn no_delivery(id: &str) -> Refusal {
 
 /// What a target follows, in words.
 pub fn follows(refs: &RefFilter) -> String {
-    let (kind, patterns) = match refs {
-        RefFilter::Branches(patterns) => ("branch", patterns),
-        RefFilter::Tags(patterns) => ("tag", patterns),
+    let kind = match refs {
+        RefFilter::Branches(_) => "branch",
+        RefFilter::Tags(_) => "tag",
     };
-    let texts: Vec<&str> = patterns.iter().map(|p| p.text.as_str()).collect();
+    let texts: Vec<&str> = refs.patterns().iter().map(|p| p.text.as_str()).collect();
     format!("{kind} {}", texts.join(", "))
 }

@@ -43,10 +43,11 @@ pub(super) fn exists(event: &Event) -> Condition {
 
 /// `branch` or `tag` of the target.
 pub(super) fn is_followed(target: &Target, git_ref: &GitRef) -> Condition {
-    let (name, kind, patterns) = match &target.refs {
-        RefFilter::Branches(patterns) => ("branch", RefKind::Branch, patterns),
-        RefFilter::Tags(patterns) => ("tag", RefKind::Tag, patterns),
+    let (name, kind) = match &target.refs {
+        RefFilter::Branches(_) => ("branch", RefKind::Branch),
+        RefFilter::Tags(_) => ("tag", RefKind::Tag),
     };
+    let patterns = target.refs.patterns();
     let told = told(git_ref);
     let wanted = patterns
         .iter()
@@ -56,6 +57,11 @@ pub(super) fn is_followed(target: &Target, git_ref: &GitRef) -> Condition {
     if git_ref.kind() != kind {
         let plural = if kind == RefKind::Branch { "branches" } else { "tags" };
         failed(name, format!("{told}: the target follows {plural} ({wanted})"))
+    } else if target.refs.is_unwanted_prerelease(git_ref) {
+        failed(
+            "prereleases",
+            format!("{told} is a pre-release, and `prereleases` is off"),
+        )
     } else if matches(patterns, git_ref.short()) {
         passed(name, format!("{told} matches {wanted}"))
     } else if patterns.len() == 1 && !wanted.contains(['*', '?', '[', '{', '!']) {

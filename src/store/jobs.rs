@@ -170,6 +170,8 @@ pub struct Progress {
     pub previous_release: Option<String>,
     /// Why it rolls back.
     pub rolling_back: Option<String>,
+    /// The ref that is deployed.
+    pub git_ref: Option<String>,
 }
 
 /// How a deployment ended.
@@ -271,7 +273,8 @@ impl Store {
             c.prepare_cached(
                 "UPDATE deployments SET phase = ?2, commit_id = coalesce(?3, commit_id), subject = coalesce(?4, subject), \
                  release = coalesce(?5, release), previous_commit = coalesce(?6, previous_commit), \
-                 previous_release = coalesce(?7, previous_release), rolling_back = coalesce(?8, rolling_back) WHERE id = ?1",
+                 previous_release = coalesce(?7, previous_release), rolling_back = coalesce(?8, rolling_back), \
+                 git_ref = coalesce(?9, git_ref) WHERE id = ?1",
             )?
             .execute(params![
                 deployment,
@@ -281,7 +284,8 @@ impl Store {
                 known.release,
                 known.previous_commit,
                 known.previous_release,
-                known.rolling_back
+                known.rolling_back,
+                known.git_ref
             ])?;
             if let Some(release) = known.release {
                 c.prepare_cached(
@@ -310,8 +314,8 @@ impl Store {
             }
             if let Some((git_ref, commit)) = &end.tip {
                 let outcome = if end.unchecked { UNCHECKED } else { end.outcome.as_str() };
-                c.prepare_cached("UPDATE deployments SET commit_id = coalesce(commit_id, ?2) WHERE id = ?1")?
-                    .execute(params![claim.deployment, commit])?;
+                c.prepare_cached("UPDATE deployments SET commit_id = coalesce(commit_id, ?2), git_ref = ?3 WHERE id = ?1")?
+                    .execute(params![claim.deployment, commit, git_ref])?;
                 c.prepare_cached(
                     "INSERT OR REPLACE INTO tips (repo, target, git_ref, commit_id, outcome) VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?

@@ -1,6 +1,6 @@
 //! Verdicts, as a table: event, configuration, and what is said about it.
 
-use hookd::config::{ForgeKind, RefFilter, Repo, Target};
+use hookd::config::{ForgeKind, RefFilter, Repo, TagOrder, Tags, Target};
 use hookd::forge::Parsed;
 use hookd::model::{Action, CommitId, Event, EventKind};
 use hookd::rules::{Decision, Verdict, judge, matches};
@@ -79,6 +79,14 @@ fn ignores(target: Target, event: Event, reason: &str) {
     );
 }
 
+fn tags(globs: &[&str]) -> RefFilter {
+    RefFilter::Tags(Tags {
+        patterns: patterns(globs),
+        order: TagOrder::Version,
+        prereleases: false,
+    })
+}
+
 #[test]
 fn a_push_to_the_branch_deploys() {
     assert_eq!(
@@ -105,7 +113,7 @@ fn other_refs_do_not() {
         "tag main: the target follows branches (main)",
     );
     let tags = || Target {
-        refs: RefFilter::Tags(patterns(&["v*"])),
+        refs: tags(&["v*"]),
         ..target()
     };
     deploys(tags(), push("refs/tags/v1.0"), "refs/tags/v1.0");
@@ -346,7 +354,7 @@ fn a_release_deploys_its_tag() {
         ..push("refs/tags/v1")
     };
     let tags = || Target {
-        refs: RefFilter::Tags(patterns(&["v*"])),
+        refs: tags(&["v*"]),
         on: on(&["release"]),
         ..target()
     };

@@ -118,6 +118,82 @@ fn a_tag_without_a_delivery_is_found_and_the_greatest_wins() {
     assert_eq!(world.outcomes(), ["live", "live"]);
 }
 
+/// Commits a page, tags it, and pushes the tag.
+fn tag(world: &World, tag: &str) -> String {
+    let commit = world.site.commit(&[("index.html", tag)]);
+    world.site.push_to(&format!("refs/tags/{tag}"));
+    commit
+}
+
+#[test]
+fn the_newest_version_stays_live_whatever_is_delivered_last() {
+    let mut world = World::new(&target("tag = \"v*\""));
+    for name in ["v2.10.0", "v2.9.0", "v1.10.1"] {
+        let commit = tag(&world, name);
+        deliver(&world, &format!("refs/tags/{name}"), &commit, 202);
+    }
+    assert_eq!(world.served(), "v2.10.0");
+    assert_eq!(world.target("site/live")["ref"], "refs/tags/v2.10.0");
+    assert_eq!(world.outcomes(), ["live"]);
+    // A person and a restart come to the same end.
+    world.hookd(&["deploy", "site", "--no-wait"]).expect(0);
+    world.settled();
+    world.stop();
+    world.start();
+    deliver(&world, "refs/tags/v1.10.1", &world.site.head(), 202);
+    assert_eq!(world.served(), "v2.10.0");
+    // What only the remote knows goes live with the delivery of something older.
+    tag(&world, "v2.11.0");
+    let older = tag(&world, "v2.10.5");
+    deliver(&world, "refs/tags/v2.10.5", &older, 202);
+    assert_eq!(world.served(), "v2.11.0");
+    let last = world.last();
+    assert_eq!(last["ref"], "refs/tags/v2.11.0");
+    let told = world.hookd(&["logs", &last["id"].to_string()]).out;
+    assert!(told.contains("v2.11.0 is the newest version"), "{told}");
+}
+
+#[test]
+fn a_person_who_deploys_a_target_of_tags_needs_to_name_none() {
+    let world = World::new(&target("tag = \"v*\""));
+    world.hookd(&["deploy", "site", "--no-wait"]).expect(3);
+    for name in ["v1.9", "v1.10", "v1.2-rc1", "v2.0-beta"] {
+        tag(&world, name);
+    }
+    world.hookd(&["deploy", "site", "--no-wait"]).expect(0);
+    world.settled();
+    assert_eq!(world.served(), "v1.10");
+}
+
+#[test]
+fn pre_releases_are_deployed_only_if_wanted() {
+    let mut world = World::new(&target("tag = \"v*\""));
+    let first = tag(&world, "v1.0.0");
+    deliver(&world, "refs/tags/v1.0.0", &first, 202);
+    let candidate = tag(&world, "v2.0.0-rc.1");
+    let reason = deliver(&world, "refs/tags/v2.0.0-rc.1", &candidate, 200);
+    assert!(reason.contains("pre-release"), "{reason}");
+    assert_eq!(world.served(), "v1.0.0");
+    world.stop();
+    world.configure(&target("tag = \"v*\"\nprereleases = true").replace("poll = \"off\"", "poll = \"1s\""));
+    world.start();
+    crate::support::world::wait_until("the pre-release is found", || world.served() == "v2.0.0-rc.1");
+    world.settled();
+    let second = tag(&world, "v2.0.0");
+    deliver(&world, "refs/tags/v2.0.0", &second, 202);
+    assert_eq!(world.served(), "v2.0.0");
+}
+
+#[test]
+fn the_tag_that_is_pushed_last_wins_where_that_is_wanted() {
+    let world = World::new(&target("tag = \"v*\"\norder = \"pushed\""));
+    for name in ["v2.10.0", "v2.9.0"] {
+        let commit = tag(&world, name);
+        deliver(&world, &format!("refs/tags/{name}"), &commit, 202);
+        assert_eq!(world.served(), name);
+    }
+}
+
 #[test]
 fn patterns_of_branches_deploy_the_branch_that_was_pushed() {
     let world = World::new(&target(r#"branch = ["main", "release/*", "!release/old"]"#));

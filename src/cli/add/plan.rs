@@ -14,7 +14,6 @@ use crate::deploy::access;
 use crate::git::GitErrorKind;
 use crate::machine::{self, Machine};
 use crate::model::{RepoName, TargetName};
-use crate::schedule;
 use crate::setup::{Fragment, Header, Place};
 
 /// Everything that is known before anything is made.
@@ -231,11 +230,7 @@ async fn asked(config: &Config, repo: &Repo, fragment: &Fragment) -> Result<(), 
     let names = || refs.iter().map(|listed| listed.name.as_str());
     let followed = |name: &str| {
         let name = name.parse().ok();
-        name.is_some_and(|name| {
-            repo.targets
-                .values()
-                .any(|target| schedule::follows(&target.refs, &name))
-        })
+        name.is_some_and(|name| repo.targets.values().any(|target| target.refs.follows(&name)))
     };
     // An empty repository, and one that has no tags yet, will have them.
     if refs.is_empty() || names().any(followed) || fragment.follows.0 == "tag" {

@@ -9,7 +9,7 @@ use super::source_of_secret::is_variable;
 use super::{apis, command};
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{Isolation, OnEvent, QueueMode, RefFilter, Strategy, Target};
+use crate::config::types::{Isolation, OnEvent, QueueMode, RefFilter, Strategy, TagOrder, Tags, Target};
 use crate::config::{Pattern, paths};
 use crate::model::{GitRef, RefKind, RepoName, TargetId, TargetName};
 
@@ -56,12 +56,15 @@ pub(super) struct Options {
     require_checks: Vec<String>,
     checks_timeout: Duration,
     queue: QueueMode,
+    order: TagOrder,
+    prereleases: bool,
 }
 
 pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
     let (least, second) = (Duration::from_millis(1), Duration::from_secs(1));
     let strategies = [("release", Strategy::Release), ("in-place", Strategy::InPlace)];
     let isolations = [("systemd", Isolation::Systemd), ("process", Isolation::Process)];
+    let orders = [("version", TagOrder::Version), ("pushed", TagOrder::Pushed)];
     let queues = [("latest", QueueMode::Latest), ("all", QueueMode::All)];
     Options {
         strategy: s.choice("strategy", &strategies).unwrap_or(Strategy::Release),
@@ -85,6 +88,8 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
             .duration("checks_timeout", second..=7 * 24 * HOUR)
             .unwrap_or(CHECKS_TIMEOUT),
         queue: s.choice("queue", &queues).unwrap_or(QueueMode::Latest),
+        order: s.choice("order", &orders).unwrap_or(TagOrder::Version),
+        prereleases: s.boolean("prereleases").unwrap_or(false),
     }
 }
 
@@ -162,9 +167,9 @@ pub(super) fn read(
     if let Err(e) = &target_name {
         section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
     }
-    let refs = refs(section);
     let path = path(repo, name.value, section, seen);
     let options = options(section, notify_names);
+    let refs = refs(section, &options);
     contradictions(section, &options);
     let build = command::read(section, "build");
     let reload = command::read(section, "reload");
@@ -246,13 +251,19 @@ fn contradictions(section: &Section, options: &Options) {
             }
         }
     }
+    for key in ["order", "prereleases"] {
+        if let (Some(entry), true) = (section.own(key), section.own("branch").is_some()) {
+            let message = format!("`{key}` is for tags, and the target follows branches");
+            section.wrong(entry.key, message, "leave it out".to_owned());
+        }
+    }
     if let (Some(entry), true, QueueMode::All) = (section.own("queue"), section.own("tag").is_some(), options.queue) {
         let hint = "leave `queue` out: each tag is deployed as it is".to_owned();
         section.wrong(entry.key, "`queue = \"all\"` is for branches, not for tags", hint);
     }
 }
 
-fn refs(section: &Section) -> Option<RefFilter> {
+fn refs(section: &Section, options: &Options) -> Option<RefFilter> {
     let of = |key, kind| {
         let list = section.some_strings(key)?;
         Some(
@@ -274,6 +285,11 @@ fn refs(section: &Section) -> Option<RefFilter> {
         }
         _ => {}
     }
+    let tags = tags.map(|patterns| Tags {
+        patterns,
+        order: options.order,
+        prereleases: options.prereleases,
+    });
     branches.map(RefFilter::Branches).or_else(|| tags.map(RefFilter::Tags))
 }
 

@@ -308,6 +308,16 @@ fn refs_and_paths_of_targets() {
             "7:1: `queue = \"all\"` is for branches, not for tags",
             "",
         ),
+        (
+            target("path = \"/a\"\nbranch = \"main\"\nprereleases = true"),
+            "7:1: `prereleases` is for tags, and the target follows branches",
+            "leave it out",
+        ),
+        (
+            target("path = \"/a\"\ntag = \"v*\"\norder = \"newest\""),
+            "7:9: `newest` is no value of `order`",
+            "`version`, `pushed`",
+        ),
     ]);
 }
 
