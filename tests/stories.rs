@@ -21,6 +21,7 @@ mod stories {
     mod failure;
     mod flood;
     mod github;
+    mod leftovers;
     mod machine;
     mod mistakes;
     mod pagure;

@@ -3,13 +3,14 @@
 use crate::config::{Config, Strategy, Target};
 use crate::release::{Layout, ReleaseName};
 
-use super::{World, mirror};
+use super::World;
+use super::tidy::{sweep_mirrors, tidy_releases};
 
 /// Cleans up after a crash. Must run before any deployment starts, and after the store has said which ones go on.
 pub async fn clean_up(world: &World, config: &Config) {
     for repo in config.repos.values() {
-        if let Err(error) = crate::git::sweep(&mirror(config, repo)) {
-            tracing::warn!(%error, "the mirror of {} could not be swept", repo.name);
+        for problem in sweep_mirrors(config, repo) {
+            tracing::warn!("{}: {problem}", repo.name);
         }
         for target in repo.targets.values().filter(|t| t.strategy == Strategy::Release) {
             clean_target(world, target).await;
@@ -37,6 +38,12 @@ async fn clean_target(world: &World, target: &Target) {
         return;
     };
     let mut gone = Vec::new();
+    if !half_made.is_empty()
+        && let Err(error) = world.store.forget_releases(&target.id, half_made.clone()).await
+    {
+        tracing::warn!(%error, "{}: half-made releases are still in the store", target.id);
+        return;
+    }
     for name in half_made {
         let Ok(release) = name.parse::<ReleaseName>() else {
             continue;
@@ -48,8 +55,9 @@ async fn clean_target(world: &World, target: &Target) {
     }
     if !gone.is_empty() {
         tracing::info!("{}: removed half-made {}", target.id, gone.join(", "));
-        if let Err(error) = world.store.forget_releases(&target.id, gone).await {
-            tracing::warn!(%error, "removed releases are still in the store");
-        }
+    }
+    match tidy_releases(world, target, None, None).await {
+        Ok(tidied) => tidied.log(&target.id),
+        Err(stop) => tracing::warn!("{}: {stop}", target.id),
     }
 }

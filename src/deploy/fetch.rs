@@ -69,20 +69,17 @@ impl Run<'_> {
         CheckoutOptions {
             submodules: self.site.repo.submodules,
             refuse_lfs: self.site.repo.refuse_lfs,
-            submodule_mirrors: self
-                .site
-                .config
-                .state_dir
-                .join("mirrors")
-                .join(format!("{}.submodules", self.site.repo.name)),
+            submodule_mirrors: super::tidy::submodule_mirrors(&self.site.config, &self.site.repo),
         }
     }
 
     /// Fetches, and says which commit is to be deployed.
     pub(super) async fn fetch(&mut self) -> Result<Fetched, Stop> {
         self.enter(Phase::Fetch, Progress::default()).await?;
-        self.has_space(&self.site.config.state_dir.clone())?;
-        self.has_space(&self.site.target.path.clone())?;
+        if self.require_space().is_err() {
+            self.make_room().await;
+        }
+        self.require_space()?;
         let (access, mirror) = (self.access(), self.mirror());
         self.prefer_newest_version(&access).await?;
         let record = &mut self.record;
@@ -163,7 +160,14 @@ impl Run<'_> {
         )))
     }
 
-    fn has_space(&self, path: &Path) -> Result<(), Stop> {
+    /// Fails unless there is the least free space where the mirror and the releases are.
+    pub(super) fn require_space(&self) -> Result<(), Stop> {
+        [&self.site.config.state_dir, &self.site.target.path]
+            .into_iter()
+            .try_for_each(|path| self.require_space_at(path))
+    }
+
+    fn require_space_at(&self, path: &Path) -> Result<(), Stop> {
         let least = self.site.config.limits.free_space;
         // A directory that is not there yet is on the file system of the nearest one that is.
         let there = path.ancestors().find(|p| p.exists()).unwrap_or(path);

@@ -8,7 +8,7 @@ use crate::config::{Check, Command, Strategy};
 use crate::exec::Ended;
 use crate::model::{CommitId, Outcome, Phase};
 use crate::release::ReleaseName;
-use crate::store::{Finish, Progress, ReleaseRow, ReleaseState, Source};
+use crate::store::{Finish, Progress, ReleaseState, Source};
 
 use super::{Change, End, Passed, Run, Stop, Why};
 
@@ -44,6 +44,9 @@ impl Run<'_> {
         if let Some(why) = self.claim.resumed.as_ref().and_then(|row| row.rolling_back.clone()) {
             return self.roll_back(change, why, Outcome::RolledBack).await;
         }
+        if let Err(why) = self.is_whole(&change).await {
+            return self.give_up_damaged(change, why).await;
+        }
         match self.switch_and_check(&change).await {
             Ok(()) => self.live_at_last(change).await,
             Err(stop) => self.not_live(change, stop).await,
@@ -61,6 +64,36 @@ impl Run<'_> {
         }
     }
 
+    /// Whether what a restart takes up is what was built: a power cut may have taken files that were not on disk yet.
+    async fn is_whole(&mut self, change: &Change) -> Result<(), String> {
+        let phase = match &self.claim.resumed {
+            Some(row) if self.claim.job.source != Source::Rollback => row.phase.parse::<Phase>(),
+            _ => return Ok(()),
+        };
+        let Some(name) = change.release.clone() else {
+            return self.renew_in_place(change).await;
+        };
+        if phase != Ok(Phase::Activate) {
+            return Ok(());
+        }
+        let (layout, shared, sealed) = (self.layout.clone(), self.site.target.shared.clone(), name.clone());
+        match super::blocking(move || layout.is_sealed(&sealed, &shared)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(format!("release {name} is not whole after the restart")),
+            Err(stop) => Err(stop.to_string()),
+        }
+    }
+
+    /// Goes back from a release that a power cut damaged, and has it made again.
+    async fn give_up_damaged(&mut self, change: Change, why: String) -> End {
+        let mut end = self.roll_back(change, why, Outcome::Failed).await;
+        if let End::Finished(finish) = &mut end {
+            finish.tip = None;
+            finish.retry_at = crate::schedule::retry_at(self.claim.job.attempt, crate::clock::now());
+        }
+        end
+    }
+
     async fn switch_and_check(&mut self, change: &Change) -> Result<(), Stop> {
         let from = self
             .claim
@@ -70,6 +103,7 @@ impl Run<'_> {
             .unwrap_or(Phase::Activate);
         if from <= Phase::Activate {
             self.enter(Phase::Activate, change.progress(None)).await?;
+            self.fill_shared(change).await?;
             self.activate(change.release.as_ref())?;
         }
         if from <= Phase::Reload {
@@ -79,6 +113,23 @@ impl Run<'_> {
         if from <= Phase::Check {
             self.enter(Phase::Check, Progress::default()).await?;
             self.check(change).await?;
+        }
+        Ok(())
+    }
+
+    /// What `shared` lacks comes from the release that goes live. One that is gone back to has its links.
+    async fn fill_shared(&mut self, change: &Change) -> Result<(), Stop> {
+        let Some(name) = change
+            .release
+            .clone()
+            .filter(|_| self.claim.job.source != Source::Rollback)
+        else {
+            return Ok(());
+        };
+        let (layout, shared) = (self.layout.clone(), self.site.target.shared.clone());
+        let notes = super::blocking(move || layout.fill_shared(&layout.release(&name), &shared)).await?;
+        for note in notes {
+            self.record.warn(Phase::Activate, &note);
         }
         Ok(())
     }
@@ -152,9 +203,6 @@ impl Run<'_> {
             // The release is live; only the record of it lacks. The next start writes it.
             tracing::error!(%error, "could not record the end of deployment {}", self.claim.deployment);
             return End::LeftOpen;
-        }
-        if self.may(Phase::Finish) {
-            self.prune(&change).await;
         }
         let rollback = self.claim.job.source == Source::Rollback;
         let verb = if rollback { "rolled back to" } else { "deployed" };
@@ -276,65 +324,5 @@ impl Run<'_> {
         let text = format!("the release before it is live again, but its reload failed: {stop}");
         self.record.warn(Phase::Reload, &text);
         Ok(())
-    }
-
-    /// Removes what is too old. Never the live release, never the one before; a failed one pushes out no good one.
-    async fn prune(&mut self, change: &Change) {
-        let Some(current) = &change.release else { return };
-        let Ok(releases) = self.world.store.releases(&self.site.target.id).await else {
-            return;
-        };
-        let known = |name: &ReleaseName| releases.iter().find(|r| r.name == name.as_str());
-        // A release that the store does not know was good before the store was lost, and is kept like one.
-        let is_good = |name: &ReleaseName| name == current || known(name).is_none_or(|r| r.state == ReleaseState::Good);
-        let good: Vec<ReleaseName> = match self.layout.list() {
-            Ok(names) => names.into_iter().filter(is_good).collect(),
-            Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
-        };
-        // The newest failed one stays to be looked at.
-        let failed = releases
-            .iter()
-            .find(|r| r.state == ReleaseState::Failed)
-            .and_then(|r| r.name.parse().ok());
-        let protected: Vec<ReleaseName> = [Some(current.clone()), change.previous_release.clone(), failed]
-            .into_iter()
-            .flatten()
-            .collect();
-        let (layout, keep) = (self.layout.clone(), self.site.target.keep);
-        let pruned = tokio::task::spawn_blocking(move || layout.prune(keep, &good, &protected)).await;
-        let removal = match pruned {
-            Ok(Ok(removal)) => removal,
-            Ok(Err(error)) => return self.record.warn(Phase::Finish, &error.to_string()),
-            Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
-        };
-        removal
-            .problems
-            .iter()
-            .for_each(|problem| self.record.warn(Phase::Finish, problem));
-        self.keep_commits(&releases, &removal.removed).await;
-        let gone: Vec<String> = removal.removed.iter().map(ToString::to_string).collect();
-        if gone.is_empty() {
-            return;
-        }
-        let text = format!("pruned {}", gone.join(", "));
-        self.record.say(Phase::Finish, &text);
-        if let Err(error) = self.world.store.forget_releases(&self.site.target.id, gone).await {
-            tracing::warn!(%error, "pruned releases are still in the store");
-        }
-    }
-
-    /// Keeps the commits of the releases that are kept in the mirror, so that what they share with the next one need not
-    /// be fetched again; packs the mirror now and then.
-    async fn keep_commits(&mut self, releases: &[ReleaseRow], removed: &[ReleaseName]) {
-        let is_kept = |row: &&ReleaseRow| removed.iter().all(|name| name.as_str() != row.name);
-        let commits: Vec<CommitId> = releases
-            .iter()
-            .filter(is_kept)
-            .filter_map(|row| row.commit.parse().ok())
-            .collect();
-        if let Err(error) = self.world.git.keep(&self.mirror(), &commits, &self.halt.token).await {
-            let text = format!("the mirror could not be tidied: {}", error.message);
-            self.record.warn(Phase::Finish, &text);
-        }
     }
 }

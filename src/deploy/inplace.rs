@@ -2,6 +2,7 @@
 
 use crate::git::{Fetched, Progress as GitProgress};
 use crate::model::{CommitId, Phase};
+use crate::release::ReleaseError;
 
 use super::prepare::Live;
 use super::{Change, Run, Stop};
@@ -25,7 +26,38 @@ impl Run<'_> {
             }
             return Err(stop);
         }
+        self.seal_in_place().await?;
         Ok(change)
+    }
+
+    /// What is there goes to the disk, without bits that would give somebody rights, before it is recorded as live.
+    async fn seal_in_place(&mut self) -> Result<(), Stop> {
+        let layout = self.layout.clone();
+        let cleared = super::blocking(move || {
+            let cleared = layout.clear_set_ids(layout.path(), &[])?;
+            layout.sync(layout.path(), &[])?;
+            Ok::<_, ReleaseError>(cleared)
+        });
+        if let Some(note) = cleared.await? {
+            self.record.warn(Phase::Build, &note);
+        }
+        Ok(())
+    }
+
+    /// Brings the directory to the commit of a deployment that a restart takes up, and builds again if something was missing.
+    pub(super) async fn renew_in_place(&mut self, change: &Change) -> Result<(), String> {
+        let Ok(commit) = change.commit.parse::<CommitId>() else {
+            return Ok(());
+        };
+        let previous = change.previous_commit.as_ref().and_then(|commit| commit.parse().ok());
+        let renewed = async {
+            let token = self.halt.token.clone();
+            if self.bring_to(previous.as_ref(), &commit, &token).await? > 0 {
+                self.build(change).await?;
+            }
+            self.seal_in_place().await
+        };
+        renewed.await.map_err(|stop: Stop| stop.to_string())
     }
 
     async fn bring_to(
@@ -33,7 +65,7 @@ impl Run<'_> {
         from: Option<&CommitId>,
         to: &CommitId,
         halt: &tokio_util::sync::CancellationToken,
-    ) -> Result<(), Stop> {
+    ) -> Result<u64, Stop> {
         let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
         let path = self.site.target.path.clone();
         let record = &mut self.record;
@@ -44,7 +76,7 @@ impl Run<'_> {
             .await?;
         let text = format!("{} files written", done.written);
         self.record.say(Phase::Build, &text);
-        Ok(())
+        Ok(done.written + done.removed)
     }
 
     /// Brings the directory back to what was live. What can't be brought back is said.

@@ -10,6 +10,7 @@ mod interrupted;
 mod prepare;
 mod record;
 mod signed;
+mod tidy;
 
 pub use clean_up::clean_up;
 pub use fetch::{access, mirror};
@@ -181,6 +182,8 @@ struct Run<'a> {
     /// What is deployed: the job's ref, or the newest version in its place.
     git_ref: GitRef,
     passed: Option<Passed>,
+    /// The release that was live before, once it is known.
+    previous: Option<ReleaseName>,
     /// Whether the log says by now which limits do not hold.
     explained: bool,
 }
@@ -193,6 +196,15 @@ struct Change {
     release: Option<ReleaseName>,
     previous_commit: Option<String>,
     previous_release: Option<ReleaseName>,
+}
+
+/// Work on the disk, where it holds up no other deployment.
+async fn blocking<T: Send + 'static, E: Into<Stop> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Stop> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Stop::failed(error.to_string()))?
+        .map_err(Into::into)
 }
 
 /// Runs a claimed job to its end. Whatever it does to the target is recorded before it is done, so that a crash at any
@@ -209,14 +221,18 @@ pub async fn run(world: &World, site: &Site, claim: &Claim, halt: &Halt) -> End 
         record,
         git_ref: claim.job.git_ref.clone(),
         passed: None,
+        previous: None,
         explained: false,
     };
     // One that waited for checks has said so.
     if !claim.continues {
         run.record.say(Phase::Fetch, &run.opening_words());
     }
-    let end = run.story().await;
-    if let End::Finished(finish) = &end {
+    let mut end = run.story().await;
+    if let End::Finished(finish) = &mut end {
+        if run.may(Phase::Finish) {
+            run.tidy(finish).await;
+        }
         run.record.outcome(finish);
     }
     run.forget_payload();
@@ -252,6 +268,7 @@ impl Run<'_> {
     async fn make(&mut self) -> Result<Change, Stop> {
         if let Some(row) = &self.claim.resumed {
             let name = |text: &Option<String>| text.as_deref().and_then(|t| t.parse().ok());
+            self.previous = name(&row.previous_release);
             return Ok(Change {
                 commit: row.commit.clone().unwrap_or_default(),
                 git_ref: row.git_ref.clone(),

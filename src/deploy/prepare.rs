@@ -1,10 +1,12 @@
 //! The phase `build`: a new release beside the live one; and the choice of one that is there already.
 
+use std::path::Path;
+
 use crate::clock;
 use crate::exec::Ended;
 use crate::git::{Fetched, Progress as GitProgress};
 use crate::model::{CommitId, Phase};
-use crate::release::{Current, ReleaseName};
+use crate::release::{Current, ReleaseError, ReleaseName, keep_times};
 use crate::store::{Progress, ReleaseState};
 
 use super::{Change, Run, Stop};
@@ -71,7 +73,12 @@ impl Run<'_> {
 
     /// Makes the release directory and runs `build` in it.
     pub(super) async fn build_release(&mut self, live: Live, fetched: Fetched) -> Result<Change, Stop> {
-        let name = self.layout.name(clock::now(), &fetched.commit)?;
+        let known = self.world.store.releases(&self.site.target.id).await?;
+        let newest = known
+            .iter()
+            .filter_map(|row| row.name.parse::<ReleaseName>().ok())
+            .max();
+        let name = self.layout.name(clock::now(), &fetched.commit, newest.as_ref())?;
         let change = Change {
             commit: fetched.commit.to_string(),
             git_ref: self.git_ref.to_string(),
@@ -80,13 +87,40 @@ impl Run<'_> {
             previous_release: live.release,
         };
         self.enter(Phase::Build, change.progress(Some(fetched.subject))).await?;
-        self.lay_out(&name, &fetched.commit).await?;
+        self.previous.clone_from(&change.previous_release);
+        self.warn_of_hidden(&change, &fetched.commit).await;
+        self.lay_out(&change, &name, &fetched.commit).await?;
         self.build(&change).await?;
+        self.seal(&change, &name).await?;
         Ok(change)
     }
 
+    /// Says which changes of the commit stay without effect, since `shared` has its own version of these files.
+    async fn warn_of_hidden(&mut self, change: &Change, commit: &CommitId) {
+        let there = |entry: &&String| self.layout.shared().join(entry.trim_end_matches('/')).exists();
+        let shared: Vec<String> = self.site.target.shared.iter().filter(there).cloned().collect();
+        let live = change.previous_commit.as_ref().and_then(|live| live.parse().ok());
+        let (Some(live), false) = (live, shared.is_empty()) else {
+            return;
+        };
+        // Without the live commit in the mirror there is nothing to compare with.
+        let mirror = self.mirror();
+        let changed = self.world.git.changed_paths(&mirror, &live, commit, &self.halt.token);
+        let Ok(changed) = changed.await else { return };
+        for entry in shared {
+            let below = |path: &&String| Path::new(path).starts_with(entry.trim_end_matches('/'));
+            if let Some(path) = changed.iter().find(below) {
+                let text = format!(
+                    "the commit changes {path}, which has no effect: `shared` keeps {}",
+                    self.layout.shared().join(&entry).display()
+                );
+                self.record.warn(Phase::Build, &text);
+            }
+        }
+    }
+
     /// The tree of the commit, with what is shared linked in, under its final name.
-    async fn lay_out(&mut self, name: &ReleaseName, commit: &CommitId) -> Result<(), Stop> {
+    async fn lay_out(&mut self, change: &Change, name: &ReleaseName, commit: &CommitId) -> Result<(), Stop> {
         let staging = self.layout.staging(self.claim.deployment);
         let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
         let record = &mut self.record;
@@ -95,41 +129,46 @@ impl Run<'_> {
         let made = git
             .checkout(&access, &mirror, commit, &staging, &options, &self.halt.token, show)
             .await;
-        let made = match made {
-            Ok(made) => made,
-            Err(error) => {
-                self.sweep_up();
-                return Err(error.into());
-            }
-        };
+        let made = made?;
         let (layout, shared) = (self.layout.clone(), self.site.target.shared.clone());
         let (name, user) = (name.clone(), self.site.target.run_as.clone());
         // Only root gives files away; else the group is let in before `build`.
         let user = user.filter(|_| nix::unistd::geteuid().is_root());
-        let finished = tokio::task::spawn_blocking(move || {
-            let notes = layout.link_shared(&staging, &shared)?;
+        let previous = change.previous_release.as_ref().map(|name| self.layout.release(name));
+        super::blocking(move || {
+            layout.link_shared(&staging, &shared)?;
+            if let Some(previous) = previous {
+                keep_times(&previous, &staging);
+            }
             if let Some(user) = user {
                 layout.give_to(&staging, &user)?;
             }
-            layout.publish(&staging, &name).map(|_| notes)
-        });
-        let notes = finished.await.map_err(|e| Stop::failed(e.to_string()))??;
-        for note in notes {
-            self.record.warn(Phase::Build, &note);
-        }
+            layout.publish(&staging, &name)
+        })
+        .await?;
         let text = format!("{} files, {} KiB", made.files, made.bytes.div_ceil(1024));
         self.record.say(Phase::Build, &text);
         Ok(())
     }
 
-    /// Removes what this deployment began to make. No other deployment of the target can run now.
-    fn sweep_up(&mut self) {
-        match self.layout.sweep() {
-            Ok(problems) => problems
-                .iter()
-                .for_each(|problem| self.record.warn(Phase::Build, problem)),
-            Err(error) => self.record.warn(Phase::Build, &error.to_string()),
+    /// What is built becomes what can go live: without bits that would give somebody rights, with the times of unchanged
+    /// files, and on disk, before it is recorded that it goes live.
+    async fn seal(&mut self, change: &Change, name: &ReleaseName) -> Result<(), Stop> {
+        let previous = change.previous_release.as_ref().map(|name| self.layout.release(name));
+        let (layout, shared, name) = (self.layout.clone(), self.site.target.shared.clone(), name.clone());
+        let cleared = super::blocking(move || {
+            let release = layout.release(&name);
+            let cleared = layout.clear_set_ids(&release, &shared)?;
+            if let Some(previous) = previous {
+                keep_times(&previous, &release);
+            }
+            layout.seal(&name, &shared)?;
+            Ok::<_, ReleaseError>(cleared)
+        });
+        if let Some(note) = cleared.await? {
+            self.record.warn(Phase::Build, &note);
         }
+        Ok(())
     }
 
     /// Runs `build`, if there is one.
@@ -162,6 +201,7 @@ impl Run<'_> {
         if !self.layout.is_intact(&name) {
             return Err(Stop::failed(format!("the directory of release {name} is gone")));
         }
+        self.previous.clone_from(&live.release);
         Ok(Change {
             commit: row.commit,
             git_ref: row.git_ref,

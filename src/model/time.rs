@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How release directories are named.
+const COMPACT: &str = "%Y%m%dT%H%M%SZ";
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -32,7 +35,14 @@ impl Timestamp {
 
     /// `20261122T101500Z`: how release directories are named.
     pub fn compact(self) -> String {
-        self.civil().strftime("%Y%m%dT%H%M%SZ").to_string()
+        self.civil().strftime(COMPACT).to_string()
+    }
+
+    /// The time that [`Timestamp::compact`] shows so. None if it is no time of the calendar.
+    pub fn from_compact(text: &str) -> Option<Self> {
+        let civil = jiff::civil::DateTime::strptime(COMPACT, text).ok()?;
+        let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(Self(zoned.timestamp().as_millisecond()))
     }
 }
 
@@ -52,5 +62,10 @@ mod tests {
         let t = Timestamp(1_795_342_500_123);
         assert_eq!(t.to_string(), "2026-11-22T10:15:00Z");
         assert_eq!(t.compact(), "20261122T101500Z");
+        assert_eq!(
+            Timestamp::from_compact("20261122T101500Z"),
+            Some(Timestamp(1_795_342_500_000))
+        );
+        assert_eq!(Timestamp::from_compact("20261322T101500Z"), None);
     }
 }

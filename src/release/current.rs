@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::{LINK_PREFIX, Layout, ReleaseError, ReleaseName, sync_directory, sync_tree, unique};
+use super::{LINK_PREFIX, Layout, ReleaseError, ReleaseName, sync_directory, unique};
 
 /// What `current` points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Layout {
         name.to_str()?.trim_end_matches('/').parse().ok()
     }
 
-    /// Makes a release live, by one rename, once it and the link are on disk.
+    /// Makes a release live, by one rename, once the link is on disk. The release is there since it was sealed.
     pub fn activate(&self, name: &ReleaseName) -> Result<(), ReleaseError> {
         if !self.is_intact(name) {
             return Err(ReleaseError::Obstacle(format!(
@@ -50,7 +50,6 @@ impl Layout {
                 self.release(name).display()
             )));
         }
-        sync_tree(&self.release(name))?;
         let link = self.current_link();
         let moving = ReleaseError::io("pointing at the release from", &link);
         let temporary = self

@@ -5,6 +5,7 @@
 //!                                  and after any crash it is the old release or the new one, whole and on disk
 //! PATH/releases/20261122T101500Z-1a2b3c4/   a release
 //! PATH/releases/.tmp-ID/           what deployment ID is making
+//! PATH/releases/.seal-NAME         what release NAME looked like when it was whole, until its deployment ends
 //! PATH/releases/.gone-…/           what is being removed
 //! PATH/shared/…                    what all releases have in common, linked into each
 //! ```
@@ -17,11 +18,16 @@ mod name;
 mod prepare;
 mod prune;
 mod remove;
+mod seal;
+mod set_id;
 mod shared;
+mod times;
+mod walk;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -30,10 +36,14 @@ use crate::model::{CommitId, Timestamp};
 
 pub use current::Current;
 pub use name::{ReleaseName, ReleaseNameError};
-pub use prune::Removal;
+pub use prune::Keep;
+pub use times::keep_times;
 
 /// How a directory that a deployment is making begins.
 const STAGING_PREFIX: &str = ".tmp-";
+
+/// How the seal of a release begins.
+const SEAL_PREFIX: &str = ".seal-";
 
 /// How a directory that is being removed begins.
 const GONE_PREFIX: &str = ".gone-";
@@ -124,17 +134,24 @@ impl Layout {
         self.releases().join(format!("{STAGING_PREFIX}{deployment}"))
     }
 
-    /// A name for a release of that commit. If there is a release of that second already it is of the next free one, so
-    /// that releases sort in the order in which they were made.
-    pub fn name(&self, now: Timestamp, commit: &CommitId) -> Result<ReleaseName, ReleaseError> {
+    /// A name for a release of that commit: later than `newest`, the newest that hookd knows of, even if the clock was set
+    /// back since; of the next free second if a directory has that second's name already.
+    pub fn name(
+        &self,
+        now: Timestamp,
+        commit: &CommitId,
+        newest: Option<&ReleaseName>,
+    ) -> Result<ReleaseName, ReleaseError> {
+        const SECOND: Duration = Duration::from_secs(1);
         let taken = self.list()?;
-        let mut time = now;
+        let after = newest.and_then(ReleaseName::time).map(|time| time.after(SECOND));
+        let mut time = after.map_or(now, |after| after.max(now));
         loop {
             let name = ReleaseName::new(time, commit);
             if taken.iter().all(|other| other.stamp() != name.stamp()) {
                 return Ok(name);
             }
-            time = time.after(std::time::Duration::from_secs(1));
+            time = time.after(SECOND);
         }
     }
 
@@ -153,12 +170,10 @@ impl Layout {
         fs::symlink_metadata(self.release(name)).is_ok_and(|found| found.is_dir())
     }
 
-    /// Gives what was staged its name, once all of it is on disk. Nothing is ever replaced by it.
+    /// Gives what was staged its name. Nothing is ever replaced by it. [`Layout::seal`] brings it to the disk.
     pub fn publish(&self, staging: &Path, name: &ReleaseName) -> Result<PathBuf, ReleaseError> {
-        sync_tree(staging)?;
         let release = self.release(name);
         rename_to_new(staging, &release).map_err(ReleaseError::io("publishing the release as", &release))?;
-        sync_directory(&self.releases())?;
         Ok(release)
     }
 }

@@ -37,6 +37,11 @@ impl ReleaseName {
         &self.0[STAMP + 1..]
     }
 
+    /// When it was made, to the second. None if it is no time of the calendar.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        Timestamp::from_compact(self.stamp())
+    }
+
     /// The time, `20261122T101500Z`.
     pub(super) fn stamp(&self) -> &str {
         &self.0[..STAMP]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid};
@@ -13,7 +13,7 @@ impl Layout {
     /// Makes `path`, `releases/` and `shared/` if they are missing, and tries whether a deployment could write there.
     pub fn prepare(&self) -> Result<(), ReleaseError> {
         for directory in [self.path.clone(), self.releases(), self.shared()] {
-            fs::create_dir_all(&directory).map_err(|error| self.obstacle(&directory, error))?;
+            make(&directory).map_err(|error| self.obstacle(&directory, error))?;
         }
         let releases = self.releases();
         if fs::symlink_metadata(&releases).is_ok_and(|found| found.is_symlink()) {
@@ -41,6 +41,24 @@ impl Layout {
             _ => return ReleaseError::io("preparing the directory", directory)(error),
         };
         ReleaseError::Obstacle(text)
+    }
+}
+
+/// Makes a directory with its parents; a web server has to get through them, whatever this process's umask is.
+fn make(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        make(parent)?;
+    }
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            let made = fs::metadata(directory)?.mode() & 0o7777;
+            fs::set_permissions(directory, fs::Permissions::from_mode(made | 0o755))
+        }
     }
 }
 

@@ -2,56 +2,59 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::remove::remove_tree;
 use super::{Current, GONE_PREFIX, LINK_PREFIX, Layout, ReleaseError, ReleaseName, SEED_PREFIX, STAGING_PREFIX};
 use super::{names_in, unique};
 
-/// What was removed.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Removal {
-    /// The releases that are no more, newest first.
-    pub removed: Vec<ReleaseName>,
-    /// What could not be removed, and why. None of it is a release any more, and `sweep` tries again.
-    pub problems: Vec<String>,
+/// Which releases stay. Those that are live stay anyway.
+#[derive(Debug, Default, Clone)]
+pub struct Keep {
+    /// How many good ones.
+    pub count: usize,
+    /// The good ones, newest first. Only what the store knows is one: whatever a build makes in `releases/` is not.
+    pub good: Vec<ReleaseName>,
+    /// Good or not, they are known. A directory that is not was there before the store was made anew, or a crash brought it
+    /// back: it stays as long as there are not enough good ones.
+    pub known: Vec<ReleaseName>,
+    /// These stay, too.
+    pub protected: Vec<ReleaseName>,
 }
 
-/// The releases among `existing` that go: all but the first `keep` of `good` that are still there, and `protected`.
-fn superfluous(
-    existing: &[ReleaseName],
-    keep: usize,
-    good: &[ReleaseName],
-    protected: &[ReleaseName],
-) -> Vec<ReleaseName> {
-    let kept: Vec<&ReleaseName> = good.iter().filter(|name| existing.contains(name)).take(keep).collect();
-    let goes = |name: &&ReleaseName| !kept.contains(name) && !protected.contains(name);
-    existing.iter().filter(goes).cloned().collect()
+impl Keep {
+    /// Those among `existing` (newest first) that go.
+    fn superfluous(&self, existing: &[ReleaseName]) -> Vec<ReleaseName> {
+        let good = self.good.iter().filter(|name| existing.contains(name));
+        let unknown = existing.iter().filter(|name| !self.known.contains(name));
+        let kept: Vec<&ReleaseName> = good.chain(unknown).take(self.count).collect();
+        let goes = |name: &&ReleaseName| !kept.contains(name) && !self.protected.contains(name);
+        existing.iter().filter(goes).cloned().collect()
+    }
 }
 
 impl Layout {
-    /// Removes the releases that are neither live, nor `protected`, nor among the first `keep` of `good` (newest first)
-    /// that are still there. Failed releases are in none of these, so they go and push out no good one.
-    pub fn prune(&self, keep: usize, good: &[ReleaseName], protected: &[ReleaseName]) -> Result<Removal, ReleaseError> {
-        let mut protected = protected.to_vec();
+    /// The releases that are neither live nor to be kept, newest first. The caller forgets them, and then removes them: in
+    /// this order a crash leaves no record of a release that is gone.
+    pub fn superfluous(&self, keep: &Keep) -> Result<Vec<ReleaseName>, ReleaseError> {
+        let mut names = keep.superfluous(&self.list()?);
         // If it cannot be told what is live, nothing is removed.
         if let Current::Release(live) = self
             .current()
             .map_err(ReleaseError::io("reading", self.current_link()))?
         {
-            protected.push(live);
+            names.retain(|name| *name != live);
         }
-        let mut removal = Removal::default();
-        for name in superfluous(&self.list()?, keep, good, &protected) {
-            match self.remove(&name) {
-                Ok(problems) => {
-                    removal.removed.push(name);
-                    removal.problems.extend(problems);
-                }
-                Err(error) => removal.problems.push(error.to_string()),
-            }
-        }
-        Ok(removal)
+        Ok(names)
+    }
+
+    /// What was to be removed and is still there, and is no release any more: other users' files, say. Empty while
+    /// everything could be removed; for a look when no deployment of the target runs.
+    pub fn unremoved(&self) -> Result<Vec<PathBuf>, ReleaseError> {
+        let releases = self.releases();
+        let names = names_in(&releases)?;
+        let gone = names.iter().filter(|name| name.starts_with(GONE_PREFIX));
+        Ok(gone.map(|name| releases.join(name)).collect())
     }
 
     /// Removes a release that is not live: first its name, so that no half of it can ever be taken for a release. Returns
@@ -72,6 +75,7 @@ impl Layout {
             Ok(gone) => self.releases().join(gone),
             Err(error) => return Err(removing(error)),
         };
+        self.remove_seal(name)?;
         match fs::rename(&release, &gone) {
             Ok(()) => Ok(remove_tree(&gone)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -79,8 +83,8 @@ impl Layout {
         }
     }
 
-    /// Removes what a crash may have left: unfinished releases, half-removed ones, links that never became `current`. To
-    /// be called when no deployment of this target runs. Returns what could not be removed, and why.
+    /// Removes what a deployment or a crash may have left: unfinished releases, half-removed ones, links that never became
+    /// `current`. To be called when no deployment of this target runs. Returns what could not be removed, and why.
     pub fn sweep(&self) -> Result<Vec<String>, ReleaseError> {
         let mut problems = Vec::new();
         let mut sweep = |directory: &Path, prefixes: &[&str]| -> Result<(), ReleaseError> {
@@ -118,16 +122,22 @@ mod tests {
     }
 
     #[test]
-    fn failed_releases_push_out_no_good_ones() {
+    fn neither_failed_nor_unknown_releases_push_out_good_ones() {
         // 9 and 8 failed, 6 was removed by hand.
         let existing = names(&[9, 8, 7, 5, 4, 3, 2]);
-        let good = names(&[7, 6, 5, 4, 3, 2]);
-        assert_eq!(superfluous(&existing, 3, &good, &[]), names(&[9, 8, 3, 2]));
-        assert_eq!(superfluous(&existing, 3, &good, &names(&[9, 2])), names(&[8, 3]));
-        assert_eq!(
-            superfluous(&existing, 0, &good, &names(&[7])),
-            names(&[9, 8, 5, 4, 3, 2])
-        );
-        assert_eq!(superfluous(&existing, 100, &good, &[]), names(&[9, 8]));
+        let keep = |count, protected: &[u8]| Keep {
+            count,
+            good: names(&[7, 6, 5, 4, 3, 2]),
+            known: names(&[9, 8, 7, 6, 5, 4, 3, 2]),
+            protected: names(protected),
+        };
+        assert_eq!(keep(3, &[]).superfluous(&existing), names(&[9, 8, 3, 2]));
+        assert_eq!(keep(3, &[9, 2]).superfluous(&existing), names(&[8, 3]));
+        assert_eq!(keep(0, &[7]).superfluous(&existing), names(&[9, 8, 5, 4, 3, 2]));
+        assert_eq!(keep(100, &[]).superfluous(&existing), names(&[9, 8]));
+        // A build made 59, an older store made 1 and 0.
+        let existing = names(&[59, 9, 7, 5, 1, 0]);
+        assert_eq!(keep(2, &[]).superfluous(&existing), names(&[59, 9, 1, 0]));
+        assert_eq!(keep(3, &[]).superfluous(&existing), names(&[9, 1, 0]));
     }
 }

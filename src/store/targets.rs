@@ -58,7 +58,7 @@ impl Store {
         let id = id.clone();
         self.read(move |c| {
             let sql = format!(
-                "SELECT {} FROM releases WHERE repo = ?1 AND target = ?2 ORDER BY created_at DESC, name DESC",
+                "SELECT {} FROM releases WHERE repo = ?1 AND target = ?2 ORDER BY deployment DESC, name DESC",
                 ReleaseRow::COLUMNS
             );
             let mut statement = c.prepare_cached(&sql)?;

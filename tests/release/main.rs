@@ -6,6 +6,8 @@
     reason = "a test may panic, in its helpers too"
 )]
 
+mod whole;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -14,7 +16,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hookd::model::{CommitId, Timestamp};
-use hookd::release::{Current, Layout, ReleaseError, ReleaseName, free_space};
+use hookd::release::{Current, Keep, Layout, ReleaseError, ReleaseName, free_space};
 use nix::unistd::{Uid, User};
 use tempfile::TempDir;
 
@@ -40,7 +42,7 @@ fn write(path: impl AsRef<Path>, text: &str) {
 
 /// Publishes a release with an `index.html` that holds its name.
 fn release(layout: &Layout) -> ReleaseName {
-    let name = layout.name(NOON, &commit()).unwrap();
+    let name = layout.name(NOON, &commit(), None).unwrap();
     let staging = layout.staging(1);
     write(staging.join("index.html"), name.as_str());
     assert_eq!(layout.publish(&staging, &name).unwrap(), layout.release(&name));
@@ -174,6 +176,30 @@ fn names_of_one_second_are_told_apart_and_sort_by_age() {
 }
 
 #[test]
+fn names_sort_in_the_order_of_deployment_when_the_clock_steps_back() {
+    let (_directory, layout) = layout();
+    let name = |time, newest: &str| {
+        let newest = newest.parse().ok();
+        layout
+            .name(Timestamp(time), &commit(), newest.as_ref())
+            .unwrap()
+            .to_string()
+    };
+    let hour = 3_600_000;
+    assert_eq!(
+        name(NOON.0 - hour, "20261122T101500Z-fffffff"),
+        "20261122T101501Z-1a2b3c4"
+    );
+    assert_eq!(
+        name(NOON.0 + hour, "20261122T101500Z-fffffff"),
+        "20261122T111500Z-1a2b3c4"
+    );
+    // A directory with a name of the future is nobody's newest release.
+    fs::create_dir(layout.releases().join("20991231T235959Z-abcdef0")).unwrap();
+    assert_eq!(name(NOON.0, ""), "20261122T101500Z-1a2b3c4");
+}
+
+#[test]
 fn publishing_replaces_nothing() {
     let (_directory, layout) = layout();
     let name = release(&layout);
@@ -281,45 +307,59 @@ fn readers_never_see_anything_but_a_whole_release() {
 }
 
 #[test]
-fn shared_entries_are_seeded_made_or_left_open() {
+fn shared_is_filled_by_the_release_that_goes_live_and_can_be_taken_back() {
     let (_directory, layout) = layout();
+    let name = layout.name(NOON, &commit(), None).unwrap();
     let staging = layout.staging(1);
     write(staging.join("uploads/logo.png"), "from the commit");
     write(staging.join("config/app.toml"), "from the commit");
     let shared = list(&["uploads", "config/app.toml", "log/app", ".env", "data.d/"]);
-    let notes = layout.link_shared(&staging, &shared).unwrap();
+    layout.link_shared(&staging, &shared).unwrap();
+    let release = layout.publish(&staging, &name).unwrap();
+    assert_eq!(fs::read_dir(layout.shared()).unwrap().count(), 0);
+    assert!(release.join("log/app").is_dir() && release.join("data.d").is_dir());
+    write(release.join("data.d/built"), "by the build");
+
+    layout.seal(&name, &shared).unwrap();
+    assert_eq!(layout.filled_by(&name).unwrap(), shared);
+    let notes = layout.fill_shared(&release, &shared).unwrap();
     assert_eq!(notes.len(), 5, "{notes:?}");
-    assert!(notes[0].ends_with("uploads was missing and was filled from the commit"));
+    assert!(notes[0].ends_with("uploads was missing and was filled from the release"));
     assert!(notes[2].ends_with("log/app was missing and is now an empty directory"));
     assert!(notes[3].contains("shared/.env is missing"));
-
-    let link = |entry: &str| fs::read_link(staging.join(entry)).unwrap();
+    let link = |entry: &str| fs::read_link(release.join(entry)).unwrap();
     assert_eq!(link("uploads"), Path::new("../../shared/uploads"));
     assert_eq!(link("config/app.toml"), Path::new("../../../shared/config/app.toml"));
     assert_eq!(link(".env"), Path::new("../../shared/.env"));
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+    assert_eq!(read(layout.shared().join("uploads/logo.png")), "from the commit");
+    assert_eq!(read(layout.shared().join("data.d/built")), "by the build");
+    // After a crash it may be done again, and what is sealed is still whole.
     assert_eq!(
-        fs::read_to_string(staging.join("uploads/logo.png")).unwrap(),
-        "from the commit"
+        layout.fill_shared(&release, &shared).unwrap().len(),
+        1,
+        "the file is missing still"
     );
-    assert!(staging.join("log/app").is_dir() && staging.join("data.d").is_dir() && !staging.join(".env").exists());
+    assert!(layout.is_sealed(&name, &shared).unwrap());
 
     // The next release gets what is shared, and its own version is gone.
     write(layout.shared().join(".env"), "A=1");
     write(layout.shared().join("uploads/new.png"), "uploaded");
     let next = layout.staging(2);
     write(next.join("uploads/logo.png"), "of the next commit");
-    write(next.join("config/app.toml"), "of the next commit");
-    assert_eq!(layout.link_shared(&next, &shared).unwrap(), Vec::<String>::new());
-    assert_eq!(
-        fs::read_to_string(next.join("uploads/logo.png")).unwrap(),
-        "from the commit"
-    );
-    assert_eq!(fs::read_to_string(next.join("uploads/new.png")).unwrap(), "uploaded");
-    assert_eq!(
-        fs::read_to_string(next.join("config/app.toml")).unwrap(),
-        "from the commit"
-    );
-    assert_eq!(fs::read_to_string(next.join(".env")).unwrap(), "A=1");
+    layout.link_shared(&next, &shared).unwrap();
+    assert_eq!(read(next.join("uploads/logo.png")), "from the commit");
+    assert_eq!(read(next.join("uploads/new.png")), "uploaded");
+    assert_eq!(read(next.join("config/app.toml")), "from the commit");
+    assert_eq!(read(next.join(".env")), "A=1");
+
+    // If the first did not stay live, `shared` is as it was before it.
+    layout
+        .empty_shared(&release, &list(&["uploads", "config/app.toml"]))
+        .unwrap();
+    assert!(!layout.shared().join("uploads").exists() && !layout.shared().join("config/app.toml").exists());
+    assert_eq!(read(release.join("uploads/new.png")), "uploaded");
+    assert!(layout.shared().join(".env").exists());
 }
 
 #[test]
@@ -334,6 +374,7 @@ fn a_links_target_is_never_touched() {
     let text = obstacle(layout.link_shared(&staging, &list(&["escape/precious"])));
     assert!(text.contains("escape is a link"), "{text}");
     layout.link_shared(&staging, &list(&["escape"])).unwrap();
+    layout.fill_shared(&staging, &list(&["escape"])).unwrap();
     assert_eq!(
         fs::read_link(staging.join("escape")).unwrap(),
         Path::new("../../shared/escape")
@@ -343,10 +384,7 @@ fn a_links_target_is_never_touched() {
     symlink(&outside, layout.shared().join("app")).unwrap();
     assert!(obstacle(layout.link_shared(&staging, &list(&["app/made"]))).contains("app is a link"));
     // What an administrator has put elsewhere is used as it is.
-    assert_eq!(
-        layout.link_shared(&staging, &list(&["app"])).unwrap(),
-        Vec::<String>::new()
-    );
+    layout.link_shared(&staging, &list(&["app"])).unwrap();
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     assert_eq!(fs::read_to_string(staging.join("app/precious")).unwrap(), "untouched");
 }
@@ -362,7 +400,7 @@ fn shared_entries_stay_below_the_release() {
         );
     }
     let overlapping = layout.link_shared(&layout.staging(1), &list(&["a", "a/b"]));
-    assert!(obstacle(overlapping).contains("a is a link"));
+    assert!(obstacle(overlapping).contains("it is below \"a\""));
 }
 
 #[test]
@@ -382,6 +420,7 @@ fn shared_may_be_on_another_file_system() {
     symlink("b", staging.join("uploads/a/link")).unwrap();
     fs::set_permissions(staging.join("uploads/a/b"), fs::Permissions::from_mode(0o751)).unwrap();
     layout.link_shared(&staging, &list(&["uploads"])).unwrap();
+    layout.fill_shared(&staging, &list(&["uploads"])).unwrap();
     assert_eq!(fs::read_to_string(staging.join("uploads/a/link")).unwrap(), "text");
     assert_eq!(
         fs::metadata(elsewhere.path().join("uploads/a/b")).unwrap().mode() & 0o777,
@@ -401,9 +440,17 @@ fn prune_keeps_the_good_the_live_and_the_protected() {
     let foreign = layout.releases().join("20200101000000");
     fs::create_dir(&foreign).unwrap();
     let good = [newest, d, c, b, a].map(Clone::clone);
-    let removal = layout.prune(2, &good, std::slice::from_ref(a)).unwrap();
-    assert_eq!(removal.removed, [failed, c, b].map(Clone::clone));
-    assert_eq!(removal.problems, Vec::<String>::new());
+    let keep = Keep {
+        count: 2,
+        good: good.to_vec(),
+        known: names.clone(),
+        protected: vec![a.clone()],
+    };
+    let superfluous = layout.superfluous(&keep).unwrap();
+    assert_eq!(superfluous, [failed, c, b].map(Clone::clone));
+    for name in &superfluous {
+        assert_eq!(layout.remove(name).unwrap(), Vec::<String>::new());
+    }
     assert_eq!(layout.list().unwrap(), [newest, live, d, a].map(Clone::clone));
     assert!(foreign.exists());
     assert!(obstacle(layout.remove(live)).contains("is live"));
@@ -469,10 +516,9 @@ fn what_is_immutable_stays_and_is_told() {
         // Only root may, and not every file system can.
         return;
     }
-    let removal = layout.prune(0, &[], &[]).unwrap();
-    assert_eq!(removal.removed, [name]);
-    assert_eq!(removal.problems.len(), 1, "{removal:?}");
-    assert!(removal.problems[0].contains("/immutable: Operation not permitted (is it immutable?"));
+    let problems = layout.remove(&name).unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("/immutable: Operation not permitted (is it immutable?"));
     assert_eq!(layout.list().unwrap(), []);
     let gone: Vec<PathBuf> = fs::read_dir(layout.releases())
         .unwrap()
@@ -480,6 +526,7 @@ fn what_is_immutable_stays_and_is_told() {
         .collect();
     assert_eq!(fs::read_dir(&gone[0]).unwrap().count(), 1, "all else is gone");
     assert_eq!(layout.sweep().unwrap().len(), 1);
+    assert_eq!(layout.unremoved().unwrap(), gone);
     chattr("-i", &gone[0].join("immutable")).unwrap();
     assert_eq!(layout.sweep().unwrap(), Vec::<String>::new());
     assert!(!gone[0].exists());

@@ -1,0 +1,271 @@
+//! What a deployment leaves behind, whatever its end: the good releases that are to be kept, the newest failed one, and
+//! nothing half made.
+
+use std::path::Path;
+
+use crate::config::{Config, Repo, Strategy, Target};
+use crate::model::{CommitId, Outcome, Phase, TargetId};
+use crate::release::{Current, Keep, Layout, ReleaseError, ReleaseName};
+use crate::store::{Finish, ReleaseRow, ReleaseState};
+
+use super::{Run, Stop, World, mirror};
+
+/// What came of tidying a target.
+#[derive(Debug, Default)]
+pub(super) struct Tidied {
+    /// The releases that are gone.
+    removed: Vec<String>,
+    /// What could not be removed, and why.
+    problems: Vec<String>,
+}
+
+impl Tidied {
+    /// Tells the journal.
+    pub(super) fn log(&self, target: &TargetId) {
+        if !self.removed.is_empty() {
+            tracing::info!("{target}: pruned {}", self.removed.join(", "));
+        }
+        for problem in &self.problems {
+            tracing::warn!("{target}: could not be removed: {problem}");
+        }
+    }
+}
+
+impl Run<'_> {
+    /// The last thing that a deployment does on disk.
+    pub(super) async fn tidy(&mut self, finish: &mut Finish) {
+        self.sweep_mirrors();
+        if self.site.target.strategy != Strategy::Release || !self.layout.releases().is_dir() {
+            return;
+        }
+        self.undo_fill(finish).await;
+        // A release that was not even laid out is none.
+        let laid_out = |(name, _): &(String, ReleaseState)| {
+            let name = name.parse::<ReleaseName>();
+            name.is_ok_and(|name| self.layout.is_intact(&name))
+        };
+        if let Some(made) = finish.release.take_if(|made| !laid_out(made)) {
+            let forgotten = self.world.store.forget_releases(&self.site.target.id, vec![made.0]);
+            if let Err(error) = forgotten.await {
+                self.record.warn(Phase::Finish, &error.to_string());
+            }
+        }
+        self.sweep_up();
+        if let Err(error) = self.layout.unseal() {
+            self.record.warn(Phase::Finish, &error.to_string());
+        }
+        let tidied = tidy_releases(
+            self.world,
+            &self.site.target,
+            finish.release.as_ref(),
+            self.previous.as_ref(),
+        )
+        .await;
+        let tidied = match tidied {
+            Ok(tidied) => tidied,
+            Err(stop) => return self.record.warn(Phase::Finish, &stop.to_string()),
+        };
+        for problem in &tidied.problems {
+            let text = format!("could not be removed: {problem}");
+            self.record.warn(Phase::Finish, &text);
+        }
+        if !tidied.removed.is_empty() {
+            let text = format!("pruned {}", tidied.removed.join(", "));
+            self.record.say(Phase::Finish, &text);
+        }
+        if finish.outcome == Outcome::Live || !tidied.removed.is_empty() {
+            self.keep_commits().await;
+        }
+    }
+
+    /// What only this release has brought to `shared/` goes back to it if it did not stay live.
+    async fn undo_fill(&mut self, finish: &Finish) {
+        let Some((name, ReleaseState::Failed)) = &finish.release else {
+            return;
+        };
+        let Ok(name) = name.parse::<ReleaseName>() else { return };
+        if matches!(self.layout.current(), Ok(Current::Release(live)) if live == name) {
+            return;
+        }
+        let layout = self.layout.clone();
+        let undone = super::blocking(move || {
+            let filled = layout.filled_by(&name)?;
+            layout.empty_shared(&layout.release(&name), &filled)
+        });
+        if let Err(stop) = undone.await {
+            let text = format!("`shared` keeps what the failed release brought: {stop}");
+            self.record.warn(Phase::Finish, &text);
+        }
+    }
+
+    /// Removes what a killed worker left in the mirrors: half packs are as large as what was fetched.
+    pub(super) fn sweep_mirrors(&mut self) {
+        for problem in sweep_mirrors(&self.site.config, &self.site.repo) {
+            self.record.warn(Phase::Fetch, &problem);
+        }
+    }
+
+    /// Removes what this deployment began to make. No other deployment of the target can run now.
+    pub(super) fn sweep_up(&mut self) {
+        match self.layout.sweep() {
+            Ok(problems) => problems
+                .iter()
+                .for_each(|problem| self.record.warn(Phase::Build, problem)),
+            Err(error) => self.record.warn(Phase::Build, &error.to_string()),
+        }
+    }
+
+    /// Makes room before there is too little of it.
+    pub(super) async fn make_room(&mut self) {
+        self.sweep_mirrors();
+        if self.site.target.strategy == Strategy::Release && self.layout.releases().is_dir() {
+            self.sweep_up();
+            if let Err(stop) = tidy_releases(self.world, &self.site.target, None, None).await {
+                self.record.warn(Phase::Fetch, &stop.to_string());
+            }
+        }
+    }
+
+    /// Keeps the commits of the releases that are kept in the mirror, so that what they share with the next one need not
+    /// be fetched again; packs the mirror now and then.
+    async fn keep_commits(&mut self) {
+        let releases = self
+            .world
+            .store
+            .releases(&self.site.target.id)
+            .await
+            .unwrap_or_default();
+        let commits: Vec<CommitId> = releases.iter().filter_map(|row| row.commit.parse().ok()).collect();
+        if let Err(error) = self.world.git.keep(&self.mirror(), &commits, &self.halt.token).await {
+            let text = format!("the mirror could not be tidied: {}", error.message);
+            self.record.warn(Phase::Finish, &text);
+        }
+    }
+}
+
+/// Sweeps the mirrors of a repo and of its submodules; returns what went wrong.
+pub(super) fn sweep_mirrors(config: &Config, repo: &Repo) -> Vec<String> {
+    let own = mirror(config, repo);
+    let below = std::fs::read_dir(submodule_mirrors(config, repo))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let submodules = below
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "git"));
+    let sweep = |path: &Path| {
+        let swept = crate::git::sweep(path);
+        swept.err().map(|error| format!("sweeping {}: {error}", path.display()))
+    };
+    [own]
+        .into_iter()
+        .chain(submodules)
+        .filter_map(|path| sweep(&path))
+        .collect()
+}
+
+/// Where the mirrors of a repo's submodules are.
+pub(super) fn submodule_mirrors(config: &Config, repo: &Repo) -> std::path::PathBuf {
+    let name = format!("{}.submodules", repo.name);
+    config.state_dir.join("mirrors").join(name)
+}
+
+/// Removes the releases of a target that are not to be kept, and forgets those that are gone. `made` is what a deployment
+/// that ends has made, which the store does not know the worth of yet; `previous` what was live before it.
+pub(super) async fn tidy_releases(
+    world: &World,
+    target: &Target,
+    made: Option<&(String, ReleaseState)>,
+    previous: Option<&ReleaseName>,
+) -> Result<Tidied, Stop> {
+    let layout = Layout::new(&target.path);
+    let rows = world.store.releases(&target.id).await?;
+    let plan = Plan::new(&layout, &rows, made, previous);
+    let keep = Keep {
+        count: target.keep,
+        ..plan.keep
+    };
+    let superfluous = {
+        let layout = layout.clone();
+        super::blocking(move || layout.superfluous(&keep)).await?
+    };
+    let mut forgotten = plan.lost;
+    forgotten.extend(superfluous.iter().map(ToString::to_string));
+    if !forgotten.is_empty() {
+        world.store.forget_releases(&target.id, forgotten).await?;
+    }
+    super::blocking(move || {
+        let mut tidied = Tidied::default();
+        for name in superfluous {
+            match layout.remove(&name) {
+                Ok(problems) if problems.is_empty() => tidied.removed.push(name.to_string()),
+                Ok(problems) => tidied.problems.extend(problems),
+                Err(error) => tidied.problems.push(error.to_string()),
+            }
+        }
+        Ok::<_, ReleaseError>(tidied)
+    })
+    .await
+}
+
+/// What is to become of a target's releases.
+struct Plan {
+    keep: Keep,
+    /// Known, but not there.
+    lost: Vec<String>,
+}
+
+impl Plan {
+    /// `rows` are newest first.
+    fn new(
+        layout: &Layout,
+        rows: &[ReleaseRow],
+        made: Option<&(String, ReleaseState)>,
+        previous: Option<&ReleaseName>,
+    ) -> Self {
+        let state_of = |row: &ReleaseRow| match made {
+            Some((name, state)) if *name == row.name => *state,
+            _ => row.state,
+        };
+        let live = match layout.current() {
+            Ok(Current::Release(name)) => Some(name),
+            _ => None,
+        };
+        let (mut good, mut known, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut building, mut failed) = (Vec::new(), None);
+        for row in rows {
+            let Ok(name) = row.name.parse::<ReleaseName>() else {
+                continue;
+            };
+            known.push(name.clone());
+            let state = state_of(row);
+            if state != ReleaseState::Building && !layout.is_intact(&name) {
+                lost.push(row.name.clone());
+                continue;
+            }
+            match state {
+                ReleaseState::Good => good.push(name),
+                ReleaseState::Building if made.is_none() => building.push(name),
+                ReleaseState::Building => lost.push(row.name.clone()),
+                ReleaseState::Failed if failed.is_none() => failed = Some(name),
+                ReleaseState::Failed => {}
+            }
+        }
+        let before = good.iter().find(|name| Some(*name) != live.as_ref()).cloned();
+        let protected = building
+            .into_iter()
+            .chain(failed)
+            .chain(before)
+            .chain(previous.cloned());
+        let protected = protected.collect();
+        Self {
+            keep: Keep {
+                good,
+                known,
+                protected,
+                ..Keep::default()
+            },
+            lost,
+        }
+    }
+}

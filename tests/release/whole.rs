@@ -1,0 +1,77 @@
+//! What is sure of a release that goes live.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::{layout, list, release, write};
+
+#[test]
+fn a_release_that_lost_something_is_not_whole() {
+    let (_directory, layout) = layout();
+    let shared = list(&["uploads"]);
+    let name = release(&layout);
+    write(layout.release(&name).join("a/page.html"), "text");
+    assert!(!layout.is_sealed(&name, &shared).unwrap(), "not sealed yet");
+    layout.seal(&name, &shared).unwrap();
+    assert!(layout.is_sealed(&name, &shared).unwrap());
+    let page = layout.release(&name).join("a/page.html");
+    fs::write(&page, "").unwrap();
+    assert!(!layout.is_sealed(&name, &shared).unwrap());
+    fs::remove_file(&page).unwrap();
+    assert!(!layout.is_sealed(&name, &shared).unwrap());
+    layout.unseal().unwrap();
+    assert_eq!(fs::read_dir(layout.releases()).unwrap().count(), 1);
+}
+
+#[test]
+fn set_id_bits_are_cleared_wherever_a_build_leaves_them() {
+    let (directory, layout) = layout();
+    let name = release(&layout);
+    let tree = layout.release(&name);
+    let with_mode = |path: PathBuf, mode| {
+        write(&path, "program");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let files = [
+        with_mode(tree.join("bin/tool"), 0o6755),
+        with_mode(layout.shared().join("uploads/tool"), 0o2711),
+    ];
+    fs::set_permissions(tree.join("bin"), fs::Permissions::from_mode(0o2775)).unwrap();
+    let other = with_mode(directory.path().join("of-the-system"), 0o4755);
+    fs::hard_link(&other, tree.join("linked")).unwrap();
+    symlink(&other, tree.join("link")).unwrap();
+    let told = layout.clear_set_ids(&tree, &list(&["uploads"])).unwrap().unwrap();
+    for name in ["bin,", "bin/tool", "linked", "shared/uploads/tool"] {
+        assert!(told.contains(name), "{told}");
+    }
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!(mode(&files[0]), 0o755);
+    assert_eq!(mode(&files[1]), 0o711);
+    assert_eq!(mode(&tree.join("bin")), 0o775);
+    assert_eq!(mode(&tree.join("linked")), 0o755);
+    assert_eq!(mode(&other), 0o4755, "a program of the system keeps its bits");
+    assert_eq!(layout.clear_set_ids(&tree, &list(&["uploads"])).unwrap(), None);
+    // What the target's own directory hands down is its administrator's wish.
+    fs::set_permissions(layout.path(), fs::Permissions::from_mode(0o2755)).unwrap();
+    fs::set_permissions(tree.join("bin"), fs::Permissions::from_mode(0o2775)).unwrap();
+    assert_eq!(layout.clear_set_ids(&tree, &[]).unwrap(), None);
+}
+
+#[test]
+fn unchanged_files_keep_their_times() {
+    let (directory, _layout) = layout();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    let then = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    for (path, before, after) in [("a/same", "x", "x"), ("a/changed", "x", "y"), ("longer", "x", "xx")] {
+        write(old.join(path), before);
+        write(new.join(path), after);
+        fs::File::open(old.join(path)).unwrap().set_modified(then).unwrap();
+    }
+    symlink("/dev/zero", old.join("zero")).unwrap();
+    write(new.join("zero"), "");
+    hookd::release::keep_times(&old, &new);
+    let kept = |path: &str| fs::metadata(new.join(path)).unwrap().modified().unwrap() == then;
+    assert!(kept("a/same") && !kept("a/changed") && !kept("longer"));
+}
