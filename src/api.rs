@@ -43,6 +43,12 @@ pub struct TargetStatus {
     pub follows: String,
     /// Its directory.
     pub path: String,
+    /// Where people see the site.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Its name on the forge.
+    #[serde(default)]
+    pub environment: String,
     /// `idle`, `waiting`, `running`, `paused`, `pinned`
     pub state: String,
     /// The live commit.

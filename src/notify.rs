@@ -17,6 +17,8 @@ pub fn messages(config: &Config, target: &Target, claim: &Claim, finish: &Finish
     };
     let body = json!({
         "target": target.id.to_string(),
+        "environment": target.environment,
+        "url": target.url.as_ref().map(url::Url::as_str),
         "deployment": claim.deployment,
         "outcome": finish.outcome.as_str(),
         "reason": finish.reason,

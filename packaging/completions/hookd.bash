@@ -76,6 +76,9 @@ _hookd() {
             hookd,rollback)
                 cmd="hookd__subcmd__rollback"
                 ;;
+            hookd,schema)
+                cmd="hookd__subcmd__schema"
+                ;;
             hookd,send)
                 cmd="hookd__subcmd__send"
                 ;;
@@ -145,6 +148,9 @@ _hookd() {
             hookd__subcmd__help,rollback)
                 cmd="hookd__subcmd__help__subcmd__rollback"
                 ;;
+            hookd__subcmd__help,schema)
+                cmd="hookd__subcmd__help__subcmd__schema"
+                ;;
             hookd__subcmd__help,send)
                 cmd="hookd__subcmd__help__subcmd__send"
                 ;;
@@ -161,7 +167,7 @@ _hookd() {
 
     case "${cmd}" in
         hookd)
-            opts="-h -V --config --json --help --version serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help"
+            opts="-h -V --config --json --help --version serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -421,7 +427,7 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__help)
-            opts="serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume completions man help"
+            opts="serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -714,6 +720,20 @@ _hookd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hookd__subcmd__help__subcmd__schema)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hookd__subcmd__help__subcmd__send)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -940,6 +960,24 @@ _hookd() {
             ;;
         hookd__subcmd__rollback)
             opts="-h -V --no-wait --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__schema)
+            opts="-h -V --example --config --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// The configuration, if no other is named.
+pub const CONFIG: &str = "/etc/hookd.toml";
+
 /// Deploys a git repository to the machine it runs on, when the forge says that it was pushed.
 #[derive(Debug, Parser)]
 #[command(name = "hookd", version, propagate_version = true, max_term_width = 100)]
@@ -13,7 +16,7 @@ pub struct Arguments {
         long,
         global = true,
         env = "HOOKD_CONFIG",
-        default_value = "/etc/hookd.toml",
+        default_value = CONFIG,
         value_name = "FILE"
     )]
     pub config: PathBuf,
@@ -68,6 +71,8 @@ pub enum Command {
     Pause(OneTarget),
     /// Let a paused or rolled-back target go on.
     Resume(OneTarget),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema(Schema),
     /// Print a completion script.
     Completions {
         /// For which shell.
@@ -79,6 +84,14 @@ pub enum Command {
         #[arg(value_enum, default_value_t = ManPage::Hookd)]
         page: ManPage,
     },
+}
+
+/// Arguments of `hookd schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Print a configuration with every key and its default instead.
+    #[arg(long)]
+    pub example: bool,
 }
 
 /// The manual pages.

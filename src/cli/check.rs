@@ -12,8 +12,10 @@ use super::block_on;
 use super::output::{self, Code, Failure};
 use crate::config::{self, Config, Isolation, Repo, Secrets, Strategy, Target};
 use crate::deploy::access;
+use crate::doctor;
 use crate::exec::{self, Units};
 use crate::git::{Git, RemoteRef};
+use crate::machine::Machine;
 use crate::release::Layout;
 
 /// What `hookd check` found.
@@ -68,6 +70,7 @@ pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure
                     bad_file = false;
                     report.passed.push(summary(&loaded.config));
                     look_at_isolation(&loaded.config, &mut report);
+                    bad_file |= look_at_reloads(file, &loaded.config, &mut report)?;
                     let unsigned = crate::signature::problems(&loaded.config);
                     report.errors.extend(unsigned.into_iter().map(Finding::from));
                     if options.remote {
@@ -92,10 +95,16 @@ pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure
 fn summary(config: &Config) -> String {
     let targets: usize = config.repos.values().map(|repo| repo.targets.len()).sum();
     format!(
-        "{}: {} repos, {targets} targets",
+        "{}: {}, {}",
         config.file.display(),
-        config.repos.len()
+        counted(config.repos.len(), "repo"),
+        counted(targets, "target")
     )
+}
+
+/// `1 repo`, `2 repos`
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What commands will run as, as far as files tell; the daemon tries it, and says what came of it.
@@ -137,6 +146,26 @@ fn look_at_isolation(config: &Config, report: &mut Report) {
     }
 }
 
+/// What each `reload` asks systemd for must be allowed to the daemon's user; says whether one is not.
+fn look_at_reloads(file: &Path, config: &Config, report: &mut Report) -> Result<bool, Failure> {
+    let machine = block_on(async { Ok(Machine::look(file, None).await) })?;
+    let mut refused = false;
+    for reload in doctor::reloads(config, &machine)
+        .into_iter()
+        .filter(|r| r.allowed == Some(false))
+    {
+        let message = format!(
+            "`reload` asks systemd for {}, and no polkit rule lets {} do that",
+            reload.units, reload.user
+        );
+        let hint = format!("as root, type\n    {}", reload.fix.join("\n    "));
+        let key = format!("repo.{}.deploy.{}.reload", reload.target.repo, reload.target.target);
+        report.errors.push(config.error_at(&key, 0, message, Some(hint)).into());
+        refused = true;
+    }
+    Ok(refused)
+}
+
 fn show(report: &Report, json: bool) -> Result<(), Failure> {
     if json {
         return output::json(report).map(|_| ());
@@ -148,11 +177,7 @@ fn show(report: &Report, json: bool) -> Result<(), Failure> {
         output::line(&format!("ok: {text}"));
     }
     if !report.ok {
-        eprintln!(
-            "hookd: error: {} problem{} found",
-            report.errors.len(),
-            if report.errors.len() == 1 { "" } else { "s" }
-        );
+        eprintln!("hookd: error: {} found", counted(report.errors.len(), "problem"));
     }
     Ok(())
 }

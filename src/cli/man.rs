@@ -114,7 +114,11 @@ fn one_key(text: &mut String, key: &Key) {
     line(text, ".br");
     line(
         text,
-        &format!("Takes: {}. Default: {}", roff(key.kind), roff(key.default)),
+        &format!(
+            "Takes: {}. Default: {}",
+            roff(&key.kind.words()),
+            roff(&key.unset.words())
+        ),
     );
 }
 

@@ -14,16 +14,18 @@ mod man;
 mod output;
 mod reload;
 mod remove;
+mod schema;
 mod send;
 mod serve;
 mod status;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
-use output::Failure;
+use output::{Code, Failure};
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { config, json, command } = arguments;
+    require_named_file(&config, &command)?;
     match command {
         Command::Serve(options) => serve::run(&config, &options),
         Command::Check(options) => check::run(&config, json, &options),
@@ -66,12 +69,37 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Cancel(options) => act::simple(&config, json, &options, "cancel"),
         Command::Pause(options) => act::simple(&config, json, &options, "pause"),
         Command::Resume(options) => act::simple(&config, json, &options, "resume"),
+        Command::Schema(options) => schema::run(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "hookd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { page } => man::run(page),
     }
+}
+
+/// A file that was named and is not there is a slip of the finger, also for commands that need nothing of it but where the
+/// daemon is. Those that read all of it say so themselves.
+fn require_named_file(file: &Path, command: &Command) -> Result<(), Failure> {
+    let own_word = matches!(
+        command,
+        Command::Serve(_)
+            | Command::Check(_)
+            | Command::Add(_)
+            | Command::Remove(_)
+            | Command::Doctor
+            | Command::Demo(_)
+            | Command::Schema(_)
+            | Command::Completions { .. }
+            | Command::Man { .. }
+    );
+    if own_word || file == Path::new(arguments::CONFIG) || file.exists() {
+        return Ok(());
+    }
+    Err(
+        Failure::new(Code::Config, format!("there is no configuration {}", file.display()))
+            .hint("`--config FILE` or HOOKD_CONFIG names it".to_owned()),
+    )
 }
 
 /// Runs something that needs the network, on this thread.

@@ -54,6 +54,11 @@ impl Diagnostic {
         }
     }
 
+    /// The same place with something to say of it.
+    pub(super) fn saying(self, message: String, hint: Option<String>) -> Self {
+        Self { message, hint, ..self }
+    }
+
     pub(super) fn at(severity: Severity, source: &Source, place: Place, message: String, hint: Option<String>) -> Self {
         let shown = source.show(place);
         Self {

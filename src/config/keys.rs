@@ -1,18 +1,49 @@
-//! Every key of the configuration, once: the reader, the reference and the example are held against this table.
+//! Every key of the configuration, once: its type and range, its default, and the sentence of the manual. The reader, the
+//! reference, the example and the schema come from this table.
+
+use super::kind::Kind::{
+    self, Address, AnyText, Boolean, Check, Command, Duration, Event, Forge, Header, Inside, List, Listener, Name,
+    Network, Number, OffOr, OneOrMore, Outcome, Path, Pattern, Pointer, PublicKey, Remote, Secret, Sender, Size, Text,
+    Url, User, Variables, WebhookSecret, Words,
+};
 
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     /// The full path with dots. `NAME` and `TARGET` stand for names that the user chooses.
     pub path: &'static str,
-    /// What may stand there, in words.
-    pub kind: &'static str,
-    /// What holds without it, as it would be written; or in words, in parentheses.
-    pub default: &'static str,
+    /// What may stand there.
+    pub kind: Kind,
+    /// What holds without it.
+    pub unset: Unset,
     /// What it means, in a sentence.
     pub meaning: &'static str,
     /// Whether `[defaults]` may give it, too.
     pub in_defaults: bool,
+}
+
+/// What holds without a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unset {
+    /// This value, as it would be written.
+    Is(&'static str),
+    /// What these words say; and a value for the example.
+    Absent(&'static str, &'static str),
+    /// Nothing: it must be given; and a value for the example.
+    Required(&'static str),
+}
+
+use Unset::{Absent, Is, Required};
+
+impl Unset {
+    /// What holds without the key, as it would be written; or in words, in parentheses.
+    pub fn words(&self) -> String {
+        match self {
+            Is(value) => (*value).to_owned(),
+            Absent(words, _) => format!("({words})"),
+            Required(_) => "(required)".to_owned(),
+        }
+    }
 }
 
 impl Key {
@@ -25,129 +56,245 @@ impl Key {
     pub fn table(&self) -> &'static str {
         self.path.rsplit_once('.').map_or("", |(table, _)| table)
     }
+
+    /// What it is set to in the example: the default, if it has one.
+    pub fn example(&self) -> &'static str {
+        let (Is(value) | Absent(_, value) | Required(value)) = self.unset;
+        value
+    }
 }
 
-const fn key(path: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> Key {
+const fn key(path: &'static str, kind: Kind, unset: Unset, meaning: &'static str) -> Key {
     Key {
         path,
         kind,
-        default,
+        unset,
         meaning,
         in_defaults: false,
     }
 }
 
 /// A key that `[defaults]` may give, too.
-const fn inherited(path: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> Key {
+const fn inherited(path: &'static str, kind: Kind, unset: Unset, meaning: &'static str) -> Key {
     Key {
-        path,
-        kind,
-        default,
-        meaning,
         in_defaults: true,
+        ..key(path, kind, unset, meaning)
     }
 }
 
 /// The name of the table of defaults.
 pub(super) const DEFAULTS: &str = "defaults";
 
+/// Milliseconds.
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3600 * SECOND;
+const DAY: u64 = 24 * HOUR;
+/// Bytes.
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+/// What libgit2 can count.
+const DEPTH_MAX: u64 = i32::MAX.unsigned_abs() as u64;
+/// Below, no shell starts.
+const MEMORY_MIN: u64 = MIB;
+/// What the kernel and systemd count at most is far above; this only keeps typing errors out.
+const MEMORY_MAX: u64 = MIB * GIB;
+/// A shell with a command in a pipe.
+const TASKS_MIN: u64 = 4;
+/// The most that Linux can have (`/proc/sys/kernel/pid_max`).
+const TASKS_MAX: u64 = 1 << 22;
+/// What systemd takes for `CPUWeight=` and `IOWeight=`.
+const WEIGHT_MAX: u64 = 10_000;
+
 /// All keys, in the order of the reference. What `[defaults]` takes is marked, and not listed a second time.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    key("listen", "address or list of addresses", "\"127.0.0.1:9000\"", "Where webhooks are received: `ADDRESS:PORT` or `unix:PATH`; not used under socket activation."),
-    key("state_dir", "path", "(`$STATE_DIRECTORY`, else `/var/lib/hookd`)", "Where deliveries, mirrors and logs are kept."),
-    key("control", "path", "(`$RUNTIME_DIRECTORY/control.sock`, else `/run/hookd/control.sock`)", "The unix socket that the command line talks to."),
-    key("max_jobs", "number", "2", "Deployments at once, over all repos; one repo never has two at once."),
+    key("listen", OneOrMore(&Listener), Is(r#""127.0.0.1:9000""#),
+        "Where webhooks are received: `ADDRESS:PORT` or `unix:PATH`; not used under socket activation."),
+    key("state_dir", Path, Absent("`$STATE_DIRECTORY`, else `/var/lib/hookd`", r#""/var/lib/hookd""#),
+        "Where deliveries, mirrors and logs are kept."),
+    key("control", Path, Absent("`$RUNTIME_DIRECTORY/control.sock`, else `/run/hookd/control.sock`", r#""/run/hookd/control.sock""#),
+        "The unix socket that the command line talks to."),
+    key("max_jobs", Number(1, 1000), Is("2"),
+        "Deployments at once, over all repos; one repo never has two at once."),
 
-    key("limits.body", "size", "\"25MiB\"", "Largest request body."),
-    key("limits.headers", "size", "\"64KiB\"", "Largest request head."),
-    key("limits.header_count", "number", "100", "Most header fields of a request."),
-    key("limits.header_time", "duration", "\"10s\"", "Until the head must be there."),
-    key("limits.body_time", "duration", "\"30s\"", "Until the body must be there."),
-    key("limits.body_rate", "size", "\"1KiB\"", "Slowest body, in bytes a second; 0 for no such limit."),
-    key("limits.connections", "number", "512", "Connections at once."),
-    key("limits.connections_per_address", "number", "32", "Connections at once from one address."),
-    key("limits.auth_failures", "number", "60", "Unauthenticated failures a minute from one address."),
-    key("limits.queue", "number", "1000", "Deliveries that are not yet stored and decided."),
-    key("limits.output", "size", "\"16MiB\"", "Output that is kept of each deployment."),
-    key("limits.history_age", "duration", "\"90d\"", "How long the history is kept."),
-    key("limits.history_count", "number", "10000", "How many deployments the history keeps."),
-    key("limits.fetch_idle", "duration", "\"1m\"", "Silence after which a fetch is given up."),
-    key("limits.fetch_total", "duration", "\"30m\"", "Longest fetch in all."),
-    key("limits.free_space", "size", "\"64MiB\"", "Free space that must be left before a fetch or a release is begun."),
-    key("limits.stop_grace", "duration", "\"1m\"", "How long running deployments may go on when the daemon is stopped."),
+    key("limits.body", Size(KIB, GIB), Is(r#""25MiB""#),
+        "Largest request body."),
+    key("limits.headers", Size(KIB, MIB), Is(r#""64KiB""#),
+        "Largest request head."),
+    key("limits.header_count", Number(10, 1000), Is("100"),
+        "Most header fields of a request."),
+    key("limits.header_time", Duration(100, HOUR), Is(r#""10s""#),
+        "Until the head must be there."),
+    key("limits.body_time", Duration(100, HOUR), Is(r#""30s""#),
+        "Until the body must be there."),
+    key("limits.body_rate", Size(0, GIB), Is(r#""1KiB""#),
+        "Slowest body, in bytes a second; 0 for no such limit."),
+    key("limits.connections", Number(1, 100_000), Is("512"),
+        "Connections at once."),
+    key("limits.connections_per_address", Number(1, 100_000), Is("32"),
+        "Connections at once from one address."),
+    key("limits.auth_failures", Number(1, 1_000_000), Is("60"),
+        "Unauthenticated failures a minute from one address."),
+    key("limits.queue", Number(1, 1_000_000), Is("1000"),
+        "Deliveries that are not yet stored and decided."),
+    key("limits.output", Size(KIB, 4 * GIB), Is(r#""16MiB""#),
+        "Output that is kept of each deployment."),
+    key("limits.history_age", Duration(HOUR, 3650 * DAY), Is(r#""90d""#),
+        "How long the history is kept."),
+    key("limits.history_count", Number(1, 10_000_000), Is("10000"),
+        "How many deployments the history keeps."),
+    key("limits.fetch_idle", Duration(SECOND, HOUR), Is(r#""1m""#),
+        "Silence after which a fetch is given up."),
+    key("limits.fetch_total", Duration(SECOND, 7 * DAY), Is(r#""30m""#),
+        "Longest fetch in all."),
+    key("limits.free_space", Size(0, MIB * MIB), Is(r#""64MiB""#),
+        "Free space that must be left before a fetch or a release is begun."),
+    key("limits.stop_grace", Duration(0, DAY), Is(r#""1m""#),
+        "How long running deployments may go on when the daemon is stopped."),
 
-    key("http.trusted_proxies", "network or list of networks", "[]", "Proxies whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed."),
-    key("http.status", "address", "(none)", "A loopback address for the status pages, the API and the metrics, where one can look but not act: acting takes the control socket."),
-    key("http.tls.cert", "path", "(none)", "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
-    key("http.tls.key", "path", "(none)", "PEM file of the certificate's private key. Read again when it changes."),
+    key("http.trusted_proxies", List(&Network), Is("[]"),
+        "Proxies whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed."),
+    key("http.status", Address, Absent("none", r#""127.0.0.1:9001""#),
+        "A loopback address for the status pages, the API and the metrics, where one can look but not act: acting takes the control socket."),
 
-    key("notify.NAME.url", "URL", "(none)", "Gets each outcome as a JSON POST."),
-    key("notify.NAME.command", "command", "(none)", "Is run for each outcome, with the JSON in HOOKD_MESSAGE."),
-    key("notify.NAME.on", "outcome or list of outcomes", "[\"live\", \"failed\", \"rolled-back\", \"cancelled\", \"interrupted\"]", "Which outcomes are told."),
+    key("http.tls.cert", Path, Absent("none", r#""/etc/hookd/cert.pem""#),
+        "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
+    key("http.tls.key", Path, Absent("none", r#""/etc/hookd/key.pem""#),
+        "PEM file of the certificate's private key. Read again when it changes."),
 
-    key("forge.NAME.kind", "name of a forge", "(NAME, if it is the name of a forge)", "Which forge the API belongs to."),
-    key("forge.NAME.url", "URL", "(the forge's public API)", "Base of the API, for a forge of your own."),
-    key("forge.NAME.token", "secret source", "(required, unless `ranges` is given)", "The access token for the API, which is asked for the checks of `require_checks`; it needs to read checks and commit statuses, and nothing else."),
-    key("forge.NAME.ranges", "URL", "(the forge's public place)", "Where the forge publishes the addresses of its webhooks, for `allow_from = \"NAME\"`; GitHub and Bitbucket only."),
+    key("notify.NAME.url", Url, Absent("none", r#""https://chat.example.org/hooks/ops""#),
+        "Gets each outcome as a JSON POST."),
+    key("notify.NAME.command", Command, Absent("none", r#"["/usr/local/bin/tell", "ops"]"#),
+        "Is run for each outcome, with the JSON in HOOKD_MESSAGE."),
+    key("notify.NAME.on", List(&Outcome), Is(r#"["live", "failed", "rolled-back", "cancelled", "interrupted"]"#),
+        "Which outcomes are told."),
 
-    key("repo.NAME.url", "URL", "(required)", "The only place that is ever fetched from."),
-    key("repo.NAME.secret", "secret source or list of them", "(required)", "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check. SourceHut, and senders with a `public_key`, need none."),
-    inherited("repo.NAME.poll", "duration or \"off\"", "\"10m\"", "How often the remote is looked at even if no webhook came."),
-    key("repo.NAME.forge", "name of a forge", "(told from the URL, else from the headers)", "Whose webhooks they are."),
-    key("repo.NAME.full_name", "string", "(from the URL)", "The repository's name in payloads, `alice/blog`."),
-    inherited("repo.NAME.ssh_key", "path", "(none)", "The private key for ssh remotes."),
-    inherited("repo.NAME.known_hosts", "path", "(`known_hosts` in the state directory, and `/etc/ssh/ssh_known_hosts`)", "The host keys that ssh remotes may have."),
-    key("repo.NAME.token", "secret source", "(none)", "The access token for https remotes."),
-    inherited("repo.NAME.ca_file", "path", "(the system's)", "PEM file of the authorities that https remotes are checked against."),
-    inherited("repo.NAME.allow_from", "network, name of a forge, or list of them", "[]", "Addresses that deliveries may come from; `github`, `gitlab`, `bitbucket` or the NAME of a `[forge.NAME]` stands for the ranges that it publishes; empty is everybody."),
-    inherited("repo.NAME.allow_sha1", "boolean", "false", "Takes GitHub's old `X-Hub-Signature`, too."),
-    inherited("repo.NAME.timestamp_tolerance", "duration", "\"5m\"", "How old a signed time stamp may be."),
-    key("repo.NAME.public_key", "Ed25519 key in base64 or hex", "(none)", "The key of forges that sign with one (SourceHut, Standard Webhooks)."),
-    key("repo.NAME.auth_header", "header name", "(basic auth)", "The header that holds the secret, for forges that don't sign (Azure DevOps)."),
-    inherited("repo.NAME.submodules", "boolean", "true", "Whether submodules are checked out."),
-    inherited("repo.NAME.depth", "number", "0", "How many commits a fetch goes back; 0 is the whole history."),
-    inherited("repo.NAME.lfs", "\"refuse\" or \"keep\"", "\"refuse\"", "Whether a tree with LFS pointers is refused, or deployed with the pointers in it."),
+    key("forge.NAME.kind", Forge, Absent("NAME, if it is the name of a forge", r#""gitlab""#),
+        "Which forge the API belongs to."),
+    key("forge.NAME.url", Url, Absent("the forge's public API", r#""https://git.example.org/api/v4""#),
+        "Base of the API, for a forge of your own."),
+    key("forge.NAME.token", Secret, Absent("required, unless `ranges` is given", r#""file:/etc/hookd/gitlab.token""#),
+        "The access token for the API, which is asked for the checks of `require_checks`; it needs to read checks and commit statuses, and nothing else."),
+    key("forge.NAME.ranges", Url, Absent("the forge's public place", r#""https://github.example.org/api/v3/meta""#),
+        r#"Where the forge publishes the addresses of its webhooks, for `allow_from = "NAME"`; GitHub and Bitbucket only."#),
 
-    key("repo.NAME.generic.header", "header name", "\"X-Signature\"", "The header of the signature."),
-    key("repo.NAME.generic.algorithm", "\"sha1\", \"sha256\" or \"sha512\"", "\"sha256\"", "The hash below the HMAC over the raw body."),
-    key("repo.NAME.generic.encoding", "\"hex\" or \"base64\"", "\"hex\"", "How the header writes the signature."),
-    key("repo.NAME.generic.prefix", "string", "\"\"", "What stands before the signature, such as `sha256=`."),
-    key("repo.NAME.generic.repo", "JSON pointer", "\"/repository/full_name\"", "Where the payload has the full name."),
-    key("repo.NAME.generic.ref", "JSON pointer", "\"/ref\"", "Where the payload has the ref or the branch."),
-    key("repo.NAME.generic.commit", "JSON pointer", "\"/after\"", "Where the payload has the commit."),
-    key("repo.NAME.generic.delivery_header", "header name", "\"X-Delivery\"", "The header of the delivery's id."),
+    key("repo.NAME.url", Remote, Required(r#""https://github.com/alice/blog.git""#),
+        "The only place that is ever fetched from."),
+    key("repo.NAME.secret", OneOrMore(&WebhookSecret), Required(r#""file:/etc/hookd/blog.secret""#),
+        "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check. SourceHut, and senders with a `public_key`, need none."),
+    inherited("repo.NAME.poll", OffOr(&Duration(SECOND, 365 * DAY)), Is(r#""10m""#),
+        "How often the remote is looked at even if no webhook came."),
+    key("repo.NAME.forge", Forge, Absent("told from the URL, else from the headers", r#""github""#),
+        "Whose webhooks they are."),
+    key("repo.NAME.full_name", Text, Absent("from the URL", r#""alice/blog""#),
+        "The repository's name in payloads, `alice/blog`."),
+    inherited("repo.NAME.ssh_key", Path, Absent("none", r#""/etc/hookd/deploy.key""#),
+        "The private key for ssh remotes."),
+    inherited("repo.NAME.known_hosts", Path, Absent("`known_hosts` in the state directory, and `/etc/ssh/ssh_known_hosts`", r#""/etc/hookd/known_hosts""#),
+        "The host keys that ssh remotes may have."),
+    key("repo.NAME.token", Secret, Absent("none", r#""file:/etc/hookd/blog.token""#),
+        "The access token for https remotes."),
+    inherited("repo.NAME.ca_file", Path, Absent("the system's", r#""/etc/hookd/ca.pem""#),
+        "PEM file of the authorities that https remotes are checked against."),
+    inherited("repo.NAME.allow_from", List(&Sender), Is("[]"),
+        "Addresses that deliveries may come from; `github`, `gitlab`, `bitbucket` or the NAME of a `[forge.NAME]` stands for the ranges that it publishes; empty is everybody."),
+    inherited("repo.NAME.allow_sha1", Boolean, Is("false"),
+        "Takes GitHub's old `X-Hub-Signature`, too."),
+    inherited("repo.NAME.timestamp_tolerance", Duration(SECOND, DAY), Is(r#""5m""#),
+        "How old a signed time stamp may be."),
+    key("repo.NAME.public_key", PublicKey, Absent("none", r#""uX7KWyyDNMaBma4aVbJ/cbUQpdjqczuCyK/HxzV/u+4=""#),
+        "The key of forges that sign with one (SourceHut, Standard Webhooks)."),
+    key("repo.NAME.auth_header", Header, Absent("basic auth", r#""X-Hookd-Key""#),
+        "The header that holds the secret, for forges that don't sign (Azure DevOps)."),
+    inherited("repo.NAME.submodules", Boolean, Is("true"),
+        "Whether submodules are checked out."),
+    inherited("repo.NAME.depth", Number(0, DEPTH_MAX), Is("0"),
+        "How many commits a fetch goes back; 0 is the whole history."),
+    inherited("repo.NAME.lfs", Words(&["refuse", "keep"]), Is(r#""refuse""#),
+        "Whether a tree with LFS pointers is refused, or deployed with the pointers in it."),
 
-    key("repo.NAME.deploy.TARGET.branch", "pattern or list of patterns", "(this or `tag` is required)", "The branches that are deployed."),
-    key("repo.NAME.deploy.TARGET.tag", "pattern or list of patterns", "(this or `branch` is required)", "The tags that are deployed."),
-    inherited("repo.NAME.deploy.TARGET.order", "\"version\" or \"pushed\"", "\"version\"", "Which of the tags is deployed: the newest version (semantic versions by precedence, others in natural order), in whatever order they arrive; or the one that was pushed last."),
-    inherited("repo.NAME.deploy.TARGET.prereleases", "boolean", "false", "Whether tags that are pre-releases (`v2.0.0-rc.1`) are deployed, too. A tag that `tag` names in full always is."),
-    key("repo.NAME.deploy.TARGET.path", "path", "(required)", "The directory that gets `releases`, `shared` and `current`."),
-    key("repo.NAME.deploy.TARGET.build", "command", "(none)", "Runs in the new release before it is live; a string is a shell line, a list is a program and its arguments."),
-    key("repo.NAME.deploy.TARGET.reload", "command", "(none)", "Runs after the release went live, and again after a rollback."),
-    key("repo.NAME.deploy.TARGET.check", "http(s) URL or command", "(none)", "Must answer 2xx, or exit with 0; else the release before it is made live again."),
-    key("repo.NAME.deploy.TARGET.paths", "pattern or list of patterns", "[]", "Deploys only if one of these files changed; empty is any."),
-    key("repo.NAME.deploy.TARGET.pusher", "pattern or list of patterns", "[]", "Deploys only what these people pushed, as the forge names them; empty is anybody."),
-    key("repo.NAME.deploy.TARGET.on", "event or list of events", "[]", "The events that deploy: `push`, `release`, `workflow_run` and others; empty is pushes alone."),
-    inherited("repo.NAME.deploy.TARGET.strategy", "\"release\" or \"in-place\"", "\"release\"", "A new directory for each commit and a link that is switched, or one directory whose files are changed."),
-    inherited("repo.NAME.deploy.TARGET.keep", "number", "5", "How many good releases stay."),
-    inherited("repo.NAME.deploy.TARGET.shared", "path or list of paths", "[]", "Paths that all releases share."),
-    inherited("repo.NAME.deploy.TARGET.env", "table of strings", "{}", "Environment of the commands; added to that of `[defaults]`."),
-    inherited("repo.NAME.deploy.TARGET.timeout", "duration", "\"10m\"", "Longest run of `build`, and of each `reload`."),
-    inherited("repo.NAME.deploy.TARGET.kill_grace", "duration", "\"10s\"", "From TERM to KILL, for commands that are stopped."),
-    inherited("repo.NAME.deploy.TARGET.check_timeout", "duration", "\"30s\"", "How long `check` may go on failing."),
-    inherited("repo.NAME.deploy.TARGET.run_as", "user name", "(the daemon's user)", "The user that commands run as."),
-    inherited("repo.NAME.deploy.TARGET.isolation", "\"systemd\" or \"process\"", "(`systemd` where the packaged units may be started, else `process`)", "Whether each command runs in a systemd unit of its own, or as a process below the daemon."),
-    inherited("repo.NAME.deploy.TARGET.memory_max", "size", "(none)", "Most memory of the commands."),
-    inherited("repo.NAME.deploy.TARGET.tasks_max", "number", "(1024 in a unit, else none)", "Most processes and threads of a command at once."),
-    inherited("repo.NAME.deploy.TARGET.cpu_weight", "number", "(50 in a unit)", "Share of the processors when they are short, 1 to 10000, where 100 is what a service has; units only."),
-    inherited("repo.NAME.deploy.TARGET.io_weight", "number", "(50 in a unit)", "Share of the disks when they are short, likewise; units only."),
-    inherited("repo.NAME.deploy.TARGET.network", "boolean", "true", "Whether `build` and a `check` command have a network; `false` takes units."),
-    inherited("repo.NAME.deploy.TARGET.notify", "name or list of names", "[]", "Which `[notify.NAME]` are told the outcome."),
-    inherited("repo.NAME.deploy.TARGET.require_signed", "path", "(none)", "File of allowed signers (of ssh-keygen, armoured OpenPGP keys, or both); deploys only commits or tags that one of them signed."),
-    inherited("repo.NAME.deploy.TARGET.require_checks", "name or list of names", "[]", "CI checks that must be green first, by the names that the forge gives them: of a job or check run, the context of a commit status, a workflow; `pipeline` for GitLab's whole pipeline."),
-    inherited("repo.NAME.deploy.TARGET.checks_timeout", "duration", "\"1h\"", "How long a commit waits for them."),
-    inherited("repo.NAME.deploy.TARGET.queue", "\"latest\" or \"all\"", "\"latest\"", "Whether a newer push replaces the waiting one, or each pushed commit is deployed in order."),
+    key("repo.NAME.generic.header", Header, Is(r#""X-Signature""#),
+        "The header of the signature."),
+    key("repo.NAME.generic.algorithm", Words(&["sha1", "sha256", "sha512"]), Is(r#""sha256""#),
+        "The hash below the HMAC over the raw body."),
+    key("repo.NAME.generic.encoding", Words(&["hex", "base64"]), Is(r#""hex""#),
+        "How the header writes the signature."),
+    key("repo.NAME.generic.prefix", AnyText, Is(r#""""#),
+        "What stands before the signature, such as `sha256=`."),
+    key("repo.NAME.generic.repo", Pointer, Is(r#""/repository/full_name""#),
+        "Where the payload has the full name."),
+    key("repo.NAME.generic.ref", Pointer, Is(r#""/ref""#),
+        "Where the payload has the ref or the branch."),
+    key("repo.NAME.generic.commit", Pointer, Is(r#""/after""#),
+        "Where the payload has the commit."),
+    key("repo.NAME.generic.delivery_header", Header, Is(r#""X-Delivery""#),
+        "The header of the delivery's id."),
+
+    key("repo.NAME.deploy.TARGET.branch", OneOrMore(&Pattern), Absent("this or `tag` is required", r#""main""#),
+        "The branches that are deployed."),
+    key("repo.NAME.deploy.TARGET.tag", OneOrMore(&Pattern), Absent("this or `branch` is required", r#""v*""#),
+        "The tags that are deployed."),
+    inherited("repo.NAME.deploy.TARGET.order", Words(&["version", "pushed"]), Is(r#""version""#),
+        "Which of the tags is deployed: the newest version (semantic versions by precedence, others in natural order), in whatever order they arrive; or the one that was pushed last."),
+    inherited("repo.NAME.deploy.TARGET.prereleases", Boolean, Is("false"),
+        "Whether tags that are pre-releases (`v2.0.0-rc.1`) are deployed, too. A tag that `tag` names in full always is."),
+    key("repo.NAME.deploy.TARGET.path", Path, Required(r#""/srv/blog""#),
+        "The directory that gets `releases`, `shared` and `current`."),
+    key("repo.NAME.deploy.TARGET.build", Command, Absent("none", r#""hugo --minify""#),
+        "Runs in the new release before it is live; a string is a shell line, a list is a program and its arguments."),
+    key("repo.NAME.deploy.TARGET.reload", Command, Absent("none", r#""touch /run/hookd/blog.reloaded""#),
+        "Runs after the release went live, and again after a rollback."),
+    key("repo.NAME.deploy.TARGET.check", Check, Absent("none", r#""http://127.0.0.1:8080/""#),
+        "Must answer 2xx, or exit with 0; else the release before it is made live again."),
+    key("repo.NAME.deploy.TARGET.paths", List(&Pattern), Is("[]"),
+        "Deploys only if one of these files changed; empty is any."),
+    key("repo.NAME.deploy.TARGET.pusher", List(&Pattern), Is("[]"),
+        "Deploys only what these people pushed, as the forge names them; empty is anybody."),
+    key("repo.NAME.deploy.TARGET.on", List(&Event), Is("[]"),
+        "The events that deploy: `push`, `release`, `workflow_run` and others; empty is pushes alone."),
+    key("repo.NAME.deploy.TARGET.url", Url, Absent("none", r#""https://blog.example.org/""#),
+        "Where people see the site; status and notifications link there."),
+    key("repo.NAME.deploy.TARGET.environment", Text, Absent("TARGET", r#""production""#),
+        "What the forge and notifications call the place that it is deployed to."),
+    inherited("repo.NAME.deploy.TARGET.strategy", Words(&["release", "in-place"]), Is(r#""release""#),
+        "A new directory for each commit and a link that is switched, or one directory whose files are changed."),
+    inherited("repo.NAME.deploy.TARGET.keep", Number(1, 1000), Is("5"),
+        "How many good releases stay."),
+    inherited("repo.NAME.deploy.TARGET.shared", List(&Inside), Is("[]"),
+        "Paths that all releases share."),
+    inherited("repo.NAME.deploy.TARGET.env", Variables, Is("{}"),
+        "Environment of the commands; added to that of `[defaults]`."),
+    inherited("repo.NAME.deploy.TARGET.timeout", Duration(1, DAY), Is(r#""10m""#),
+        "Longest run of `build`, and of each `reload`."),
+    inherited("repo.NAME.deploy.TARGET.kill_grace", Duration(0, HOUR), Is(r#""10s""#),
+        "From TERM to KILL, for commands that are stopped."),
+    inherited("repo.NAME.deploy.TARGET.check_timeout", Duration(1, HOUR), Is(r#""30s""#),
+        "How long `check` may go on failing."),
+    inherited("repo.NAME.deploy.TARGET.run_as", User, Absent("the daemon's user", r#""blog""#),
+        "The user that commands run as."),
+    inherited("repo.NAME.deploy.TARGET.isolation", Words(&["systemd", "process"]), Absent("`systemd` where the packaged units may be started, else `process`", r#""systemd""#),
+        "Whether each command runs in a systemd unit of its own, or as a process below the daemon."),
+    inherited("repo.NAME.deploy.TARGET.memory_max", Size(MEMORY_MIN, MEMORY_MAX), Absent("none", r#""1GiB""#),
+        "Most memory of the commands."),
+    inherited("repo.NAME.deploy.TARGET.tasks_max", Number(TASKS_MIN, TASKS_MAX), Absent("1024 in a unit, else none", "1024"),
+        "Most processes and threads of a command at once."),
+    inherited("repo.NAME.deploy.TARGET.cpu_weight", Number(1, WEIGHT_MAX), Absent("50 in a unit", "50"),
+        "Share of the processors when they are short, 1 to 10000, where 100 is what a service has; units only."),
+    inherited("repo.NAME.deploy.TARGET.io_weight", Number(1, WEIGHT_MAX), Absent("50 in a unit", "50"),
+        "Share of the disks when they are short, likewise; units only."),
+    inherited("repo.NAME.deploy.TARGET.network", Boolean, Is("true"),
+        "Whether `build` and a `check` command have a network; `false` takes units."),
+    inherited("repo.NAME.deploy.TARGET.notify", List(&Name), Is("[]"),
+        "Which `[notify.NAME]` are told the outcome."),
+    inherited("repo.NAME.deploy.TARGET.require_signed", Path, Absent("none", r#""/etc/hookd/allowed_signers""#),
+        "File of allowed signers (of ssh-keygen, armoured OpenPGP keys, or both); deploys only commits or tags that one of them signed."),
+    inherited("repo.NAME.deploy.TARGET.require_checks", List(&Text), Is("[]"),
+        "CI checks that must be green first, by the names that the forge gives them: of a job or check run, the context of a commit status, a workflow; `pipeline` for GitLab's whole pipeline."),
+    inherited("repo.NAME.deploy.TARGET.checks_timeout", Duration(SECOND, 7 * DAY), Is(r#""1h""#),
+        "How long a commit waits for them."),
+    inherited("repo.NAME.deploy.TARGET.queue", Words(&["latest", "all"]), Is(r#""latest""#),
+        "Whether a newer push replaces the waiting one, or each pushed commit is deployed in order."),
 ];
 
 /// The words that may stand in a table, `repo.NAME` say: its keys and the tables within it.
@@ -176,6 +323,12 @@ pub(super) fn words(table: &str) -> Vec<&'static str> {
 pub(super) fn has_default(table: &str, name: &str) -> bool {
     KEYS.iter()
         .any(|key| key.in_defaults && key.table() == table && key.name() == name)
+}
+
+/// The key of that name in a table.
+pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter()
+        .find(|key| key.name() == name && (key.table() == table || (table == DEFAULTS && key.in_defaults)))
 }
 
 /// The table in which a key of that name does belong.
@@ -220,7 +373,7 @@ mod tests {
                 key.path
             );
             assert!(
-                key.meaning.ends_with('.') && !key.kind.is_empty() && !key.default.is_empty(),
+                key.meaning.ends_with('.') && !key.kind.words().is_empty() && !key.example().is_empty(),
                 "{}",
                 key.path
             );

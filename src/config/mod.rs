@@ -13,9 +13,12 @@
 
 mod check;
 mod diagnostic;
+mod example;
 mod files;
+mod fitting;
 mod forge_kind;
 pub mod keys;
+pub mod kind;
 mod paths;
 mod pattern;
 mod problems;
@@ -23,6 +26,7 @@ mod published;
 mod raw;
 mod redact;
 mod remote;
+mod schema;
 mod secrets;
 mod section;
 mod source;
@@ -34,8 +38,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Report, Severity};
+pub use example::example;
 pub use forge_kind::{ForgeKind, UnknownForge};
 pub use pattern::{Pattern, PatternError, matches};
+pub use schema::schema;
 pub use types::*;
 
 use problems::Problems;

@@ -1,4 +1,4 @@
-//! Paths by their letters alone: nothing here asks the disk.
+//! Paths: by their letters, and where their links lead.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -17,8 +17,37 @@ pub(super) fn absolute(base: &Path, text: &str) -> PathBuf {
     path
 }
 
+/// Why a text holds what only a shell would replace.
+pub(super) fn refuse_unexpanded(text: &str) -> Option<&'static str> {
+    if text.starts_with('~') {
+        return Some("`~` is not replaced by a home directory");
+    }
+    has_variable(text).then_some("variables are not replaced")
+}
+
+/// Whether a shell would find a variable in a text: `$NAME` or `${NAME`.
+pub(super) fn has_variable(text: &str) -> bool {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    text.split('$')
+        .skip(1)
+        .any(|rest| rest.strip_prefix('{').unwrap_or(rest).starts_with(begins))
+}
+
+/// Where a path leads once every link in it is followed, as far as it exists.
+pub(super) fn real(path: &Path) -> PathBuf {
+    for there in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), path.strip_prefix(there)) {
+            return real.components().chain(rest.components()).collect();
+        }
+    }
+    path.to_owned()
+}
+
 /// Why a text can't be a path within a release.
 pub(super) fn refuse_within(text: &str) -> Option<&'static str> {
+    if let Some(reason) = refuse_unexpanded(text) {
+        return Some(reason);
+    }
     let path = Path::new(text);
     if path.is_absolute() {
         return Some("is absolute; it must be relative to the release");

@@ -78,6 +78,11 @@ impl Problems {
         format!("{}:{}", source.file.display(), source.line_at(place.start).0 + 1)
     }
 
+    /// A diagnostic that says nothing yet of a place.
+    pub fn at(&self, place: Place) -> Diagnostic {
+        Diagnostic::at(Severity::Error, &self.sources[place.source], place, String::new(), None)
+    }
+
     /// Errors and warnings in the order of the files, each once.
     pub fn into_diagnostics(self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         let render = |severity, problems: RefCell<Vec<Problem>>| {

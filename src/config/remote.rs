@@ -51,6 +51,56 @@ const TOKEN_PREFIXES: &[&str] = &[
     "ATBB",
 ];
 
+/// Hosts on which a repository's path has two parts, so that whatever follows names a page.
+const TWO_PARTS: &[&str] = &["github.com", "bitbucket.org", "codeberg.org"];
+
+/// What of a text that is taken for a path or a repository shows that something else was meant: a message and a hint.
+pub(super) fn mistaken(text: &str, base: &Path) -> Option<(&'static str, String)> {
+    let trimmed = text.trim();
+    if trimmed.len() != text.len() {
+        return Some(("a blank stands before or after it", format!("write \"{trimmed}\"")));
+    }
+    if let Some(reason) = paths::refuse_unexpanded(text) {
+        return Some((reason, "write the path from the root".to_owned()));
+    }
+    let (first, rest) = text.split_once('/').unwrap_or((text, ""));
+    let named = first
+        .rsplit_once('.')
+        .is_some_and(|(name, top)| !name.is_empty() && top.len() > 1 && top.bytes().all(|b| b.is_ascii_alphabetic()));
+    if named && !first.contains([':', '@']) && !rest.is_empty() && !base.join(text).exists() {
+        return Some(("the scheme is missing", format!("write \"https://{text}\"")));
+    }
+    if let Some(rest) = text.strip_prefix("//") {
+        return Some(("the scheme is missing", format!("write \"https://{rest}\"")));
+    }
+    let url = url::Url::parse(text).ok()?;
+    let parts: Vec<&str> = url.path().split('/').filter(|part| !part.is_empty()).collect();
+    let page = match url.host_str() {
+        Some(host) if TWO_PARTS.contains(&host) => parts.get(..2).filter(|_| parts.len() > 2),
+        Some(_) => parts.iter().position(|part| *part == "-").map(|at| &parts[..at]),
+        None => None,
+    };
+    let mut repository = url.clone();
+    repository.set_path(&page?.join("/"));
+    Some((
+        "it names a page of the forge, not the repository",
+        format!("write \"{repository}\""),
+    ))
+}
+
+/// The full name in a text that has more than that: a URL, `alice/blog.git`, `alice/blog/`.
+pub(super) fn meant_name(text: &str) -> Option<String> {
+    let path = match text.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => text
+            .split_once('@')
+            .and_then(|(_, rest)| rest.split_once(':'))
+            .map_or(text, |(_, path)| path),
+    };
+    let meant = bare(path.trim());
+    (meant != text && !meant.is_empty()).then_some(meant)
+}
+
 /// Reads a `url`; a relative path begins at `base`.
 pub(super) fn parse(text: &str, base: &Path) -> Result<Remote, RemoteError> {
     if text.contains("://") {

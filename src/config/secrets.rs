@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Environment;
 use super::diagnostic::Diagnostic;
+use super::fitting::{self, Use};
 use super::types::{Config, SecretSource, Secrets};
 use crate::model::Secret;
 
@@ -35,32 +36,26 @@ impl Secrets {
     pub fn read_in(config: &Config, environment: Environment) -> Result<Self, Vec<Diagnostic>> {
         let mut secrets = Self::default();
         let mut diagnostics = Vec::new();
-        let mut get = |key: String, source: &SecretSource| match read_one(source, environment) {
-            Ok(secret) => secret,
-            Err(Unreadable(message, hint)) => {
-                diagnostics.push(Diagnostic::of_file(&config.file, format!("`{key}`: {message}"), hint));
+        let mut get = |key: &str, number: usize, source: &SecretSource, purpose| {
+            let read = read_one(source, environment).and_then(|secret| fitting_one(source, secret, purpose));
+            read.unwrap_or_else(|Unreadable(message, hint)| {
+                diagnostics.push(config.error_at(key, number, format!("`{key}`: {message}"), hint));
                 None
-            }
+            })
         };
         for (name, repo) in &config.repos {
-            let webhook = repo
-                .secret
-                .iter()
-                .filter_map(|source| get(format!("repo.{name}.secret"), source));
+            let (key, purpose) = (format!("repo.{name}.secret"), Use::Webhook(repo.forge));
+            let sources = repo.secret.iter().enumerate();
+            let webhook = sources.filter_map(|(number, source)| get(&key, number, source, purpose));
             secrets.webhook.insert(name.clone(), webhook.collect());
-            if let Some(token) = repo
-                .token
-                .as_ref()
-                .and_then(|source| get(format!("repo.{name}.token"), source))
-            {
-                secrets.token.insert(name.clone(), token);
-            }
+            let key = format!("repo.{name}.token");
+            let token = repo.token.as_ref().and_then(|source| get(&key, 0, source, Use::Token));
+            secrets.token.extend(token.map(|token| (name.clone(), token)));
         }
         for (name, api) in &config.forges {
-            let token = api.token.as_ref();
-            if let Some(token) = token.and_then(|source| get(format!("forge.{name}.token"), source)) {
-                secrets.forge.insert(name.clone(), token);
-            }
+            let key = format!("forge.{name}.token");
+            let token = api.token.as_ref().and_then(|source| get(&key, 0, source, Use::Token));
+            secrets.forge.extend(token.map(|token| (name.clone(), token)));
         }
         if diagnostics.is_empty() {
             Ok(secrets)
@@ -103,6 +98,20 @@ fn read_one(source: &SecretSource, environment: Environment) -> Result<Option<Se
         ));
     }
     Ok(Some(Secret::new(secret.to_vec())))
+}
+
+/// The secret, if it can be the one that the forge has.
+fn fitting_one(source: &SecretSource, secret: Option<Secret>, purpose: Use) -> Result<Option<Secret>, Unreadable> {
+    let unfit = secret
+        .as_ref()
+        .and_then(|secret| fitting::refuse(secret.expose(), purpose));
+    let Some((message, hint)) = unfit else {
+        return Ok(secret);
+    };
+    Err(Unreadable(
+        format!("the secret of {source} {message}"),
+        Some(hint.to_owned()),
+    ))
 }
 
 fn credential(name: &str, environment: Environment) -> Result<PathBuf, Unreadable> {

@@ -1,9 +1,10 @@
 //! One table of the configuration: hands out its values by key, with the type that the key has, or reports them.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::keys::{Key, Unset};
+use super::kind::Kind;
 use super::problems::Problems;
 use super::raw::{Entry, Node, Table, Value};
 use super::source::{At, Place};
@@ -41,6 +42,14 @@ impl<'a> Section<'a> {
         };
         section.refuse_unknown_keys();
         section
+    }
+
+    /// A table without entries: all its values are defaults.
+    pub fn empty(schema: &'static str, table: &'a Table, problems: &'a Problems) -> Self {
+        Self {
+            schema,
+            ..Self::root(table, problems)
+        }
     }
 
     /// The `[repo.NAME.deploy.TARGET]` of a repo.
@@ -98,10 +107,12 @@ impl<'a> Section<'a> {
         match &node.value {
             Value::Table(table) => Some(table),
             other => {
+                let hint = matches!((other, name), (Value::List(_), "repo" | "notify" | "forge"))
+                    .then(|| format!("write `[{name}.NAME]` instead of `[[{name}]]`"));
                 self.problems.error(
                     node.place,
                     format!("`{name}` must be a table, not {}", other.kind()),
-                    None,
+                    hint,
                 );
                 None
             }
@@ -112,7 +123,9 @@ impl<'a> Section<'a> {
         let words = keys::words(self.schema);
         for (key, entry) in self.table.iter().filter(|(key, _)| !words.contains(&key.as_str())) {
             let near = suggest::nearest(key, words.iter().copied());
+            let misplaced = self.home_of_table(key);
             let hint = match (near, keys::home_of(key)) {
+                _ if misplaced.is_some() => misplaced,
                 (Some(word), _) => Some(format!("did you mean `{word}`?")),
                 (None, Some("")) => Some(format!("`{key}` stands at the top level, before the first table")),
                 (None, Some(home)) => Some(format!("`{key}` belongs into `[{home}]`")),
@@ -131,6 +144,20 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Where a table belongs that stands in the wrong one: `[repo.blog.production]`, `[production]`, `[deploy.production]`.
+    fn home_of_table(&self, key: &str) -> Option<String> {
+        let Value::Table(table) = &self.table.get(key)?.node.value else {
+            return None;
+        };
+        let of_target = ["branch", "tag", "build"].iter().any(|word| table.contains_key(*word));
+        match self.schema {
+            "repo.NAME" if of_target => Some(format!("write `[{}.deploy.{key}]`", self.name)),
+            "" if key == "deploy" || of_target => Some("a target is a `[repo.NAME.deploy.TARGET]`".to_owned()),
+            "" if table.contains_key("url") => Some(format!("write `[repo.{key}]`")),
+            _ => None,
+        }
+    }
+
     fn full(&self, key: &str) -> String {
         if self.name.is_empty() {
             key.to_owned()
@@ -145,7 +172,7 @@ impl<'a> Section<'a> {
     }
 
     /// The entry of this table, or that of `[defaults]`.
-    fn find(&self, key: &str) -> Option<&'a Entry> {
+    pub fn find(&self, key: &str) -> Option<&'a Entry> {
         self.own(key).or_else(|| self.inherited(key))
     }
 
@@ -262,6 +289,12 @@ impl<'a> Section<'a> {
         Some(&self.find(key)?.node)
     }
 
+    /// Where the value of a key stands.
+    pub fn value_at(&self, key: &str) -> Option<At<&'a str>> {
+        let place = self.find(key)?.node.place;
+        Some(At { value: "", place })
+    }
+
     /// The strings of a list, empty ones too.
     pub fn arguments(&self, key: &str, items: &'a [Node]) -> Vec<At<&'a str>> {
         items
@@ -292,18 +325,50 @@ impl<'a> Section<'a> {
         pairs
     }
 
-    /// `true` or `false`.
-    pub fn boolean(&self, key: &str) -> Option<bool> {
-        let node = &self.find(key)?.node;
-        if let Value::Boolean(on) = node.value {
-            return Some(on);
-        }
-        self.wrong_type(key, node, "a boolean");
-        None
+    /// What the table of keys says of a key.
+    fn key(&self, name: &str) -> Option<&'static Key> {
+        keys::find(self.schema, name)
     }
 
-    /// A number within a range.
-    pub fn number(&self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+    fn kind(&self, name: &str) -> Option<Kind> {
+        self.key(name).map(|key| match key.kind {
+            Kind::OffOr(kind) => *kind,
+            kind => kind,
+        })
+    }
+
+    /// The default of a key, as it would be written.
+    fn default(&self, name: &str) -> &'static str {
+        match self.key(name).map(|key| key.unset) {
+            Some(Unset::Is(value)) => value,
+            _ => "",
+        }
+    }
+
+    /// The default of a key that is a string.
+    pub fn usual(&self, key: &str) -> String {
+        self.default(key).trim_matches('"').to_owned()
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self, key: &str) -> bool {
+        let usual = self.default(key) == "true";
+        let Some(entry) = self.find(key) else { return usual };
+        if let Value::Boolean(on) = entry.node.value {
+            return on;
+        }
+        self.wrong_type(key, &entry.node, "a boolean");
+        usual
+    }
+
+    /// A number within its range, or the default.
+    pub fn number(&self, key: &str) -> u64 {
+        let usual = || self.default(key).parse().unwrap_or_default();
+        self.some_number(key).unwrap_or_else(usual)
+    }
+
+    /// A number within its range.
+    pub fn some_number(&self, key: &str) -> Option<u64> {
         let node = &self.find(key)?.node;
         let number = match node.value {
             Value::Integer(number) => u64::try_from(number).ok(),
@@ -313,44 +378,73 @@ impl<'a> Section<'a> {
                 return None;
             }
         };
-        let within = number.filter(|number| range.contains(number));
+        let Some(Kind::Number(least, most)) = self.kind(key) else {
+            return number;
+        };
+        let within = number.filter(|number| (least..=most).contains(number));
         if within.is_none() {
-            let message = format!("`{key}` must be between {} and {}", range.start(), range.end());
-            self.wrong(node.place, message, None);
+            self.wrong(node.place, format!("`{key}` must be between {least} and {most}"), None);
         }
         within
     }
 
-    /// A number within a range, as a size in memory.
-    pub fn count(&self, key: &str, range: RangeInclusive<u32>) -> Option<usize> {
-        let number = self.number(key, u64::from(*range.start())..=u64::from(*range.end()))?;
-        usize::try_from(number).ok()
+    /// A number within its range, or the default, as a size in memory.
+    pub fn count(&self, key: &str) -> usize {
+        usize::try_from(self.number(key)).unwrap_or(usize::MAX)
     }
 
-    /// `"90s"`
-    pub fn duration(&self, key: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
+    /// A number within its range, or the default.
+    pub fn small(&self, key: &str) -> u32 {
+        u32::try_from(self.number(key)).unwrap_or(u32::MAX)
+    }
+
+    /// `"90s"`, or the default.
+    pub fn duration(&self, key: &str) -> Duration {
+        let usual = || units::parse_duration(self.default(key).trim_matches('"')).unwrap_or_default();
+        self.some_duration(key).unwrap_or_else(usual)
+    }
+
+    fn some_duration(&self, key: &str) -> Option<Duration> {
         const HINT: &str = "a duration is written like \"90s\", \"10m\", \"1h30m\" or \"250ms\"";
         let node = &self.find(key)?.node;
         let Value::Text(text) = &node.value else {
             let message = format!("`{key}` must be a string with a duration, not {}", node.value.kind());
-            self.wrong(node.place, message, HINT.to_owned());
+            let hint = match node.value {
+                Value::Integer(number) => format!("write \"{number}s\" for seconds, \"{number}m\" for minutes"),
+                _ => HINT.to_owned(),
+            };
+            self.wrong(node.place, message, hint);
             return None;
         };
-        let duration = self.in_units(key, node.place, units::parse_duration(text), HINT)?;
-        if range.contains(&duration) {
+        let meant = units::meant_duration(text);
+        let duration = self.in_units(key, node.place, units::parse_duration(text), meant, HINT)?;
+        let Some(Kind::Duration(least, most)) = self.kind(key) else {
+            return Some(duration);
+        };
+        let (least, most) = (Duration::from_millis(least), Duration::from_millis(most));
+        if (least..=most).contains(&duration) {
             return Some(duration);
         }
-        let (least, most) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+        let (least, most) = (units::show_duration(least), units::show_duration(most));
         self.wrong(node.place, format!("`{key}` must be between {least} and {most}"), None);
         None
     }
 
+    /// `"25MiB"`, or bytes as a number; or the default.
+    pub fn size(&self, key: &str) -> u64 {
+        let usual = || units::parse_size(self.default(key).trim_matches('"')).unwrap_or_default();
+        self.some_size(key).unwrap_or_else(usual)
+    }
+
     /// `"25MiB"`, or bytes as a number.
-    pub fn size(&self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+    pub fn some_size(&self, key: &str) -> Option<u64> {
         const HINT: &str = "a size is written like \"25MiB\", \"512KiB\" or \"1GiB\", or as a number of bytes";
         let node = &self.find(key)?.node;
         let bytes = match &node.value {
-            Value::Text(text) => self.in_units(key, node.place, units::parse_size(text), HINT)?,
+            Value::Text(text) => {
+                let meant = units::meant_size(text);
+                self.in_units(key, node.place, units::parse_size(text), meant, HINT)?
+            }
             // What is below zero or above 64 bits is in no range.
             Value::Integer(bytes) => u64::try_from(*bytes).unwrap_or(u64::MAX),
             Value::HugeInteger => u64::MAX,
@@ -360,24 +454,45 @@ impl<'a> Section<'a> {
                 return None;
             }
         };
-        if range.contains(&bytes) {
+        let Some(Kind::Size(least, most)) = self.kind(key) else {
+            return Some(bytes);
+        };
+        if (least..=most).contains(&bytes) {
             return Some(bytes);
         }
-        let (least, most) = (units::show_size(*range.start()), units::show_size(*range.end()));
+        let (least, most) = (units::show_size(least), units::show_size(most));
         self.wrong(node.place, format!("`{key}` must be between {least} and {most}"), None);
         None
     }
 
-    fn in_units<T>(&self, key: &str, place: Place, parsed: Result<T, UnitError>, hint: &str) -> Option<T> {
+    fn in_units<T>(
+        &self,
+        key: &str,
+        place: Place,
+        parsed: Result<T, UnitError>,
+        meant: Option<String>,
+        hint: &str,
+    ) -> Option<T> {
+        let hint = || meant.map_or(hint.to_owned(), |meant| format!("write \"{meant}\""));
         parsed
-            .map_err(|e| self.wrong(place, format!("`{key}`: {e}"), hint.to_owned()))
+            .map_err(|e| self.wrong(place, format!("`{key}`: {e}"), hint()))
             .ok()
     }
 
-    /// One of a few words.
-    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        let word = self.string(key)?;
-        self.chosen(key, word, choices)
+    /// One of a few words: `values` are their meanings, in the order of the table of keys. Without the key or with another
+    /// word it is the default.
+    pub fn choice<T: Copy, const N: usize>(&self, key: &str, values: [T; N]) -> T {
+        let words = self.kind(key).and_then(Kind::choices).unwrap_or_default();
+        let usual = self.default(key).trim_matches('"');
+        let usual = words.iter().position(|word| *word == usual).unwrap_or(0);
+        self.some_choice(key, values).unwrap_or(values[usual.min(N - 1)])
+    }
+
+    /// Like [`Self::choice`], for a key without a default.
+    pub fn some_choice<T: Copy, const N: usize>(&self, key: &str, values: [T; N]) -> Option<T> {
+        let words = self.kind(key).and_then(Kind::choices).unwrap_or_default();
+        let choices: Vec<(&str, T)> = words.into_iter().zip(values).collect();
+        self.chosen(key, self.string(key)?, &choices)
     }
 
     /// The meaning of one of a few words.
@@ -412,12 +527,11 @@ impl<'a> Section<'a> {
 
     /// The text of a value as a path.
     pub fn as_path(&self, key: &str, text: At<&str>) -> Option<PathBuf> {
-        if text.value == "~" || text.value.starts_with("~/") {
-            let hint = "write the path from the root".to_owned();
+        if let Some(reason) = paths::refuse_unexpanded(text.value) {
             self.wrong(
                 text.place,
-                format!("`{key}`: `~` is not replaced by a home directory"),
-                hint,
+                format!("`{key}`: {reason}"),
+                "write the path from the root".to_owned(),
             );
             return None;
         }

@@ -1,6 +1,7 @@
 //! The words of a checked configuration: plain data, nothing in it needs to be doubted.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{ForgeKind, Pattern};
+use super::{Diagnostic, ForgeKind, Pattern};
 use crate::model::{GitRef, Outcome, RefKind, RepoName, Secret, TargetId, TargetName, is_prerelease};
 
 /// Where the daemon listens.
@@ -43,9 +44,23 @@ pub struct Config {
     pub notify: BTreeMap<String, Notify>,
     /// `[forge.NAME]`
     pub forges: BTreeMap<String, ForgeApi>,
+    /// Where keys stand whose values can be judged only on the machine, by their full names, `repo.blog.secret`.
+    pub places: Places,
 }
 
+/// See [`Config::error_at`].
+#[derive(Debug, Clone, Default)]
+pub struct Places(pub(super) BTreeMap<String, Vec<Diagnostic>>);
+
 impl Config {
+    /// An error at the place of a key, or of one of its values if it is a list.
+    pub fn error_at(&self, key: &str, number: usize, message: String, hint: Option<String>) -> Diagnostic {
+        match self.places.0.get(key).and_then(|places| places.get(number)) {
+            Some(place) => place.clone().saying(message, hint),
+            None => Diagnostic::of_file(&self.file, message, hint),
+        }
+    }
+
     /// The target of that id, with its repo.
     pub fn target(&self, id: &TargetId) -> Option<(&Arc<Repo>, &Arc<Target>)> {
         let repo = self.repos.get(&id.repo)?;
@@ -142,6 +157,18 @@ pub enum SecretSource {
     Env(String),
     /// `insecure-none`: no check at all; loopback and unix sockets only
     InsecureNone,
+}
+
+impl fmt::Display for SecretSource {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential(name) => write!(f, "credential:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Env(variable) => write!(f, "env:{variable}"),
+            Self::InsecureNone => f.write_str("insecure-none"),
+        }
+    }
 }
 
 /// The secrets of all repos, read from their sources.
@@ -415,6 +442,10 @@ pub struct Target {
     pub refs: RefFilter,
     /// `path`, absolute.
     pub path: PathBuf,
+    /// `url`: where people see the site.
+    pub url: Option<url::Url>,
+    /// `environment`: its name on the forge and in notifications.
+    pub environment: String,
     /// `build`
     pub build: Option<Command>,
     /// `reload`

@@ -90,6 +90,51 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     count?.checked_mul(*factor).ok_or(UnitError::TooLarge)
 }
 
+/// What people write for a unit of time, and what it is here.
+const TIME_WORDS: &[(&str, &str)] = &[
+    ("day", "d"),
+    ("hour", "h"),
+    ("hr", "h"),
+    ("minute", "m"),
+    ("min", "m"),
+    ("second", "s"),
+    ("sec", "s"),
+    ("millisecond", "ms"),
+    ("msec", "ms"),
+];
+
+/// The duration that was meant by a text that is none: `10 min` is `10m`.
+pub fn meant_duration(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase().replace(' ', "");
+    let letters = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (count, word) = text.split_at(letters);
+    let singular = word.strip_suffix('s').filter(|rest| rest.len() > 1).unwrap_or(word);
+    let known = TIME_WORDS.iter().find(|(name, _)| *name == singular);
+    let meant = match known.map_or(word, |(_, unit)| *unit) {
+        "" => format!("{count}s"),
+        "w" | "week" | "weeks" => format!("{}d", count.parse::<u64>().ok()?.checked_mul(7)?),
+        unit => format!("{count}{unit}"),
+    };
+    parse_duration(&meant).ok().map(|_| meant)
+}
+
+/// The size that was meant by a text that is none: `25 MB` is `25MiB`.
+pub fn meant_size(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase().replace(' ', "");
+    let letters = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (count, word) = text.split_at(letters);
+    let unit = match word.strip_suffix("ib").or(word.strip_suffix('b')).unwrap_or(word) {
+        "" => "B",
+        "k" => "KiB",
+        "m" => "MiB",
+        "g" => "GiB",
+        "t" => "TiB",
+        _ => return None,
+    };
+    let meant = format!("{count}{unit}");
+    parse_size(&meant).ok().map(|_| meant)
+}
+
 /// Writes a duration as [`parse_duration`] reads it: `1h30m`; below a millisecond is cut off.
 pub fn show_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -171,6 +216,30 @@ mod tests {
             ("99999999TiB", UnitError::TooLarge),
         ] {
             assert_eq!(parse_size(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_meant() {
+        for (text, meant) in [
+            ("10 m", Some("10m")),
+            ("10min", Some("10m")),
+            ("2 Hours", Some("2h")),
+            ("90 secs", Some("90s")),
+            ("2weeks", Some("14d")),
+            ("90", Some("90s")),
+            ("soon", None),
+        ] {
+            assert_eq!(meant_duration(text).as_deref(), meant, "{text}");
+        }
+        for (text, meant) in [
+            ("1GB", Some("1GiB")),
+            ("25 mb", Some("25MiB")),
+            ("512k", Some("512KiB")),
+            ("7 bytes", None),
+            ("much", None),
+        ] {
+            assert_eq!(meant_size(text).as_deref(), meant, "{text}");
         }
     }
 

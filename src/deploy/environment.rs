@@ -62,6 +62,9 @@ impl Run<'_> {
     ) -> Result<Ended, Stop> {
         self.lay_out_payload().await?;
         let unit = self.unit(phase, change).await?;
+        if unit.is_none() {
+            self.give_shared().await?;
+        }
         let target = &self.site.target;
         let directory = change
             .release
@@ -93,6 +96,16 @@ impl Run<'_> {
             return Ok(Ended::Cancelled);
         }
         ended.map_err(|error| Stop::failed(error.to_string()))
+    }
+
+    /// Lets `run_as` write the shared directories, as it can in a unit: only root gives files away.
+    async fn give_shared(&self) -> Result<(), Stop> {
+        let Some(user) = self.site.target.run_as.clone().filter(|_| geteuid().is_root()) else {
+            return Ok(());
+        };
+        let (layout, shared) = (self.layout.clone(), self.site.target.shared.clone());
+        let given = tokio::task::spawn_blocking(move || layout.give_shared(&shared, &user)).await;
+        Ok(given.map_err(|error| Stop::failed(error.to_string()))??)
     }
 
     /// The unit that a command runs in; none if it runs below the daemon.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Check, Command, Strategy};
-use crate::exec::Ended;
+use crate::exec::{self, Ended};
 use crate::model::{CommitId, Outcome, Phase};
 use crate::release::ReleaseName;
 use crate::store::{Finish, Progress, ReleaseState, Source};
@@ -152,8 +152,24 @@ impl Run<'_> {
         match self.command(Phase::Reload, &command, change, timeout, halt).await? {
             Ended::Exited(0) => Ok(()),
             Ended::Cancelled => Err(Stop::Halted),
-            ended => Err(Stop::failed(format!("reload {ended}"))),
+            ended => Err(Stop::failed(format!("reload {ended}{}", self.missing_rights()))),
         }
+    }
+
+    /// What the reason of a failed `reload` adds if systemd refused what it was asked for; the log has the lines to type.
+    fn missing_rights(&mut self) -> String {
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+        let user = user.map_or_else(|| "hookd".to_owned(), |user| user.name);
+        let rule = exec::reload_rule(&self.site.target, &user).filter(|_| self.record.was_refused());
+        let Some(rule) = rule else {
+            return String::new();
+        };
+        let text = format!(
+            "no polkit rule lets {user} do that; as root, type\n{}",
+            rule.writing().join("\n")
+        );
+        text.lines().for_each(|line| self.record.warn(Phase::Reload, line));
+        format!("; no polkit rule lets {user} do that, and `hookd doctor` prints what to type")
     }
 
     async fn check(&mut self, change: &Change) -> Result<(), Stop> {

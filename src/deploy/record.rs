@@ -25,7 +25,12 @@ pub(super) struct Record {
     commit: Option<String>,
     release: Option<String>,
     journal_left: u64,
+    /// Whether a `reload` printed that it may not do what it tried.
+    refused: bool,
 }
+
+/// What systemctl prints when polkit says no.
+const REFUSALS: &[&str] = &["authentication required", "Access denied"];
 
 impl Record {
     pub(super) fn open(world: &World, site: &Site, claim: &Claim) -> Self {
@@ -43,6 +48,7 @@ impl Record {
             commit: claim.resumed.as_ref().and_then(|row| row.commit.clone()),
             release: claim.resumed.as_ref().and_then(|row| row.release.clone()),
             journal_left: site.config.limits.output,
+            refused: false,
         }
     }
 
@@ -73,6 +79,7 @@ impl Record {
 
     /// A line that a command printed. The journal gets as much of it as the log keeps.
     pub(super) fn output(&mut self, phase: Phase, stream: &'static str, text: &str) {
+        self.refused |= phase == Phase::Reload && REFUSALS.iter().any(|words| text.contains(words));
         let length = text.len() as u64 + JOURNAL_LINE_COST;
         if self.journal_left >= length {
             self.journal_left -= length;
@@ -88,6 +95,11 @@ impl Record {
             }
         }
         self.keep(phase, stream, text);
+    }
+
+    /// Whether a `reload` printed that it may not do what it tried.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused
     }
 
     /// What is only worth showing to somebody who looks on: progress of a fetch.

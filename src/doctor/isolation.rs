@@ -1,11 +1,12 @@
 //! The units that commands run in: whether they are there, and whether root's drop-ins say what the configuration does.
 
 use std::fs;
-use std::path::Path;
 
 use super::{Area, Findings, Scene};
-use crate::config::Isolation;
-use crate::exec::{DropIn, ReloadRule, Units, drop_ins, quoted, reload_rule};
+use crate::config::{Config, Isolation};
+use crate::exec::{DropIn, ReloadRule, Units, drop_ins, reload_rule, writing};
+use crate::machine::Machine;
+use crate::model::TargetId;
 
 /// Where polkit's rules are: root's own, and those of packages.
 const POLKIT_RULES: [&str; 2] = ["/etc/polkit-1/rules.d", "/usr/share/polkit-1/rules.d"];
@@ -61,73 +62,74 @@ fn fix(drop_in: &DropIn) -> Vec<String> {
     lines
 }
 
-/// Shell lines that write a file.
-fn writing(path: &Path, text: &str) -> Vec<String> {
-    let directory = path.parent().unwrap_or(path);
-    let lines: Vec<String> = text.lines().map(quoted).collect();
-    vec![
-        format!("mkdir -p {}", quoted(&directory.to_string_lossy())),
-        format!(
-            r"printf '%s\n' {} > {}",
-            lines.join(" "),
-            quoted(&path.to_string_lossy())
-        ),
-    ]
+/// What the `reload` of a target asks systemd for, and whether the daemon's user may do that.
+pub struct Reload {
+    /// The target.
+    pub target: TargetId,
+    /// The units.
+    pub units: String,
+    /// The user.
+    pub user: String,
+    /// Whether a rule of polkit names both; none if its rules can't be read.
+    pub allowed: Option<bool>,
+    /// Shell lines that write the rule.
+    pub fix: Vec<String>,
+}
+
+/// Each `reload` that needs a rule of polkit. root needs none, and without systemd there is nothing to ask.
+pub fn reloads(config: &Config, machine: &Machine) -> Vec<Reload> {
+    let Some(daemon) = machine
+        .daemon
+        .as_ref()
+        .filter(|daemon| machine.systemd && daemon.uid != 0)
+    else {
+        return Vec::new();
+    };
+    let texts = polkit_rules();
+    let targets = config.repos.values().flat_map(|repo| repo.targets.values());
+    let rules = targets.filter_map(|target| Some((target.id.clone(), reload_rule(target, &daemon.name)?)));
+    // Rules are programs; what a person wrote in another way is taken for right if it names the unit and the user.
+    let names = |text: &String, unit: &str| text.contains(unit) && text.contains(&daemon.name);
+    let allowed = |texts: &Vec<String>, rule: &ReloadRule| {
+        let mut asked = rule.asked.iter();
+        asked.all(|(_, unit)| texts.iter().any(|text| names(text, unit)))
+    };
+    rules
+        .map(|(target, rule)| Reload {
+            target,
+            units: rule
+                .asked
+                .iter()
+                .map(|(_, unit)| unit.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+            user: daemon.name.clone(),
+            allowed: texts.as_ref().map(|texts| allowed(texts, &rule)),
+            fix: rule.writing(),
+        })
+        .collect()
 }
 
 /// Looks whether polkit lets each `reload` ask systemd for what it asks for.
-pub(super) fn reloads(scene: &Scene<'_>, found: &mut Findings) {
-    let Some(daemon) = scene
-        .machine
-        .daemon
-        .as_ref()
-        .filter(|daemon| scene.machine.systemd && daemon.uid != 0)
-    else {
-        return;
-    };
-    let rules: Vec<ReloadRule> = scene
-        .config
-        .repos
-        .values()
-        .flat_map(|repo| repo.targets.values())
-        .filter_map(|target| reload_rule(target, &daemon.name))
-        .collect();
-    if rules.is_empty() {
-        return;
-    }
-    let Some(texts) = polkit_rules() else {
-        found.skipped(
-            Area::Unit,
-            format!(
-                "what polkit lets `reload` do: {} can be read by root only",
-                POLKIT_RULES[0]
-            ),
-        );
-        return;
-    };
-    for rule in rules {
-        let names: Vec<&str> = rule.asked.iter().map(|(_, unit)| unit.as_str()).collect();
-        let names = names.join(", ");
-        // Rules are programs; what a person wrote in another way is taken for right if it names the unit and the user.
-        let is_named = |unit: &String| {
-            texts
-                .iter()
-                .any(|text| text.contains(unit.as_str()) && text.contains(&daemon.name))
-        };
-        if rule.asked.iter().all(|(_, unit)| is_named(unit)) {
-            found.ok(
-                Area::Unit,
-                format!("a polkit rule names {names}, which a `reload` asks systemd for"),
-            );
-        } else {
-            let text = format!(
-                "a `reload` asks systemd for {names}, and no polkit rule lets {} do that",
-                daemon.name
-            );
-            found
-                .error(Area::Unit, text)
-                .fix
-                .extend(writing(&rule.path, &rule.text));
+pub(super) fn look_at_reloads(scene: &Scene<'_>, found: &mut Findings) {
+    for reload in reloads(scene.config, scene.machine) {
+        let Reload { units, user, .. } = &reload;
+        match reload.allowed {
+            Some(true) => {
+                let text = format!("a polkit rule names {units}, which a `reload` asks systemd for");
+                found.ok(Area::Unit, text);
+            }
+            Some(false) => {
+                let text = format!("a `reload` asks systemd for {units}, and no polkit rule lets {user} do that");
+                found.error(Area::Unit, text).fix.extend(reload.fix);
+            }
+            None => {
+                let text = format!(
+                    "what polkit lets `reload` do: {} can be read by root only",
+                    POLKIT_RULES[0]
+                );
+                found.skipped(Area::Unit, text);
+            }
         }
     }
 }

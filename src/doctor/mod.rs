@@ -22,6 +22,7 @@ mod webhooks;
 use std::path::Path;
 
 pub use finding::{Area, Finding, Findings, Level};
+pub use isolation::{Reload, reloads};
 pub use webhooks::three_lines;
 
 use crate::api::{Delivery, Status};
@@ -77,7 +78,7 @@ async fn look(file: &Path, told: &Told) -> Findings {
     directories::look(&scene, &mut found);
     unit::look(&machine, Some(config), &mut found);
     isolation::look(&scene, &mut found);
-    isolation::reloads(&scene, &mut found);
+    isolation::look_at_reloads(&scene, &mut found);
     daemon::control(&scene, &mut found);
     if let Some(status) = &told.status {
         daemon::status(status, machine.managed(), &mut found);

@@ -34,7 +34,7 @@ pub use ask::{Answer, ask, installed, machine_stops, quoted};
 pub use lines::LINE_MAX;
 pub use run::run;
 pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
-pub use unit::{DropIn, ReloadRule, Template, Unit, UnitName, drop_ins, reload_rule};
+pub use unit::{DropIn, ReloadRule, Template, Unit, UnitName, drop_ins, reload_rule, writing};
 pub use units::Units;
 
 /// What to run, where and how.

@@ -30,6 +30,10 @@ const DRAIN_MAX: usize = 1024 * 1024;
 /// How much longer than grace and [`KILL_PATIENCE`] the supervisor may take before it is given up.
 const SUPERVISOR_SLACK: Duration = Duration::from_secs(5);
 
+/// Without a `LANG` of the daemon: systemd gives services none, and in the C locale many programs refuse names and texts
+/// that are not ASCII.
+const LANG_DEFAULT: &str = "C.UTF-8";
+
 /// PATH of commands if the daemon has none.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -110,15 +114,11 @@ fn order(spec: &CommandSpec) -> Order {
         "PATH".to_owned(),
         of_daemon("PATH").unwrap_or_else(|| PATH_DEFAULT.to_owned()),
     )];
+    let language = of_daemon("LANG").unwrap_or_else(|| LANG_DEFAULT.to_owned());
+    environment.push(("LANG".to_owned(), language));
     // In a unit `/tmp` is its own.
-    let inherited: &[&str] = if spec.unit.is_some() {
-        &["LANG"]
-    } else {
-        &["LANG", "TMPDIR"]
-    };
-    for name in inherited {
-        environment.extend(of_daemon(name).map(|value| ((*name).to_owned(), value)));
-    }
+    let temporary = of_daemon("TMPDIR").filter(|_| spec.unit.is_none());
+    environment.extend(temporary.map(|value| ("TMPDIR".to_owned(), value)));
     environment.extend(spec.environment.iter().cloned());
     let mut payload = spec.payload.clone();
     if spec.unit.is_none() {

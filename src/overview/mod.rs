@@ -125,6 +125,8 @@ impl Overview {
         Ok(TargetStatus {
             follows: follows(&target.refs),
             path: target.path.display().to_string(),
+            url: target.url.as_ref().map(ToString::to_string),
+            environment: target.environment.clone(),
             state: state.to_owned(),
             commit: row.live_commit,
             git_ref: row.live_ref,

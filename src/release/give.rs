@@ -27,6 +27,25 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// Makes `user` the owner of the shared directories that are hookd's own so far: commands that run as that user write
+    /// there. Files that a person put into `shared` by themselves keep their owner.
+    pub fn give_shared(&self, shared: &[String], user: &str) -> Result<(), ReleaseError> {
+        let (root, me) = (self.shared(), Uid::effective());
+        let found = User::from_name(user).map_err(ReleaseError::io("looking up the user of", &root))?;
+        let Some(user) = found.filter(|user| user.uid != me) else {
+            return Ok(());
+        };
+        for path in shared.iter().map(|entry| root.join(entry.trim_end_matches('/'))) {
+            let own = |found: &fs::Metadata| found.is_dir() && found.uid() == me.as_raw();
+            if path.symlink_metadata().is_ok_and(|found| own(&found)) {
+                give(&path, user.uid.as_raw(), user.gid.as_raw())?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn open(path: &Path, me: u32) -> Result<(), ReleaseError> {
     let opening = || ReleaseError::io("letting the group into", path);
     let found = fs::symlink_metadata(path).map_err(opening())?;

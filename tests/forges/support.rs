@@ -183,6 +183,8 @@ pub fn target() -> Target {
         id: "blog/production".parse().unwrap(),
         refs: RefFilter::Branches(patterns(&["main"])),
         path: "/srv/blog".into(),
+        url: None,
+        environment: "live".to_owned(),
         build: None,
         reload: None,
         check: None,
@@ -220,6 +222,7 @@ pub fn with_target(repo: Repo, target: Target) -> Repo {
 
 pub fn config(repos: Vec<Repo>) -> Config {
     Config {
+        places: hookd::config::Places::default(),
         file: "/etc/hookd.toml".into(),
         listen: Vec::new(),
         state_dir: "/var/lib/hookd".into(),

@@ -125,6 +125,45 @@ fn a_child_in_the_background_holds_nobody_up_and_does_not_survive() {
 }
 
 #[test]
+fn a_line_that_fails_fails_the_build() {
+    let mut world = World::site("build = \"\"\"\nfalse\necho built > built\n\"\"\"");
+    world.deploy("one");
+    assert_eq!(world.last()["outcome"], "failed");
+    assert!(world.log().contains("build"), "{}", world.log());
+    assert_eq!(world.release(), None);
+    // Of a pipe, the last command counts; and what is tried is allowed to fail.
+    world.configure_site("build = \"\"\"\nfalse | cat\nfalse || true\necho built > built\n\"\"\"");
+    world.stop();
+    world.start();
+    world.deploy("two");
+    assert_eq!(text_of(&world.path("live/current/built")), "built\n");
+}
+
+#[test]
+fn a_reload_that_systemd_refuses_says_what_to_type() {
+    let world = World::site("reload = \"$DIR/systemctl reload nginx\"");
+    let systemctl = world.path("systemctl");
+    std::fs::write(
+        &systemctl,
+        "#!/bin/sh\necho 'Interactive authentication required.' >&2\nexit 4\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    world.deploy("one");
+    let reason = world.last()["reason"].as_str().unwrap().to_owned();
+    assert!(
+        reason.contains("no polkit rule") && reason.contains("hookd doctor"),
+        "{reason}"
+    );
+    let told = world.hookd(&["logs", "1"]).expect(0).out;
+    assert!(
+        told.contains("/etc/polkit-1/rules.d/60-hookd-site-live.rules"),
+        "{told}"
+    );
+    assert!(told.contains("nginx.service"), "{told}");
+}
+
+#[test]
 fn a_script_that_ignores_term_is_killed_after_timeout_and_grace() {
     let world = World::site(
         "build = \"trap '' TERM; echo stubborn; while :; do sleep 1; done\"\ntimeout = \"300ms\"\nkill_grace = \"300ms\"",
@@ -246,7 +285,10 @@ fn run_as_another_user_reads_the_payload_and_writes_the_release() {
         eprintln!("skipped: only root can run commands as another user");
         return;
     }
-    let world = World::site("run_as = \"nobody\"\nbuild = \"id -un > who; cat $HOOKD_PAYLOAD_FILE > payload\"");
+    let world = World::site(
+        "run_as = \"nobody\"\nshared = [\"uploads/\"]\nbuild = \"id -un > who; cat $HOOKD_PAYLOAD_FILE > payload\"\n\
+         reload = \"id -un >> uploads/log\"",
+    );
     // The story's directory itself is closed to others.
     std::fs::set_permissions(world.dir(), std::fs::Permissions::from_mode(0o711)).unwrap();
     let commit = world.deploy("one");
@@ -259,6 +301,7 @@ fn run_as_another_user_reads_the_payload_and_writes_the_release() {
     );
     assert_eq!(text_of(&world.path("live/current/who")).trim(), "nobody");
     assert!(text_of(&world.path("live/current/payload")).contains(&commit));
+    assert_eq!(text_of(&world.path("live/shared/uploads/log")).trim(), "nobody");
     // What is not meant for that user stays closed.
     for private in ["state/hookd.db", "state/mirrors", "state/logs"] {
         let mode = std::fs::metadata(world.path(private)).unwrap().permissions().mode();

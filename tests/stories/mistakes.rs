@@ -79,6 +79,55 @@ fn a_file_with_ten_mistakes_and_one_tells_all_of_them() {
 }
 
 #[test]
+fn a_secret_that_no_forge_can_have_is_told_at_its_place() {
+    let world = World::still_site("");
+    let place = format!("{}:9:10: ", world.path("hookd.toml").display());
+    for (secret, words) in [
+        ("pasted ", "begins or ends with a blank"),
+        ("\u{feff}pasted", "byte order mark"),
+        ("one\ntwo", "several lines"),
+    ] {
+        world.write_secret("secret", secret);
+        let said = world.hookd(&["check"]).expect(78);
+        assert!(said.err.contains(words) && said.err.contains(&place), "{said:?}");
+        assert!(said.err.contains("hint: ") && !said.err.contains("pasted"), "{said:?}");
+        assert_eq!(world.try_start().err().and_then(|status| status.code()), Some(78));
+    }
+}
+
+#[test]
+fn a_configuration_that_was_named_and_is_not_there_is_told_by_every_command() {
+    let world = World::still_site("");
+    for arguments in [
+        &["check"][..],
+        &["status"],
+        &["history"],
+        &["deliveries"],
+        &["logs", "1"],
+        &["deploy", "site"],
+        &["explain", "1"],
+        &["send", "site"],
+        &["serve"],
+    ] {
+        let mut all = arguments.to_vec();
+        all.extend(["--config", "/no/such/typo.toml"]);
+        let said = world.hookd(&all).expect(78);
+        assert!(said.err.contains("/no/such/typo.toml"), "{arguments:?}: {said:?}");
+    }
+}
+
+#[test]
+fn the_schema_is_printed_without_a_configuration() {
+    let world = World::still("");
+    let schema = world.hookd(&["schema"]).expect(0).json();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-04/schema#");
+    let example = world.hookd(&["schema", "--example"]).expect(0).out;
+    world.configure_whole(&example.replace("file:/etc/hookd/blog.secret", "env:HOME"));
+    let mut check = world.hookd_command(&["check"]);
+    assert!(check.env("HOME", "/").status().unwrap().success());
+}
+
+#[test]
 fn what_is_wrong_with_a_secret_is_told_before_anything_listens() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::still_site("");

@@ -1,7 +1,9 @@
 //! What single tables can't know: two targets in one place, an open repo on an open address.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::config::paths::real;
 use crate::config::problems::Problems;
 use crate::config::source::{At, Place};
 use crate::config::types::Listen;
@@ -15,8 +17,18 @@ pub(super) struct Seen {
     pub targets: Vec<(String, At<PathBuf>)>,
     /// Where `insecure-none` stands.
     pub insecure: Vec<Place>,
+    /// Keys whose values can be judged only on the machine.
+    pub places: BTreeMap<String, Vec<Place>>,
     /// Repos by their full name.
     pub full_names: Vec<(String, At<String>)>,
+}
+
+impl Seen {
+    /// Notes where the values of a key stand.
+    pub fn note<'a>(&mut self, key: &str, values: impl IntoIterator<Item = At<&'a str>>) {
+        let places = values.into_iter().map(|at| at.place).collect();
+        self.places.insert(key.to_owned(), places);
+    }
 }
 
 pub(super) fn judge(seen: &Seen, state_dir: &Path, problems: &Problems) {
@@ -27,10 +39,15 @@ pub(super) fn judge(seen: &Seen, state_dir: &Path, problems: &Problems) {
 
 fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
     // In the order of the files: of two that clash, the later one is complained about.
-    let mut targets: Vec<_> = seen.targets.iter().collect();
-    targets.sort_by_key(|(_, path)| path.place);
-    for (number, (id, path)) in targets.iter().enumerate() {
-        if path.value.starts_with(state_dir) || state_dir.starts_with(&path.value) {
+    let mut targets: Vec<_> = seen
+        .targets
+        .iter()
+        .map(|(id, path)| (id, path, real(&path.value)))
+        .collect();
+    targets.sort_by_key(|(_, path, _)| path.place);
+    let real_state = real(state_dir);
+    for (number, (id, path, here)) in targets.iter().enumerate() {
+        if here.starts_with(&real_state) || real_state.starts_with(here) {
             let message = format!(
                 "`path` and `state_dir` ({}) lie one inside the other",
                 state_dir.display()
@@ -41,18 +58,20 @@ fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
                 "give the target a directory of its own, /srv/NAME say".to_owned(),
             );
         }
-        for (other, first) in &targets[..number] {
-            let relation = match (
-                path.value.starts_with(&first.value),
-                first.value.starts_with(&path.value),
-            ) {
+        for (other, first, there) in &targets[..number] {
+            let relation = match (here.starts_with(there), there.starts_with(here)) {
                 (true, true) => "is also that of",
                 (true, false) => "lies inside that of",
                 (false, true) => "encloses that of",
                 (false, false) => continue,
             };
+            let by_links = if *here == path.value && *there == first.value {
+                String::new()
+            } else {
+                format!(", by links: {}", here.display())
+            };
             let message = format!(
-                "the `path` of {id} {relation} {other} ({})",
+                "the `path` of {id} {relation} {other} ({}){by_links}",
                 problems.line_of(first.place)
             );
             problems.error(path.place, message, "two targets can't share a directory".to_owned());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::across::Seen;
 use super::command;
 use super::source_of_secret;
 use crate::config::section::Section;
@@ -36,7 +37,7 @@ pub(super) fn notify<'a>(root: &Section<'a>) -> (Vec<&'a str>, BTreeMap<String, 
 }
 
 /// All `[forge.NAME]` that are right.
-pub(super) fn forges(root: &Section) -> BTreeMap<String, ForgeApi> {
+pub(super) fn forges(root: &Section, seen: &mut Seen) -> BTreeMap<String, ForgeApi> {
     let mut all = BTreeMap::new();
     for (name, section) in root.tables("forge", "forge.NAME", None) {
         check_name(&section, name);
@@ -50,6 +51,7 @@ pub(super) fn forges(root: &Section) -> BTreeMap<String, ForgeApi> {
         if section.own("ranges").is_none() {
             section.require("token", source_of_secret::HINT);
         }
+        seen.note(&format!("forge.{}.token", name.value), section.string("token"));
         let url = section.string("url").and_then(|text| web_url(&section, text));
         let ranges = section.string("ranges").and_then(|text| web_url(&section, text));
         let token = section

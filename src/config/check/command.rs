@@ -7,6 +7,11 @@ use crate::config::types::{Check, Command};
 
 use super::apis;
 
+/// Programs whose arguments may be lines for a shell.
+const SHELLS: &[&str] = &[
+    "sh", "bash", "dash", "zsh", "ksh", "fish", "busybox", "su", "sudo", "runuser", "ssh",
+];
+
 /// The command under a key, if there is one and it says something.
 pub(super) fn read(section: &Section, key: &str) -> Option<Command> {
     let node = section.node(key)?;
@@ -32,6 +37,21 @@ fn argv<'a>(section: &Section<'a>, key: &str, node: &Node, items: &'a [Node]) ->
     if program.value.trim().is_empty() {
         section.wrong(program.place, format!("`{key}` names no program"), None);
     }
+    // A shell replaces it all the same.
+    let shell = program
+        .value
+        .rsplit('/')
+        .next()
+        .is_some_and(|name| SHELLS.contains(&name));
+    for word in words
+        .iter()
+        .filter(|word| word.value == "~" || word.value.starts_with("~/"))
+    {
+        if !shell {
+            let message = format!("`{key}`: `~` is not replaced by a home directory in a list");
+            section.wrong(word.place, message, "write the path from the root".to_owned());
+        }
+    }
     Some(Command::Argv(words.iter().map(|word| word.value.to_owned()).collect()))
 }
 
@@ -46,6 +66,11 @@ pub(super) fn check(section: &Section) -> Option<Check> {
         if text.starts_with("http://") || text.starts_with("https://") {
             return apis::web_url(section, at).map(Check::Url);
         }
+        if looks_like_a_url(text) {
+            let message = "`check` is run as a command, since neither `http://` nor `https://` begins it";
+            section.wrong(node.place, message, format!("write \"http://{text}\""));
+            return None;
+        }
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         if !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) {
             let message = "`check` is run as a command, since only http:// and https:// are asked";
@@ -53,4 +78,22 @@ pub(super) fn check(section: &Section) -> Option<Check> {
         }
     }
     read(section, "check").map(Check::Command)
+}
+
+/// Whether a URL without its scheme stands there: `localhost:8080/up`, `127.0.0.1:8080`, `blog.example.org/up`.
+fn looks_like_a_url(text: &str) -> bool {
+    let (host, path) = text
+        .split_once('/')
+        .map_or((text, None), |(host, path)| (host, Some(path)));
+    let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if text.contains(char::is_whitespace) {
+        return false;
+    }
+    if let Some((name, port)) = host.rsplit_once(':') {
+        return (plain(name) || name.starts_with('[')) && port.parse::<u16>().is_ok();
+    }
+    let top = host
+        .rsplit_once('.')
+        .map_or("", |(name, top)| if plain(name) { top } else { "" });
+    path.is_some() && top.len() > 1 && top.bytes().all(|b| b.is_ascii_alphanumeric()) && !host.starts_with('.')
 }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use super::problems::Problems;
 use super::raw::Table;
 use super::section::Section;
-use super::types::Config;
+use super::source::Place;
+use super::types::{Config, Places};
 use super::{Environment, keys};
 use across::Seen;
 
@@ -25,7 +26,7 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
     let mut seen = Seen::default();
     let server = server::read(&root, environment, &mut seen);
     let (notify_names, notify) = apis::notify(&root);
-    let forges = apis::forges(&root);
+    let forges = apis::forges(&root, &mut seen);
     let defaults = root.sub(keys::DEFAULTS, keys::DEFAULTS);
     if let Some(defaults) = &defaults {
         // Even with nobody to take them, they must hold.
@@ -39,6 +40,8 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
         }
     }
     across::judge(&seen, &server.state_dir, problems);
+    let shown = |places: Vec<Place>| places.into_iter().map(|place| problems.at(place)).collect();
+    let places = seen.places.into_iter().map(|(key, places)| (key, shown(places)));
     Config {
         file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
         listen: server.listen,
@@ -50,5 +53,6 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
         repos,
         notify,
         forges,
+        places: Places(places.collect()),
     }
 }

@@ -10,22 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::across::Seen;
 use super::{apis, server, source_of_secret, target};
+use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{
-    AllowFrom, Encoding, ForgeApi, Generic, HashAlgorithm, Remote, Repo, SecretSource, Target, Transport,
+    AllowFrom, Encoding, ForgeApi, Generic, HashAlgorithm, QueueMode, Remote, Repo, SecretSource, Target, Transport,
 };
 use crate::config::{ForgeKind, remote};
 use crate::model::{RepoName, TargetName};
-
-/// Without `poll`.
-const POLL: Duration = Duration::from_mins(10);
-
-/// Shortest and longest `poll`: below, it is an attack on the forge; above, it can as well be off.
-const POLL_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24 * 365));
-
-/// Without `timestamp_tolerance`: what the libraries of Standard Webhooks use.
-const TIMESTAMP_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// All `[forge.NAME]`.
 type Forges = BTreeMap<String, ForgeApi>;
@@ -46,19 +38,17 @@ pub(super) struct Options {
 
 pub(super) fn options(s: &Section, forges: &Forges) -> Options {
     let path = |key| s.path(key).map(|at| at.value);
-    let depth = s.number("depth", 0..=u64::from(i32::MAX.unsigned_abs()));
-    let tolerance = s.duration("timestamp_tolerance", Duration::from_secs(1)..=Duration::from_hours(24));
     Options {
         poll: poll(s),
         ssh_key: path("ssh_key"),
         known_hosts: path("known_hosts"),
         ca_file: path("ca_file"),
         allow_from: s.each("allow_from", |text| allow_from(s, text, forges)),
-        allow_sha1: s.boolean("allow_sha1").unwrap_or(false),
-        timestamp_tolerance: tolerance.unwrap_or(TIMESTAMP_TOLERANCE),
-        submodules: s.boolean("submodules").unwrap_or(true),
-        depth: depth.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-        refuse_lfs: s.choice("lfs", &[("refuse", true), ("keep", false)]).unwrap_or(true),
+        allow_sha1: s.boolean("allow_sha1"),
+        timestamp_tolerance: s.duration("timestamp_tolerance"),
+        submodules: s.boolean("submodules"),
+        depth: s.small("depth"),
+        refuse_lfs: s.choice("lfs", [true, false]),
     }
 }
 
@@ -66,7 +56,7 @@ fn poll(section: &Section) -> Option<Duration> {
     if section.is_word("poll", "off") {
         return None;
     }
-    Some(section.duration("poll", POLL_RANGE.0..=POLL_RANGE.1).unwrap_or(POLL))
+    Some(section.duration("poll"))
 }
 
 fn allow_from(section: &Section, text: At<&str>, forges: &Forges) -> Option<AllowFrom> {
@@ -107,11 +97,20 @@ pub(super) fn read(
             "an ssh remote uses `ssh_key`".to_owned(),
         );
     }
+    if let (Some(entry), Some(remote)) = (section.own("ssh_key"), &remote)
+        && matches!(remote.transport, Transport::Https | Transport::Http)
+    {
+        let host = remote.host.as_deref().unwrap_or_default();
+        let message = "`ssh_key` is not used for `url`, which is no ssh remote";
+        let hint = format!("write `url = \"git@{host}:{}.git\"`", remote.path);
+        section.problems.warning(entry.key, message, hint);
+    }
     let options = options(section, forges);
     let generic = generic(section, forge);
     let public_key = section.string("public_key").and_then(|text| public_key(section, text));
     let auth_header = header(section, "auth_header");
     let targets = targets(name.value, repo_name.as_ref().ok(), section, notify_names, seen);
+    every_commit_is_there(section, &options, &targets);
     let (repo_name, remote) = (repo_name.ok()?, remote?);
     let full = At {
         value: full_name.clone(),
@@ -142,12 +141,28 @@ pub(super) fn read(
     })
 }
 
+/// `queue = "all"` deploys commits that a fetch with a `depth` may leave out.
+fn every_commit_is_there(section: &Section, options: &Options, targets: &BTreeMap<TargetName, Arc<Target>>) {
+    let all = targets.values().find(|target| target.queue == QueueMode::All);
+    if let (Some(target), Some(entry), true) = (all, section.find("depth"), options.depth > 0) {
+        let message = format!(
+            "`depth` and the `queue = \"all\"` of {} contradict each other: a commit may be missing",
+            target.id
+        );
+        section.wrong(entry.key, message, "leave `depth` out".to_owned());
+    }
+}
+
 fn url(section: &Section) -> Option<Remote> {
     section.require(
         "url",
         "the URL that the repository is fetched from, such as https://github.com/alice/blog.git",
     );
     let text = section.string("url")?;
+    if let Some((message, hint)) = remote::mistaken(text.value, section.problems.directory(text.place)) {
+        section.wrong(text.place, format!("`url`: {message}"), hint);
+        return None;
+    }
     let remote = remote::parse(text.value, section.problems.directory(text.place));
     let remote = remote
         .map_err(|e| section.wrong(text.place, format!("`url`: {e}"), e.hint()))
@@ -173,6 +188,12 @@ fn full_name(section: &Section, remote: Option<&Remote>, forge: Option<ForgeKind
         if text.value.contains(char::is_control) || text.value.starts_with('/') {
             let hint = "the name that the forge shows, such as alice/blog".to_owned();
             section.wrong(text.place, "`full_name` is not the name of a repository", hint);
+        } else if let Some(meant) = remote::meant_name(text.value) {
+            section.wrong(
+                text.place,
+                "`full_name` is the name alone, as the forge shows it",
+                format!("write \"{meant}\""),
+            );
         }
         return text.value.to_owned();
     }
@@ -188,6 +209,13 @@ fn secrets(section: &Section, forge: Option<ForgeKind>, seen: &mut Seen) -> Vec<
             "secret",
             "a repo is never open to everybody; write \"credential:NAME\", \"file:PATH\" or \"env:VAR\"",
         );
+    }
+    if let Some(repo) = section.name.strip_prefix("repo.") {
+        seen.note(
+            &format!("repo.{repo}.secret"),
+            section.strings("secret").into_iter().flat_map(|list| list.value),
+        );
+        seen.note(&format!("repo.{repo}.token"), section.string("token"));
     }
     let texts = section
         .some_strings("secret")
@@ -229,39 +257,31 @@ fn public_key(section: &Section, text: At<&str>) -> Option<[u8; 32]> {
 }
 
 fn generic(section: &Section, forge: Option<ForgeKind>) -> Generic {
-    let mut generic = Generic {
-        header: "X-Signature".to_owned(),
-        algorithm: HashAlgorithm::Sha256,
-        encoding: Encoding::Hex,
-        prefix: String::new(),
-        repo: "/repository/full_name".to_owned(),
-        git_ref: "/ref".to_owned(),
-        commit: "/after".to_owned(),
-        delivery_header: "X-Delivery".to_owned(),
-    };
-    let Some(s) = section.sub("generic", "repo.NAME.generic") else {
-        return generic;
-    };
-    if forge != Some(ForgeKind::Generic) {
+    let empty = Table::new();
+    let given = section.sub("generic", "repo.NAME.generic");
+    let s = given.unwrap_or_else(|| Section::empty("repo.NAME.generic", &empty, section.problems));
+    let header = |key| header(&s, key).unwrap_or_else(|| s.usual(key));
+    let pointer = |key| pointer(&s, key).unwrap_or_else(|| s.usual(key));
+    if forge != Some(ForgeKind::Generic) && section.own("generic").is_some() {
         let told = forge.map_or("not given".to_owned(), |kind| format!("`{kind}`"));
         let message = format!("`[{}]` is for `forge = \"generic\"`, and the forge is {told}", s.name);
         s.wrong(s.place, message, None);
     }
-    let hashes = [
-        ("sha1", HashAlgorithm::Sha1),
-        ("sha256", HashAlgorithm::Sha256),
-        ("sha512", HashAlgorithm::Sha512),
-    ];
-    generic.algorithm = s.choice("algorithm", &hashes).unwrap_or(generic.algorithm);
-    let encodings = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
-    generic.encoding = s.choice("encoding", &encodings).unwrap_or(generic.encoding);
-    generic.prefix = s.text("prefix").map_or(generic.prefix, |text| text.value.to_owned());
-    generic.header = header(&s, "header").unwrap_or(generic.header);
-    generic.delivery_header = header(&s, "delivery_header").unwrap_or(generic.delivery_header);
-    generic.repo = pointer(&s, "repo").unwrap_or(generic.repo);
-    generic.git_ref = pointer(&s, "ref").unwrap_or(generic.git_ref);
-    generic.commit = pointer(&s, "commit").unwrap_or(generic.commit);
-    generic
+    Generic {
+        header: header("header"),
+        algorithm: s.choice(
+            "algorithm",
+            [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha512],
+        ),
+        encoding: s.choice("encoding", [Encoding::Hex, Encoding::Base64]),
+        prefix: s
+            .text("prefix")
+            .map_or_else(|| s.usual("prefix"), |text| text.value.to_owned()),
+        repo: pointer("repo"),
+        git_ref: pointer("ref"),
+        commit: pointer("commit"),
+        delivery_header: header("delivery_header"),
+    }
 }
 
 /// A JSON pointer (RFC 6901) to something within the payload.

@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::across::Seen;
 use crate::config::Environment;
+use crate::config::problems::Problems;
+use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::{At, Place};
 use crate::config::types::{Http, Limits, Listen, Tls};
@@ -27,12 +28,6 @@ const RUNTIME_DIR: &str = "/run/hookd";
 const SOCKET_PATH_MAX: usize = 107;
 /// Name of the control socket in the runtime directory.
 const CONTROL: &str = "control.sock";
-
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
 
 /// What this file reads.
 pub(super) struct Server {
@@ -55,6 +50,14 @@ pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) ->
     let state_dir = root.path("state_dir").map(|at| at.value);
     let control = root.path("control").map(|at| {
         fits_a_socket(root, "control", &at.value, at.place);
+        if seen
+            .listeners
+            .iter()
+            .any(|other| other.value == Listen::Unix(at.value.clone()))
+        {
+            let hint = "the control socket is for hookd's own commands, `listen` for webhooks";
+            root.wrong(at.place, "`control` and `listen` are one socket", hint.to_owned());
+        }
         at.value
     });
     let runtime = || first_directory(environment, "RUNTIME_DIRECTORY").unwrap_or_else(|| RUNTIME_DIR.into());
@@ -63,14 +66,13 @@ pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) ->
         listen,
         state_dir: state_dir.unwrap_or_else(state),
         control: control.unwrap_or_else(|| runtime().join(CONTROL)),
-        // One of them is enough to do all there is to do, and a thousand are more than a machine can.
-        max_jobs: root.count("max_jobs", 1..=1000).unwrap_or(2),
+        max_jobs: root.count("max_jobs"),
         limits: root
             .sub("limits", "limits")
             .map_or_else(Limits::default, |section| limits(&section)),
         http: root
             .sub("http", "http")
-            .map_or_else(Http::default, |section| http(&section)),
+            .map_or_else(Http::default, |section| http(&section, &seen.listeners)),
     }
 }
 
@@ -142,75 +144,54 @@ fn listener(root: &Section, text: At<&str>) -> Option<Listen> {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body: 25 * MIB,
-            headers: 64 * KIB,
-            header_count: 100,
-            header_time: 10 * SECOND,
-            body_time: 30 * SECOND,
-            body_rate: KIB,
-            connections: 512,
-            connections_per_address: 32,
-            auth_failures: 60,
-            queue: 1000,
-            output: 16 * MIB,
-            history_age: 90 * DAY,
-            history_count: 10_000,
-            fetch_idle: 60 * SECOND,
-            fetch_total: 1800 * SECOND,
-            free_space: 64 * MIB,
-            stop_grace: 60 * SECOND,
-        }
+        let (table, problems) = (Table::new(), Problems::new(Vec::new()));
+        limits(&Section::empty("limits", &table, &problems))
     }
 }
 
-/// The ranges only keep out what can't be meant: a body limit that lets nothing in, a time that never ends.
 fn limits(s: &Section) -> Limits {
-    let usual = Limits::default();
-    let connections = s.count("connections", 1..=100_000).unwrap_or(usual.connections);
-    let per_address = s.count("connections_per_address", 1..=100_000);
-    if let (Some(per_address), Some(entry)) = (per_address, s.own("connections_per_address"))
-        && per_address > connections
-    {
+    let (connections, per_address) = (s.count("connections"), s.count("connections_per_address"));
+    if let (true, Some(entry)) = (per_address > connections, s.own("connections_per_address")) {
         let message = format!("`connections_per_address` is above `connections`, which is {connections}");
         s.wrong(entry.node.place, message, None);
     }
-    let fetch_idle = s.duration("fetch_idle", SECOND..=HOUR).unwrap_or(usual.fetch_idle);
-    let fetch_total = s.duration("fetch_total", SECOND..=7 * DAY).unwrap_or(usual.fetch_total);
-    let auth_failures = s
-        .number("auth_failures", 1..=1_000_000)
-        .and_then(|n| u32::try_from(n).ok());
+    let fetch_total = s.duration("fetch_total");
     Limits {
-        body: s.size("body", KIB..=1024 * MIB).unwrap_or(usual.body),
-        headers: s.size("headers", KIB..=MIB).unwrap_or(usual.headers),
-        header_count: s.count("header_count", 10..=1000).unwrap_or(usual.header_count),
-        header_time: s
-            .duration("header_time", SECOND / 10..=HOUR)
-            .unwrap_or(usual.header_time),
-        body_time: s.duration("body_time", SECOND / 10..=HOUR).unwrap_or(usual.body_time),
-        body_rate: s.size("body_rate", 0..=1024 * MIB).unwrap_or(usual.body_rate),
+        body: s.size("body"),
+        headers: s.size("headers"),
+        header_count: s.count("header_count"),
+        header_time: s.duration("header_time"),
+        body_time: s.duration("body_time"),
+        body_rate: s.size("body_rate"),
         connections,
-        connections_per_address: per_address.unwrap_or(usual.connections_per_address).min(connections),
-        auth_failures: auth_failures.unwrap_or(usual.auth_failures),
-        queue: s.count("queue", 1..=1_000_000).unwrap_or(usual.queue),
-        output: s.size("output", KIB..=4096 * MIB).unwrap_or(usual.output),
-        history_age: s
-            .duration("history_age", HOUR..=3650 * DAY)
-            .unwrap_or(usual.history_age),
-        history_count: s.number("history_count", 1..=10_000_000).unwrap_or(usual.history_count),
-        fetch_idle: fetch_idle.min(fetch_total),
+        connections_per_address: per_address.min(connections),
+        auth_failures: s.small("auth_failures"),
+        queue: s.count("queue"),
+        output: s.size("output"),
+        history_age: s.duration("history_age"),
+        history_count: s.number("history_count"),
+        fetch_idle: s.duration("fetch_idle").min(fetch_total),
         fetch_total,
-        free_space: s.size("free_space", 0..=MIB * MIB).unwrap_or(usual.free_space),
-        stop_grace: s
-            .duration("stop_grace", Duration::ZERO..=DAY)
-            .unwrap_or(usual.stop_grace),
+        free_space: s.size("free_space"),
+        stop_grace: s.duration("stop_grace"),
     }
 }
 
-fn http(section: &Section) -> Http {
+fn http(section: &Section, listeners: &[At<Listen>]) -> Http {
+    let status = section.string("status").and_then(|text| status(section, text));
+    if let (Some(status), Some(entry)) = (status, section.own("status"))
+        && listeners.iter().any(|other| other.value == Listen::Tcp(status))
+    {
+        let hint = "webhooks and the status pages need an address each";
+        section.wrong(
+            entry.node.place,
+            "`status` and `listen` are one address",
+            hint.to_owned(),
+        );
+    }
     Http {
         trusted_proxies: section.each("trusted_proxies", |text| network(section, "trusted_proxies", text)),
-        status: section.string("status").and_then(|text| status(section, text)),
+        status,
         tls: section.sub("tls", "http.tls").and_then(|tls| {
             tls.require("cert", "`cert` and `key` go together");
             tls.require("key", "`cert` and `key` go together");

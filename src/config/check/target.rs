@@ -1,7 +1,7 @@
 //! `[repo.NAME.deploy.TARGET]`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::across::Seen;
@@ -10,30 +10,51 @@ use super::{apis, command};
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{Isolation, OnEvent, QueueMode, RefFilter, Strategy, TagOrder, Tags, Target};
-use crate::config::{Pattern, paths};
+use crate::config::{Pattern, paths, suggest};
 use crate::model::{GitRef, RefKind, RepoName, TargetId, TargetName};
 
-/// Without `timeout`.
-const TIMEOUT: Duration = Duration::from_mins(10);
-/// Without `kill_grace`.
-const KILL_GRACE: Duration = Duration::from_secs(10);
-/// Without `check_timeout`.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
-/// Without `checks_timeout`.
-const CHECKS_TIMEOUT: Duration = Duration::from_hours(1);
-/// Without `keep`.
-const KEEP: usize = 5;
-/// Below, no shell starts.
-const MEMORY_MIN: u64 = 1 << 20;
-/// What the kernel and systemd count at most is far above; this only keeps typing errors out.
-const MEMORY_MAX: u64 = 1 << 50;
-/// A shell with a command in a pipe.
-const TASKS_MIN: u64 = 4;
-/// The most that Linux can have (`/proc/sys/kernel/pid_max`).
-const TASKS_MAX: u64 = 1 << 22;
-/// What systemd takes for `CPUWeight=` and `IOWeight=`.
-const WEIGHTS: std::ops::RangeInclusive<u64> = 1..=10_000;
-const HOUR: Duration = Duration::from_hours(1);
+/// Directories that the system or every user needs: `releases` and `current` do not belong among what is there.
+const SYSTEM_DIRECTORIES: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/share",
+    "/var",
+    "/var/lib",
+    "/var/log",
+    "/var/tmp",
+];
+
+/// Names of events that are often meant; forges have more.
+const EVENTS: &[&str] = &[
+    "push",
+    "release",
+    "workflow_run",
+    "workflow_job",
+    "check_run",
+    "check_suite",
+    "status",
+    "pipeline",
+    "job",
+    "pull_request",
+];
 
 /// The keys that `[defaults]` may give, too.
 pub(super) struct Options {
@@ -61,35 +82,28 @@ pub(super) struct Options {
 }
 
 pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
-    let (least, second) = (Duration::from_millis(1), Duration::from_secs(1));
-    let strategies = [("release", Strategy::Release), ("in-place", Strategy::InPlace)];
-    let isolations = [("systemd", Isolation::Systemd), ("process", Isolation::Process)];
-    let orders = [("version", TagOrder::Version), ("pushed", TagOrder::Pushed)];
-    let queues = [("latest", QueueMode::Latest), ("all", QueueMode::All)];
     Options {
-        strategy: s.choice("strategy", &strategies).unwrap_or(Strategy::Release),
-        keep: s.count("keep", 1..=1000).unwrap_or(KEEP),
+        strategy: s.choice("strategy", [Strategy::Release, Strategy::InPlace]),
+        keep: s.count("keep"),
         shared: shared(s),
         env: environment(s),
-        timeout: s.duration("timeout", least..=24 * HOUR).unwrap_or(TIMEOUT),
-        kill_grace: s.duration("kill_grace", Duration::ZERO..=HOUR).unwrap_or(KILL_GRACE),
-        check_timeout: s.duration("check_timeout", least..=HOUR).unwrap_or(CHECK_TIMEOUT),
+        timeout: s.duration("timeout"),
+        kill_grace: s.duration("kill_grace"),
+        check_timeout: s.duration("check_timeout"),
         run_as: run_as(s),
-        isolation: s.choice("isolation", &isolations),
-        memory_max: s.size("memory_max", MEMORY_MIN..=MEMORY_MAX),
-        tasks_max: s.number("tasks_max", TASKS_MIN..=TASKS_MAX),
-        cpu_weight: s.number("cpu_weight", WEIGHTS),
-        io_weight: s.number("io_weight", WEIGHTS),
-        network: s.boolean("network").unwrap_or(true),
+        isolation: s.some_choice("isolation", [Isolation::Systemd, Isolation::Process]),
+        memory_max: s.some_size("memory_max"),
+        tasks_max: s.some_number("tasks_max"),
+        cpu_weight: s.some_number("cpu_weight"),
+        io_weight: s.some_number("io_weight"),
+        network: s.boolean("network"),
         notify: apis::notify_names(s, notify_names),
         require_signed: s.path("require_signed").map(|at| at.value),
         require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
-        checks_timeout: s
-            .duration("checks_timeout", second..=7 * 24 * HOUR)
-            .unwrap_or(CHECKS_TIMEOUT),
-        queue: s.choice("queue", &queues).unwrap_or(QueueMode::Latest),
-        order: s.choice("order", &orders).unwrap_or(TagOrder::Version),
-        prereleases: s.boolean("prereleases").unwrap_or(false),
+        checks_timeout: s.duration("checks_timeout"),
+        queue: s.choice("queue", [QueueMode::Latest, QueueMode::All]),
+        order: s.choice("order", [TagOrder::Version, TagOrder::Pushed]),
+        prereleases: s.boolean("prereleases"),
     }
 }
 
@@ -141,9 +155,27 @@ fn environment(section: &Section) -> BTreeMap<String, String> {
             let hint = "variables that begin with HOOKD_ are set by hookd".to_owned();
             section.wrong(name.place, format!("`env`: `{shown}` is reserved"), hint);
         }
+        if text.value == "~" || text.value.starts_with("~/") {
+            let message = format!("`env`: the `~` of `{shown}` is not replaced by a home directory");
+            section.wrong(text.place, message, "write the path from the root".to_owned());
+        } else if paths::has_variable(text.value) {
+            let message = format!("`env`: `{shown}` has a variable in it, which is not replaced");
+            let hint = "write its value, or set it in a shell line: `build = \"X=$Y make\"`";
+            section.problems.warning(text.place, message, hint.to_owned());
+        }
         all.insert(name.value.to_owned(), text.value.to_owned());
     }
     all
+}
+
+/// The name of a deployment environment: GitHub takes 255 characters, and none of them shows a control character well.
+fn environment_name(section: &Section) -> Option<String> {
+    let text = section.string("environment")?;
+    if text.value.contains(char::is_control) || text.value.chars().count() > 255 || text.value.trim() != text.value {
+        let hint = "up to 255 characters, such as \"production\"".to_owned();
+        section.wrong(text.place, "`environment` is not the name of an environment", hint);
+    }
+    Some(text.value.to_owned())
 }
 
 fn run_as(section: &Section) -> Option<String> {
@@ -173,6 +205,12 @@ pub(super) fn read(
     contradictions(section, &options);
     let build = command::read(section, "build");
     let reload = command::read(section, "reload");
+    seen.note(
+        &format!("repo.{repo}.deploy.{}.reload", name.value),
+        section.value_at("reload"),
+    );
+    let url = section.string("url").and_then(|text| apis::web_url(section, text));
+    let environment = environment_name(section);
     let check = command::check(section);
     let paths = section.each("paths", |text| path_pattern(section, text));
     let pusher = section.each("pusher", |text| pattern(section, "pusher", text, text.value));
@@ -190,6 +228,8 @@ pub(super) fn read(
         },
         refs: refs?,
         path: path?,
+        environment: environment.unwrap_or_else(|| name.value.to_owned()),
+        url,
         build,
         reload,
         check,
@@ -233,8 +273,37 @@ fn path(repo: &str, target: &str, section: &Section, seen: &mut Seen) -> Option<
         );
         return None;
     }
+    if SYSTEM_DIRECTORIES
+        .iter()
+        .any(|directory| path.value == Path::new(directory))
+    {
+        let message = format!(
+            "`path` is {}, which the system has for other things",
+            path.value.display()
+        );
+        section.wrong(path.place, message, "write /srv/NAME, say".to_owned());
+        return None;
+    }
+    unusual_path(section, &path);
     seen.targets.push((format!("{repo}/{target}"), path.clone()));
     Some(path.value)
+}
+
+/// Paths that can be meant, and mostly are not.
+fn unusual_path(section: &Section, path: &At<PathBuf>) {
+    let shown = path.value.display();
+    let is_home = path.value.parent() == Some(Path::new("/home"));
+    if is_home {
+        let message = format!("`path` is the home directory {shown}: it gets `releases` and `current`");
+        section
+            .problems
+            .warning(path.place, message, format!("write {shown}/site, say"));
+    } else if path.value.starts_with("/etc") {
+        let message = format!("`path` is {shown}, since relative paths begin at the directory of this file");
+        section
+            .problems
+            .warning(path.place, message, "write it from the root, /srv/NAME say".to_owned());
+    }
 }
 
 /// What a target says itself; what comes from `[defaults]` just does not apply.
@@ -313,8 +382,22 @@ fn ref_pattern(section: &Section, key: &str, kind: RefKind, text: At<&str>) -> O
         let hint = format!("write `{other_key} = \"{}\"`", short.escape_debug());
         return refuse(format!("`{key}` takes no names below `{other}`"), Some(hint));
     }
+    if let (RefKind::Branch, Some((_, short))) = (kind, bare.split_once("origin/")) {
+        let message = format!(
+            "`{bare}` is the name that a clone has for a branch of its remote",
+            bare = bare.escape_debug()
+        );
+        section
+            .problems
+            .warning(text.place, message, format!("write \"{}\"", short.escape_debug()));
+    }
     if let Some(Err(e)) = sample(bare).map(|name| GitRef::branch(&name)) {
-        return refuse(format!("no {key} can match `{}`: {e}", bare.escape_debug()), None);
+        let hint = match bare {
+            several if several.contains(',') => Some(format!("several are a list: {key} = [\"a\", \"b\"]")),
+            regex if regex.contains(['^', '\\']) => Some("patterns have `*`, `?` and `[ab]`, as a shell's".to_owned()),
+            _ => None,
+        };
+        return refuse(format!("no {key} can match `{}`: {e}", bare.escape_debug()), hint);
     }
     Some(pattern)
 }
@@ -384,6 +467,11 @@ fn event(section: &Section, text: At<&str>) -> Option<OnEvent> {
             "such as release, workflow_run or pipeline".to_owned(),
         );
         return None;
+    }
+    let meant = suggest::hint(text.value, EVENTS.iter().copied());
+    if let (false, Some(hint)) = (EVENTS.contains(&text.value), meant) {
+        let message = format!("`on`: `{}` is an event that hookd does not know", text.value);
+        section.problems.warning(text.place, message, hint);
     }
     Some(OnEvent(text.value.to_owned()))
 }

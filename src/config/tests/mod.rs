@@ -1,5 +1,6 @@
 //! Each diagnostic: its message, its line and column, and its hint.
 
+mod meant;
 mod tables;
 
 use std::path::Path;
@@ -141,7 +142,7 @@ fn wrong_types_say_what_is_wanted() {
         (
             with_target("timeout = 90"),
             "7:11: `timeout` must be a string with a duration, not an integer",
-            "\"90s\"",
+            "\"90s\" for seconds",
         ),
         (
             with_target("timeout = \"90\""),

@@ -30,7 +30,7 @@ pub(super) use counters::Counters;
 pub use drop_in::{DropIn, drop_ins};
 pub(super) use inside::{Inside, open_directories};
 pub(super) use outside::run;
-pub use reload_rule::{ReloadRule, reload_rule};
+pub use reload_rule::{ReloadRule, reload_rule, writing};
 
 /// Longest name of an instance, bytes: the path of a socket has 108 at most (`unix(7)`).
 const INSTANCE_MAX: usize = 80;

@@ -1,8 +1,9 @@
 //! The polkit rule that a target's `reload` needs to have systemd reload or restart a unit: exactly that one, and nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Command, Target};
+use crate::exec::ask::quoted;
 
 /// Where root's own rules are.
 const RULES: &str = "/etc/polkit-1/rules.d";
@@ -59,6 +60,27 @@ pub struct ReloadRule {
     pub path: PathBuf,
     /// All of it.
     pub text: String,
+}
+
+impl ReloadRule {
+    /// Shell lines that write it.
+    pub fn writing(&self) -> Vec<String> {
+        writing(&self.path, &self.text)
+    }
+}
+
+/// Shell lines that write a file.
+pub fn writing(path: &Path, text: &str) -> Vec<String> {
+    let directory = path.parent().unwrap_or(path);
+    let lines: Vec<String> = text.lines().map(quoted).collect();
+    vec![
+        format!("mkdir -p {}", quoted(&directory.to_string_lossy())),
+        format!(
+            r"printf '%s\n' {} > {}",
+            lines.join(" "),
+            quoted(&path.to_string_lossy())
+        ),
+    ]
 }
 
 /// The rule that `user` needs for the `reload` of a target; none if it asks systemd for nothing.
