@@ -1,11 +1,9 @@
 //! The composition root: builds everything, starts it, reloads it, stops it.
 
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +25,10 @@ use crate::worker::{Settings, Worker};
 use crate::{clock, relay, signature, systemd};
 
 mod sockets;
+mod state_dir;
 
 use sockets::Sockets;
+use state_dir::StateDir;
 
 /// How often what is too old is removed from the history.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
@@ -44,18 +44,6 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// What stopping may take besides the deployments: answering the connections that are open.
 const STOP_SPARE: Duration = Duration::from_secs(10);
-
-/// File below the state directory that everything holds locked which works for a deployment.
-const LIFELINE: &str = "children";
-
-/// Directory below the state directory for what children of the daemon have while they run.
-const SCRATCH: &str = "scratch";
-
-/// Longest wait for what a killed daemon had started: some more than it takes to kill whatever can be killed.
-const ORPHANS_TIME: Duration = Duration::from_secs(10);
-
-/// Pause between two looks whether it is gone.
-const ORPHANS_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -107,12 +95,8 @@ pub async fn run(file: &Path) -> Result<(), StartError> {
     let (settings, warnings) = read_settings(file).map_err(StartError::Config)?;
     let config = Arc::clone(&settings.config);
     warn_of(&settings, &warnings);
-    let _lock = own_state_dir(&config.state_dir)?;
-    let orphans = config.state_dir.join(LIFELINE);
-    if let Err(error) = orphans_end(&orphans).await {
-        return Err(StartError::new(format!("{}: {error}", orphans.display()), None));
-    }
-    let (world, writer) = open_world(&config)?;
+    let state = StateDir::own(&config.state_dir).await?;
+    let (world, writer) = open_world(&config, &state)?;
     let sockets = Sockets::open(&config).await?;
     let daemon = Daemon::build(file, settings, world);
     daemon.serve(sockets).await?;
@@ -139,77 +123,7 @@ fn warn_of(settings: &Settings, warnings: &[String]) {
     }
 }
 
-/// Makes a directory, unless it is there.
-fn make_dir(path: &Path, mode: u32) -> Result<(), StartError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|e| {
-            StartError::new(
-                format!("{}: {e}", path.display()),
-                "make it, and give it to the user that hookd runs as; under systemd `StateDirectory=hookd` does that"
-                    .to_owned(),
-            )
-        })
-}
-
-/// One daemon owns a state directory: what it finds there half done was left by a crash and can be taken up or removed.
-fn own_state_dir(path: &Path) -> Result<Flock<std::fs::File>, StartError> {
-    // A command that runs as another user goes through here to its payload file; it can list nothing on its way.
-    make_dir(path, 0o711)?;
-    for (part, mode) in [("mirrors", 0o700), ("logs", 0o700), ("payloads", 0o711)] {
-        make_dir(&path.join(part), mode)?;
-    }
-    let file = path.join("lock");
-    let open = std::fs::File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&file);
-    let open = open.map_err(|e| StartError::new(format!("{}: {e}", file.display()), None))?;
-    Flock::lock(open, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        StartError::new(
-            format!("another hookd uses the state directory {}", path.display()),
-            "stop it first (systemctl stop hookd), or give this one a `state_dir` of its own".to_owned(),
-        )
-    })
-}
-
-/// Waits until nothing runs any more that a killed daemon had started. It ends by itself once the daemon is gone, but not
-/// before the next one could begin with the same directories.
-async fn orphans_end(lifeline: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::File::options();
-    let file = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(lifeline)?;
-    let end = tokio::time::Instant::now() + ORPHANS_TIME;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(std::fs::TryLockError::Error(error)) => return Err(error),
-            Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() >= end => {
-                tracing::warn!("something that the last hookd had started does not end");
-                return Ok(());
-            }
-            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(ORPHANS_PAUSE).await,
-        }
-    }
-}
-
-/// Makes the directory anew: what is in it, a crash left.
-fn empty(directory: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::fs::DirBuilder::new().mode(0o700).create(directory)
-}
-
-fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
+fn open_world(config: &Config, state: &StateDir) -> Result<(World, Writer), StartError> {
     let limits = &config.limits;
     let file = config.state_dir.join("hookd.db");
     let (store, writer) =
@@ -218,9 +132,7 @@ fn open_world(config: &Config) -> Result<(World, Writer), StartError> {
     let logs = LogBook::open(logs.clone(), limits.output)
         .map_err(|e| StartError::new(format!("{}: {e}", logs.display()), None))?;
     let program = PathBuf::from("/proc/self/exe");
-    let lifeline = config.state_dir.join(LIFELINE);
-    let scratch = config.state_dir.join(SCRATCH);
-    empty(&scratch).map_err(|e| StartError::new(format!("{}: {e}", scratch.display()), None))?;
+    let (lifeline, scratch) = (state.lifeline(), state.scratch());
     let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total).held_by(lifeline.clone(), scratch);
     Ok((
         World {

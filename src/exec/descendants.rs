@@ -38,7 +38,7 @@ fn parse(stat: &str) -> Option<Process> {
 }
 
 /// All processes that /proc shows. One that ends meanwhile is left out.
-fn processes() -> io::Result<Vec<Process>> {
+pub(super) fn processes() -> io::Result<Vec<Process>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();

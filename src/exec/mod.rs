@@ -14,6 +14,7 @@
 mod ask;
 mod descendants;
 mod lines;
+mod orphans;
 mod run;
 mod start;
 mod supervisor;
@@ -32,6 +33,7 @@ use crate::config::Command;
 
 pub use ask::{Answer, ask, installed, machine_stops, quoted};
 pub use lines::LINE_MAX;
+pub use orphans::end_orphans;
 pub use run::run;
 pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
 pub use unit::{DropIn, ReloadRule, Template, Unit, UnitName, drop_ins, reload_rule, writing};

@@ -144,6 +144,7 @@ fn order(spec: &CommandSpec) -> Order {
             tasks_max: spec.tasks_max.filter(|_| spec.unit.is_none()),
             fenced: spec.unit.is_some(),
             group_writes: false,
+            mark: spec.lifeline.clone().filter(|_| spec.unit.is_none()),
             supervisor: 0,
         },
     }

@@ -18,6 +18,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Uid, User, geteuid, getppid, getresuid, initgroups, setresgid, setresuid, setsid};
 
+use super::orphans::mark;
 use super::wire::Start;
 
 /// New files are readable by all and writable by their owner: what is built here is mostly for a web server that runs
@@ -63,6 +64,9 @@ fn become_command(order: &Start) -> Result<std::convert::Infallible, String> {
     SigSet::empty()
         .thread_set_mask()
         .map_err(|error| format!("unblocking signals: {error}"))?;
+    if let Some(lifeline) = &order.mark {
+        mark(lifeline).map_err(|error| format!("{}: {error}", lifeline.display()))?;
+    }
     let home = become_user(order)?;
     limit(order)?;
     die_with(order.supervisor)?;

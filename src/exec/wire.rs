@@ -65,6 +65,9 @@ pub(super) struct Start {
     pub fenced: bool,
     /// Whether what it makes is to be writable for its group, which the daemon is in.
     pub group_writes: bool,
+    /// The lifeline that marks it and all that it starts, if it runs below the daemon.
+    #[serde(default)]
+    pub mark: Option<PathBuf>,
     /// Process id of the supervisor, which fills it in.
     pub supervisor: i32,
 }

@@ -2,8 +2,13 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, fchown};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use nix::libc::{O_DIRECTORY, O_NOFOLLOW};
+
+use super::Directory;
 
 /// Whom a file is given to; none: it stays with who makes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,11 +35,24 @@ impl Made {
         let missing: Vec<&Path> = path.ancestors().take_while(|part| !part.exists()).collect();
         for part in missing.iter().rev() {
             let last = *part == path;
-            DirBuilder::new().mode(if last { mode } else { 0o755 }).create(part)?;
+            let (parent, name) = Directory::of(part)?;
+            let entry = parent.entry(name);
+            DirBuilder::new().mode(if last { mode } else { 0o755 }).create(&entry)?;
             self.paths.push((*part).to_owned());
             if last {
-                fs::set_permissions(part, Permissions::from_mode(mode))?;
-                chown(part, owner.uid, owner.gid)?;
+                // Whoever may write in the parent can have exchanged it by now, but not for one of root's that holds anything.
+                let made = File::options()
+                    .read(true)
+                    .custom_flags(O_DIRECTORY | O_NOFOLLOW)
+                    .open(&entry)?;
+                if fs::read_dir(format!("/proc/self/fd/{}", made.as_raw_fd()))?
+                    .next()
+                    .is_some()
+                {
+                    return Err(io::Error::other("somebody else changes it at the same time"));
+                }
+                made.set_permissions(Permissions::from_mode(mode))?;
+                fchown(&made, owner.uid, owner.gid)?;
             }
         }
         Ok(true)
@@ -42,24 +60,26 @@ impl Made {
 
     /// Makes a file, whole and on disk at once; false if there is one already, which stays as it is.
     pub fn file(&mut self, path: &Path, content: &[u8], mode: u32, owner: Owner) -> io::Result<bool> {
-        if fs::symlink_metadata(path).is_ok() {
+        let (directory, name) = Directory::of(path)?;
+        let entry = directory.entry(name);
+        if fs::symlink_metadata(&entry).is_ok() {
             return Ok(false);
         }
-        let directory = path.parent().unwrap_or(Path::new("/"));
+        let parent = entry.parent().unwrap_or(Path::new("/"));
         // Files that begin with a dot are no drop-ins, so a half-made one is never read.
-        let mut new = tempfile::Builder::new().prefix(".hookd-").tempfile_in(directory)?;
+        let mut new = tempfile::Builder::new().prefix(".hookd-").tempfile_in(parent)?;
         new.write_all(content)?;
         let file = new.as_file();
         fchown(file, owner.uid, owner.gid)?;
         file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()?;
-        match new.persist_noclobber(path) {
+        match new.persist_noclobber(&entry) {
             Ok(_) => {}
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             Err(error) => return Err(error.error),
         }
         self.paths.push(path.to_owned());
-        File::open(directory)?.sync_all()?;
+        File::open(parent)?.sync_all()?;
         Ok(true)
     }
 
@@ -75,11 +95,14 @@ impl Drop for Made {
             return;
         }
         for path in self.paths.iter().rev() {
+            let Ok((parent, name)) = Directory::of(path) else {
+                continue;
+            };
+            let entry = parent.entry(name);
             // Best effort, and a directory in which somebody has put something stays.
-            let gone = if path.is_dir() {
-                fs::remove_dir(path)
-            } else {
-                fs::remove_file(path)
+            let gone = match fs::symlink_metadata(&entry) {
+                Ok(about) if about.is_dir() => fs::remove_dir(entry),
+                _ => fs::remove_file(entry),
             };
             drop(gone);
         }

@@ -5,16 +5,19 @@
 //! | where things belong, and to whom | [`Place`] |
 //! | the text of the drop-in, and what one says of itself | `fragment` |
 //! | files with owner and mode, which can be taken back | `made` |
+//! | a directory that no link leads astray | `directory` |
 //! | a webhook secret, a deploy key | `keys` |
 //!
 //! Nothing is overwritten that was not made here; what is there already stays and is used.
 
+mod directory;
 mod fragment;
 mod keys;
 mod made;
 
 use std::path::{Path, PathBuf};
 
+pub use directory::Directory;
 pub use fragment::{Fragment, Header};
 pub use keys::{KeyError, deploy_key, public_key, webhook_secret};
 pub use made::{Made, Owner};

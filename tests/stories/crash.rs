@@ -4,9 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::support::daemon::text_of;
 use crate::support::gate::Gate;
-use crate::support::world::World;
+use crate::support::world::{World, wait_until};
 
 /// The build leaves its mark as the last thing it does; a page without it would be half a release.
 const KEYS: &str = r#"
@@ -284,6 +287,48 @@ fn an_orderly_stop_is_no_crash() {
         assert_eq!(world.served(), phase);
     }
     is_whole(&world);
+}
+
+/// What loses daemon and supervisor at the same moment is found by the next daemon.
+#[test]
+fn killed_with_its_supervisor_it_leaves_no_command_behind() {
+    let mut world = World::site(
+        r#"
+build = "setsid sh -c 'echo $$ >$DIR/pid; exec $DIR/gate build' & wait $!"
+"#,
+    );
+    world.deploy("one");
+    let gate = world.gate("build");
+    world.push("two");
+    let build = gate.reached();
+    let daemon = world.daemon().pid();
+    let threads = fs::read_dir(format!("/proc/{daemon}/task")).unwrap();
+    let children: String = threads
+        .map(|thread| text_of(&thread.unwrap().path().join("children")))
+        .collect();
+    let supervisors: Vec<Pid> = children
+        .split_whitespace()
+        .map(|pid| Pid::from_raw(pid.parse().unwrap()))
+        .collect();
+    assert_eq!(supervisors.len(), 1, "{children}");
+    // A daemon that stands still does not see its supervisor go.
+    kill(daemon, Signal::SIGSTOP).unwrap();
+    wait_until("the daemon stands still", || {
+        text_of(Path::new(&format!("/proc/{daemon}/stat"))).contains(") T ")
+    });
+    kill(supervisors[0], Signal::SIGKILL).unwrap();
+    world.kill();
+    let left = text_of(&world.path("pid")).trim().to_owned();
+    // Nobody may reap it.
+    let lives = || fs::read_to_string(format!("/proc/{left}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(lives(), "the command ended by itself");
+
+    world.start();
+    assert!(!lives(), "two builds at once");
+    drop(build);
+    gate.reached().open();
+    world.settled();
+    assert_eq!(world.outcomes(), ["live", "interrupted", "live"]);
 }
 
 /// The phase has no command to stop at. What a crash leaves there is made from what one in `reload` leaves: the same rows

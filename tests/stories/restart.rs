@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -276,6 +279,33 @@ fn two_daemons_do_not_share_a_state_directory() {
     assert_eq!(world.status()["pid"], first.as_raw());
     world.deploy("one");
     assert_eq!(world.served(), "one");
+}
+
+/// As another user could while the lock file of an older version was open to all.
+#[test]
+fn a_lock_that_another_user_holds_keeps_nobody_from_starting() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut world = World::site("");
+    world.stop();
+    let lock = world.path("state/lock");
+    let rights = |mode| fs::set_permissions(&lock, fs::Permissions::from_mode(mode)).unwrap();
+    rights(0o644);
+    fs::set_permissions(world.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    let held = "flock -n 9 && echo held && exec sleep 600";
+    let mut stranger = Command::new("setpriv");
+    stranger.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-euc"]);
+    stranger.arg(format!("exec 9<{}; {held}", lock.display()));
+    let mut stranger = stranger.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = [0; 5];
+    stranger.stdout.take().unwrap().read_exact(&mut said).unwrap();
+    world.start();
+    world.deploy("one");
+    assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o600);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert!(world.try_start().is_err(), "the new lock counts");
 }
 
 #[test]
