@@ -52,6 +52,12 @@ impl Client {
         Err(problem(answer).await)
     }
 
+    /// The process that made the control socket, as the kernel has it; systemd, if that keeps it.
+    pub async fn maker(&self) -> Option<u32> {
+        let stream = UnixStream::connect(&self.control).await.ok()?;
+        u32::try_from(stream.peer_cred().ok()?.pid()?).ok()
+    }
+
     fn unreachable(&self, error: &std::io::Error) -> Failure {
         let hint = match error.kind() {
             std::io::ErrorKind::PermissionDenied => {

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 
 use super::client::Client;
 use crate::api::Status;
 use crate::exec;
+use crate::machine;
 
 /// Longest wait: the daemon reads some files.
 const TIME: Duration = Duration::from_secs(15);
@@ -64,7 +65,7 @@ pub async fn reload(config: &Path, name: &str, there: bool, how: How) -> Reloade
         return Reloaded::NotRunning;
     }
     let asked = match how {
-        How::Signal => signal(before.pid),
+        How::Signal => is_daemon(&client, before.pid).await && signal(before.pid),
         How::Restart => restart().await,
     };
     if !asked {
@@ -95,6 +96,16 @@ fn has(status: &Status, name: &str) -> bool {
     targets
         .filter_map(|target| target.target.split_once('/'))
         .any(|(repo, _)| repo == name)
+}
+
+/// Whether root may signal that process: it is the unit's main one, or made the socket, and not one that a false daemon names.
+async fn is_daemon(client: &Client, pid: u32) -> bool {
+    if !geteuid().is_root() {
+        return true;
+    }
+    let unit = machine::show("hookd.service", "MainPID").await;
+    let main = unit.and_then(|unit| unit.get("MainPID")?.parse().ok());
+    main == Some(pid) || client.maker().await == Some(pid)
 }
 
 fn signal(pid: u32) -> bool {

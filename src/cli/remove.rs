@@ -17,7 +17,7 @@ use crate::forge_api::{Api, ApiError, Change};
 use crate::machine::{self, Machine};
 use crate::model::{RepoName, Secret};
 use crate::release::Layout;
-use crate::setup::{Header, Place};
+use crate::setup::{Directory, Header, Place};
 
 /// Something that goes.
 enum Part {
@@ -234,35 +234,42 @@ async fn at_the_forge(plan: &Plan, options: &Remove, token: &Secret) -> Result<V
 async fn take_out(plan: &Plan, steps: &mut Vec<Step>) -> Result<Reloaded, Failure> {
     let fragment = plan.place.fragment(&plan.name);
     // No drop-in by its name, and easily put back.
-    let aside = fragment.with_extension("removed");
+    let aside = PathBuf::from(format!("{}.removed", plan.name));
     let failed = |e: std::io::Error| Failure::failed(format!("{}: {e}", fragment.display()));
-    fs::rename(&fragment, &aside).map_err(failed)?;
+    let (directory, name) = Directory::of(&fragment).map_err(failed)?;
+    let (fragment_here, aside_here) = (directory.entry(name), directory.entry(aside.as_os_str()));
+    fs::rename(&fragment_here, &aside_here).map_err(failed)?;
     let reloaded = reload(&plan.place.config, plan.name.as_str(), false, How::Signal).await;
     if let Reloaded::Refused(why) = reloaded {
-        fs::rename(&aside, &fragment).map_err(failed)?;
+        fs::rename(&aside_here, &fragment_here).map_err(failed)?;
         reload(&plan.place.config, plan.name.as_str(), true, How::Signal).await;
         return Err(Failure::failed(format!(
             "the daemon refused the new configuration; nothing was changed: {why}"
         )));
     }
-    fs::remove_file(&aside).map_err(failed)?;
+    fs::remove_file(&aside_here).map_err(failed)?;
     steps.push(Step::new("removed", fragment.display().to_string()));
     Ok(reloaded)
 }
 
-/// Deletes one thing. The target's own directory stays if something is in it that is not hookd's.
+/// Deletes one thing, and never what a link on the way leads to: the directories may be hookd's user's, who could make one. The
+/// target's own directory stays if something is in it that is not hookd's.
 fn gone(part: &Part) -> Result<Step, Failure> {
     let path = part.path();
     let shown = path.display().to_string();
-    let about = match fs::symlink_metadata(path) {
-        Ok(about) => about,
+    let found = Directory::of(path).and_then(|(directory, name)| {
+        let entry = directory.entry(name);
+        fs::symlink_metadata(&entry).map(|about| (directory, entry, about))
+    });
+    let (_directory, entry, about) = match found {
+        Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Step::new("absent", shown)),
         Err(error) => return Err(Failure::failed(format!("{shown}: {error}"))),
     };
     let result = match part {
-        Part::Whole(_) if about.is_dir() => fs::remove_dir_all(path),
-        Part::Whole(_) => fs::remove_file(path),
-        Part::Empty(_) => match fs::remove_dir(path) {
+        Part::Whole(_) if about.is_dir() => fs::remove_dir_all(entry),
+        Part::Whole(_) => fs::remove_file(entry),
+        Part::Empty(_) => match fs::remove_dir(entry) {
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
                 return Ok(Step::new("there", format!("{shown} (with what hookd did not make)")));
             }

@@ -1,6 +1,7 @@
 //! A person sets up a repo with one command, and takes it away again.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -100,6 +101,90 @@ fn a_purge_is_asked_for_twice_and_leaves_what_is_not_hookds() {
     world.hookd(&["remove", "blog", "--purge", "--yes"]).expect(0);
     assert_eq!(names(&world.path("live")), ["notes"]);
     assert_eq!(names(&world.path("state/mirrors")), [""; 0]);
+}
+
+/// Directories of hookd's user, in which that user may put a link at any moment.
+#[test]
+fn root_follows_no_link_that_others_can_make() {
+    let world = World::new("");
+    world.site.publish("one");
+    let url = world.site.bare.display().to_string();
+    add(&world, &url, &["--name", "blog"]).expect(0);
+    world.hookd(&["deploy", "blog"]).expect(0);
+    world.settled();
+    let victim = world.path("victim");
+    for name in ["blog.git", "releases", "below"] {
+        fs::create_dir_all(victim.join(name).join("precious")).unwrap();
+    }
+    let shared_with_others = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    let exchange = |path: &Path| {
+        fs::rename(path, path.with_extension("aside")).unwrap();
+        std::os::unix::fs::symlink(&victim, path).unwrap();
+    };
+    shared_with_others(&world.path("state"));
+    exchange(&world.path("state/mirrors"));
+    fs::create_dir(world.path("open")).unwrap();
+    shared_with_others(&world.path("open"));
+    std::os::unix::fs::symlink(&victim, world.path("open/site")).unwrap();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o700)).unwrap();
+
+    let refused = world.hookd(&["remove", "blog", "--purge", "--yes"]).expect(1);
+    assert!(
+        refused.err.contains("is a link that not only root could make"),
+        "{refused:?}"
+    );
+    let path = world.path("open/site/new").display().to_string();
+    let refused = world
+        .hookd(&["add", &url, "--name", "other", "--path", &path])
+        .expect(1);
+    assert!(
+        refused.err.contains("is a link that not only root could make"),
+        "{refused:?}"
+    );
+    assert_eq!(names(&victim), ["below", "blog.git", "releases"]);
+    for name in names(&victim) {
+        assert_eq!(names(&victim.join(name)), ["precious"]);
+    }
+    // Nothing of the second was made.
+    assert!(!world.path("hookd.d/other.toml").exists() && !world.path("hookd/other.secret").exists());
+}
+
+/// Who can put a socket in the place of the daemon's must not choose what root signals.
+#[test]
+fn a_false_daemon_names_nobody_to_be_signalled() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut world = World::new("");
+    world.site.publish("one");
+    let mut victim = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let mut status = world.status();
+    status["pid"] = victim.id().into();
+    world.stop();
+    let control = world.path("control.sock");
+    let _ = fs::remove_file(&control);
+    let listener = std::os::unix::net::UnixListener::bind(&control).unwrap();
+    let body = status.to_string();
+    // It ends with this process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            if stream.read(&mut head).is_ok_and(|read| read > 0) {
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        }
+    });
+    let url = world.site.bare.display().to_string();
+    let said = add(&world, &url, &[]).expect(0);
+    assert!(said.out.contains("systemctl reload hookd"), "{said:?}");
+    assert!(victim.try_wait().unwrap().is_none(), "the process was signalled");
+    victim.kill().unwrap();
+    victim.wait().unwrap();
 }
 
 #[test]
