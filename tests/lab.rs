@@ -27,6 +27,7 @@ mod lab {
     mod life;
     mod limits;
     mod pagure;
+    mod phases;
     mod proxies;
     mod restart;
     mod secrets;

@@ -87,8 +87,8 @@ fn at(path: &Path, error: &io::Error) -> StartError {
 
 /// Makes a directory, or closes one that is more open than that.
 fn make(path: &Path, mode: u32) -> Result<(), StartError> {
-    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.and_then(|()| close(path, O_DIRECTORY, mode)).map_err(|e| {
+    let done = DirBuilder::new().recursive(true).mode(mode).create(path);
+    done.and_then(|()| close(path, O_DIRECTORY, mode)).map_err(|e| {
         StartError::new(
             format!("{}: {e}", path.display()),
             "make it, and give it to the user that hookd runs as; under systemd `StateDirectory=hookd` does that"

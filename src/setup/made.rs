@@ -41,18 +41,18 @@ impl Made {
             self.paths.push((*part).to_owned());
             if last {
                 // Whoever may write in the parent can have exchanged it by now, but not for one of root's that holds anything.
-                let made = File::options()
+                let opened = File::options()
                     .read(true)
                     .custom_flags(O_DIRECTORY | O_NOFOLLOW)
                     .open(&entry)?;
-                if fs::read_dir(format!("/proc/self/fd/{}", made.as_raw_fd()))?
+                if fs::read_dir(format!("/proc/self/fd/{}", opened.as_raw_fd()))?
                     .next()
                     .is_some()
                 {
                     return Err(io::Error::other("somebody else changes it at the same time"));
                 }
-                made.set_permissions(Permissions::from_mode(mode))?;
-                fchown(&made, owner.uid, owner.gid)?;
+                opened.set_permissions(Permissions::from_mode(mode))?;
+                fchown(&opened, owner.uid, owner.gid)?;
             }
         }
         Ok(true)
