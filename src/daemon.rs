@@ -376,7 +376,7 @@ impl App {
                     clippy::cast_precision_loss,
                     reason = "milliseconds of a deployment are far below 2^52"
                 )]
-                self.metrics.phase(&name, &phase.phase, took as f64 / 1000.0);
+                self.metrics.phase(&name, phase.phase.as_str(), took as f64 / 1000.0);
             }
         }
         self.poller.look_soon(&end.target.repo);
@@ -396,7 +396,7 @@ async fn status_line(app: &App) -> String {
         .into_iter()
         .max_by_key(|(_, row)| row.live_since);
     if let Some((target, commit)) = newest.and_then(|(name, row)| Some((name, row.live_commit?))) {
-        line = format!("{line}; {target} live at {}", commit.get(..7).unwrap_or(&commit));
+        line = format!("{line}; {target} live at {}", commit.short());
     }
     if app.overview.reload_error.borrow().is_some() {
         line += "; the configuration file is broken, the one before it stays in force";

@@ -22,8 +22,8 @@ pub fn messages(config: &Config, target: &Target, claim: &Claim, finish: &Finish
         "deployment": claim.deployment,
         "outcome": finish.outcome.as_str(),
         "reason": finish.reason,
-        "ref": finish.tip.as_ref().map_or(claim.job.git_ref.as_str(), |tip| &tip.0),
-        "commit": finish.tip.as_ref().map(|tip| &tip.1),
+        "ref": finish.tip.as_ref().map_or(claim.job.git_ref.as_str(), |tip| tip.git_ref.as_str()),
+        "commit": finish.tip.as_ref().map(|tip| tip.commit.as_str()),
         "pusher": claim.job.pusher,
         "delivery": claim.job.delivery,
     });

@@ -14,7 +14,7 @@ use crate::git::{GitError, RemoteRef};
 use crate::logging::About;
 use crate::model::{GitRef, RepoName, Timestamp};
 use crate::schedule;
-use crate::store::{NewJob, Source, StoreError};
+use crate::store::{NewJob, Source, StoreError, Tip};
 use crate::worker::{Settings, Worker};
 
 /// Looks at once, over all repos: each is a child process.
@@ -173,7 +173,7 @@ impl Poller {
             return Ok(found.wanted.is_some());
         }
         store.note_tips(&target.id, found.seen).await?;
-        let Some((git_ref, commit)) = found.wanted else {
+        let Some(Tip { git_ref, commit }) = found.wanted else {
             return Ok(false);
         };
         if store.ended_badly(&target.id, &commit).await?.is_some() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::config::{Pattern, RefFilter, Target};
 use crate::git::RemoteRef;
-use crate::model::{CommitId, GitRef, RepoName, Timestamp, compare_tags};
-use crate::store::{TargetRow, Tip, WaitingJob};
+use crate::model::{GitRef, RepoName, Timestamp, compare_tags};
+use crate::store::{TargetRow, Tip, Tips, WaitingJob};
 
 /// Waits before a job is tried again whose fetch failed for a reason that may pass. After the last one the job ends.
 const RETRY_WAITS: [Duration; 5] = [
@@ -68,80 +68,69 @@ pub fn retry_at(attempt: u32, now: Timestamp) -> Option<Timestamp> {
         .map(|wait| now.after(*wait))
 }
 
-/// The ref under which a target's first look at its remote is noted among its tips; no real ref has this name.
-pub const FIRST_LOOK: &str = "*";
-
 /// What comes of a look at the remote.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reconciled {
     /// The ref and commit that the target should be at and isn't.
-    pub wanted: Option<(GitRef, CommitId)>,
-    /// Tips to note as dealt with: refs that were there before anybody asked, or that lost against a newer one.
-    pub seen: Vec<(String, String)>,
+    pub wanted: Option<Tip>,
+    /// What to note: that there was a first look, and as dealt with the refs that were there before anybody asked, or that
+    /// lost against a newer one.
+    pub seen: Tips,
 }
 
 /// Compares what the remote has with what was dealt with. A target that follows one branch wants its tip; one that follows
 /// tags by their versions wants the newest; one that follows another pattern wants what moved since the last look, and of
 /// several the greatest.
-pub fn reconcile(target: &Target, row: &TargetRow, tips: &[Tip], remote: &[RemoteRef]) -> Reconciled {
+pub fn reconcile(target: &Target, row: &TargetRow, tips: &Tips, remote: &[RemoteRef]) -> Reconciled {
     if !knows_enough(target) {
         return Reconciled::default();
     }
-    let dealt_with = |git_ref: &GitRef, commit: &CommitId| {
-        let is = |r: &str, c: &str| r == git_ref.as_str() && c == commit.as_str();
-        tips.iter().any(|tip| is(&tip.git_ref, &tip.commit))
-            || row
-                .live_ref
-                .as_deref()
-                .zip(row.live_commit.as_deref())
-                .is_some_and(|(r, c)| is(r, c))
-    };
+    let is_live =
+        |tip: &Tip| row.live_ref.as_ref() == Some(&tip.git_ref) && row.live_commit.as_ref() == Some(&tip.commit);
+    let dealt_with = |tip: &Tip| tips.known.contains(tip) || is_live(tip);
     let followed = followed(&target.refs, remote);
     let newest = followed.last().cloned();
     let mut candidates = followed;
-    candidates.retain(|(git_ref, commit)| !dealt_with(git_ref, commit));
+    candidates.retain(|tip| !dealt_with(tip));
     if target.refs.single().is_some() {
         return Reconciled {
             wanted: candidates.pop(),
-            seen: Vec::new(),
+            seen: Tips::default(),
         };
     }
-    let first_look = !tips.iter().any(|tip| tip.git_ref == FIRST_LOOK);
+    let first_look = !tips.looked;
     let wanted = match (first_look, row.live_commit.is_some()) {
-        _ if target.refs.by_version() => newest.filter(|(git_ref, commit)| !dealt_with(git_ref, commit)),
+        _ if target.refs.by_version() => newest.filter(|tip| !dealt_with(tip)),
         (true, true) => None,
         (true, false) => first_choice(&target.refs, &candidates),
         (false, _) => candidates.last().cloned(),
     };
-    let mut seen: Vec<(String, String)> = candidates
-        .into_iter()
-        .filter(|candidate| Some(candidate) != wanted.as_ref())
-        .map(|(git_ref, commit)| (git_ref.to_string(), commit.to_string()))
-        .collect();
-    if first_look {
-        seen.push((FIRST_LOOK.to_owned(), String::new()));
-    }
+    candidates.retain(|candidate| Some(candidate) != wanted.as_ref());
+    let seen = Tips {
+        looked: first_look,
+        known: candidates,
+    };
     Reconciled { wanted, seen }
 }
 
 /// The newest version of the tags that a target follows, for targets that keep it; none if the remote has none, or if the
 /// target does not go by versions.
 pub fn newest_version(refs: &RefFilter, remote: &[RemoteRef]) -> Option<GitRef> {
-    let newest = || Some(followed(refs, remote).pop()?.0);
+    let newest = || Some(followed(refs, remote).pop()?.git_ref);
     refs.by_version().then(newest).flatten()
 }
 
 /// The refs of the remote that a target follows, the greatest last.
-fn followed(refs: &RefFilter, remote: &[RemoteRef]) -> Vec<(GitRef, CommitId)> {
+fn followed(refs: &RefFilter, remote: &[RemoteRef]) -> Vec<Tip> {
     let parsed = |r: &RemoteRef| {
-        Some((
-            r.name.parse().ok()?,
-            r.peeled.clone().unwrap_or_else(|| r.object.clone()),
-        ))
+        Some(Tip {
+            git_ref: r.name.parse().ok()?,
+            commit: r.peeled.clone().unwrap_or_else(|| r.object.clone()),
+        })
     };
-    let mut all: Vec<(GitRef, CommitId)> = remote.iter().filter_map(parsed).collect();
-    all.retain(|(git_ref, _)| refs.follows(git_ref));
-    all.sort_by(|a, b| compare_tags(a.0.short(), b.0.short()));
+    let mut all: Vec<Tip> = remote.iter().filter_map(parsed).collect();
+    all.retain(|tip| refs.follows(&tip.git_ref));
+    all.sort_by(|a, b| compare_tags(a.git_ref.short(), b.git_ref.short()));
     all
 }
 
@@ -153,8 +142,13 @@ fn knows_enough(target: &Target) -> bool {
 }
 
 /// The ref to begin with: the first pattern that has any, and the greatest by version of those.
-fn first_choice(filter: &RefFilter, candidates: &[(GitRef, CommitId)]) -> Option<(GitRef, CommitId)> {
-    let newest_of = |pattern: &Pattern| candidates.iter().rev().find(|(r, _)| pattern.glob.is_match(r.short()));
+fn first_choice(filter: &RefFilter, candidates: &[Tip]) -> Option<Tip> {
+    let newest_of = |pattern: &Pattern| {
+        candidates
+            .iter()
+            .rev()
+            .find(|tip| pattern.glob.is_match(tip.git_ref.short()))
+    };
     let chosen = filter.patterns().iter().filter(|p| !p.negated).find_map(newest_of);
     chosen.or(candidates.last()).cloned()
 }
@@ -180,7 +174,7 @@ mod tests {
             peeled: None,
         }];
         let wanted = |more| {
-            reconcile(&target(more), &TargetRow::default(), &[], &remote)
+            reconcile(&target(more), &TargetRow::default(), &Tips::default(), &remote)
                 .wanted
                 .is_some()
         };

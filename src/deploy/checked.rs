@@ -39,7 +39,7 @@ impl Run<'_> {
             );
             self.record.say(Phase::Fetch, &text);
             self.record.learn(&Progress {
-                commit: Some(older.commit.to_string()),
+                commit: Some(older.commit.clone()),
                 ..Progress::default()
             });
             self.passed = Some(Passed {

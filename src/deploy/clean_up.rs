@@ -45,16 +45,14 @@ async fn clean_target(world: &World, target: &Target) {
         return;
     }
     for name in half_made {
-        let Ok(release) = name.parse::<ReleaseName>() else {
-            continue;
-        };
-        match layout.remove(&release) {
+        match layout.remove(&name) {
             Ok(_) => gone.push(name),
             Err(error) => tracing::warn!(%error, "{}: half-made release {name} is left over", target.id),
         }
     }
     if !gone.is_empty() {
-        tracing::info!("{}: removed half-made {}", target.id, gone.join(", "));
+        let names: Vec<&str> = gone.iter().map(ReleaseName::as_str).collect();
+        tracing::info!("{}: removed half-made {}", target.id, names.join(", "));
     }
     match tidy_releases(world, target, None, None).await {
         Ok(tidied) => tidied.log(&target.id),

@@ -8,7 +8,7 @@ use nix::unistd::{User, geteuid};
 
 use crate::config::{Command, Isolation};
 use crate::exec::{self, CommandSpec, Ended, Template, Unit, UnitName};
-use crate::model::{GitRef, Phase, RefKind};
+use crate::model::{CommitId, Phase, RefKind};
 
 use super::{Change, Run, Stop, Why};
 
@@ -17,7 +17,7 @@ impl Run<'_> {
     fn environment(&self, change: &Change) -> Vec<(String, String)> {
         let job = &self.claim.job;
         let target = &self.site.target;
-        let git_ref = change.git_ref.parse::<GitRef>().unwrap_or_else(|_| job.git_ref.clone());
+        let git_ref = &change.git_ref;
         let short = |kind| {
             if git_ref.kind() == kind {
                 git_ref.short().to_owned()
@@ -27,6 +27,10 @@ impl Run<'_> {
         };
         let release = change.release.as_ref().map(|name| self.layout.release(name));
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let commit = |value: Option<&CommitId>| match value {
+            Some(id) if !id.is_zero() => id.to_string(),
+            _ => String::new(),
+        };
         let path = |value: &Path| value.to_string_lossy().into_owned();
         let mut all: Vec<(String, String)> = [
             ("HOOKD_REPO", target.id.repo.to_string()),
@@ -34,8 +38,8 @@ impl Run<'_> {
             ("HOOKD_REF", git_ref.to_string()),
             ("HOOKD_BRANCH", short(RefKind::Branch)),
             ("HOOKD_TAG", short(RefKind::Tag)),
-            ("HOOKD_COMMIT", change.commit.clone()),
-            ("HOOKD_PREVIOUS_COMMIT", text(&change.previous_commit)),
+            ("HOOKD_COMMIT", commit(Some(&change.commit))),
+            ("HOOKD_PREVIOUS_COMMIT", commit(change.previous_commit.as_ref())),
             ("HOOKD_RELEASE", path(release.as_deref().unwrap_or(&target.path))),
             ("HOOKD_PATH", path(&target.path)),
             ("HOOKD_DEPLOYMENT", self.claim.deployment.to_string()),

@@ -104,7 +104,7 @@ impl Run<'_> {
             fetched = git.describe(&mirror, wanted, &self.halt.token).await?;
         }
         self.record.learn(&Progress {
-            commit: Some(fetched.commit.to_string()),
+            commit: Some(fetched.commit.clone()),
             ..Progress::default()
         });
         let text = format!("fetched {} “{}”", fetched.commit.short(), fetched.subject);
@@ -129,7 +129,7 @@ impl Run<'_> {
         );
         self.record.say(Phase::Fetch, &text);
         self.record.learn(&Progress {
-            git_ref: Some(newest.to_string()),
+            git_ref: Some(newest.clone()),
             ..Progress::default()
         });
         self.git_ref = newest;

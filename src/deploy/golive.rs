@@ -8,7 +8,7 @@ use crate::config::{Check, Command, Strategy};
 use crate::exec::{self, Ended};
 use crate::model::{CommitId, Outcome, Phase};
 use crate::release::ReleaseName;
-use crate::store::{Finish, Progress, ReleaseState, Source};
+use crate::store::{Finish, Progress, ReleaseState, Source, Tip, WentLive};
 
 use super::{Change, End, Passed, Run, Stop, Why};
 
@@ -67,13 +67,13 @@ impl Run<'_> {
     /// Whether what a restart takes up is what was built: a power cut may have taken files that were not on disk yet.
     async fn is_whole(&mut self, change: &Change) -> Result<(), String> {
         let phase = match &self.claim.resumed {
-            Some(row) if self.claim.job.source != Source::Rollback => row.phase.parse::<Phase>(),
+            Some(row) if self.claim.job.source != Source::Rollback => row.phase,
             _ => return Ok(()),
         };
         let Some(name) = change.release.clone() else {
             return self.renew_in_place(change).await;
         };
-        if phase != Ok(Phase::Activate) {
+        if phase != Phase::Activate {
             return Ok(());
         }
         let (layout, shared, sealed) = (self.layout.clone(), self.site.target.shared.clone(), name.clone());
@@ -95,12 +95,7 @@ impl Run<'_> {
     }
 
     async fn switch_and_check(&mut self, change: &Change) -> Result<(), Stop> {
-        let from = self
-            .claim
-            .resumed
-            .as_ref()
-            .and_then(|row| row.phase.parse::<Phase>().ok())
-            .unwrap_or(Phase::Activate);
+        let from = self.claim.resumed.as_ref().map_or(Phase::Activate, |row| row.phase);
         if from <= Phase::Activate {
             self.enter(Phase::Activate, change.progress(None)).await?;
             self.fill_shared(change).await?;
@@ -222,25 +217,32 @@ impl Run<'_> {
         }
         let rollback = self.claim.job.source == Source::Rollback;
         let verb = if rollback { "rolled back to" } else { "deployed" };
-        let commit = change.commit.get(..7).unwrap_or(&change.commit);
+        let commit = change.commit.short();
         let what = change
             .release
             .as_ref()
             .map(|name| format!(" as {name}"))
             .unwrap_or_default();
         let mut finish = Finish::plain(Outcome::Live, format!("{verb} {commit}{what}"));
-        let release = change.release.map(|name| name.to_string());
-        finish.release = release.clone().map(|name| (name, ReleaseState::Good));
+        let tip = |commit: &CommitId| Tip {
+            git_ref: change.git_ref.clone(),
+            commit: commit.clone(),
+        };
+        finish.release = change.release.clone().map(|name| (name, ReleaseState::Good));
         match &self.passed {
             _ if rollback => {}
-            None => finish.tip = Some((change.git_ref.clone(), change.commit.clone())),
-            Some(Passed { tip, red: true }) => {
-                finish.tip = Some((change.git_ref.clone(), tip.to_string()));
+            None => finish.tip = Some(tip(&change.commit)),
+            Some(Passed { tip: newest, red: true }) => {
+                finish.tip = Some(tip(newest));
                 finish.unchecked = true;
             }
             Some(Passed { red: false, .. }) => finish.again = true,
         }
-        finish.live = Some((change.commit, change.git_ref, release));
+        finish.live = Some(WentLive {
+            commit: change.commit,
+            git_ref: change.git_ref,
+            release: change.release,
+        });
         End::Finished(Box::new(finish))
     }
 
@@ -273,16 +275,20 @@ impl Run<'_> {
             ReleaseState::Failed
         };
         End::Finished(Box::new(Finish {
-            release: change.release.as_ref().map(|name| (name.to_string(), state)),
-            tip: (!rollback_job).then(|| (change.git_ref.clone(), change.commit.clone())),
+            tip: (!rollback_job).then_some(Tip {
+                git_ref: change.git_ref,
+                commit: change.commit,
+            }),
+            release: change.release.map(|name| (name, state)),
             ..finish
         }))
     }
 
     /// Puts the previous release back and reloads; the error says what is live instead.
     async fn way_back(&mut self, change: &Change) -> Result<(), NoWayBack> {
+        // What was live may have no commit that is known, and is then told to the commands as no commit.
         let back = Change {
-            commit: change.previous_commit.clone().unwrap_or_default(),
+            commit: change.previous_commit.clone().unwrap_or_else(CommitId::zero),
             git_ref: change.git_ref.clone(),
             release: change.previous_release.clone(),
             previous_commit: Some(change.commit.clone()),
@@ -308,11 +314,7 @@ impl Run<'_> {
                 return Err("there is no release before it to go back to, so `current` was removed".into());
             }
             (Strategy::InPlace, _, Some(previous)) => {
-                let ids = (change.commit.parse::<CommitId>(), previous.parse::<CommitId>());
-                let (Ok(from), Ok(to)) = ids else {
-                    return Err("not the name of a commit".into());
-                };
-                self.bring_back(&from, &to).await;
+                self.bring_back(&change.commit, previous).await;
                 if self.may(Phase::Reload) {
                     self.build(&back)
                         .await

@@ -11,10 +11,10 @@ impl Run<'_> {
     /// Brings the directory to the commit and runs `build` in it; brings it back if that fails.
     pub(super) async fn update_in_place(&mut self, live: Live, fetched: Fetched) -> Result<Change, Stop> {
         let change = Change {
-            commit: fetched.commit.to_string(),
-            git_ref: self.git_ref.to_string(),
+            commit: fetched.commit.clone(),
+            git_ref: self.git_ref.clone(),
             release: None,
-            previous_commit: live.commit.as_ref().map(ToString::to_string),
+            previous_commit: live.commit.clone(),
             previous_release: None,
         };
         self.enter(Phase::Build, change.progress(Some(fetched.subject))).await?;
@@ -46,13 +46,13 @@ impl Run<'_> {
 
     /// Brings the directory to the commit of a deployment that a restart takes up, and builds again if something was missing.
     pub(super) async fn renew_in_place(&mut self, change: &Change) -> Result<(), String> {
-        let Ok(commit) = change.commit.parse::<CommitId>() else {
-            return Ok(());
-        };
-        let previous = change.previous_commit.as_ref().and_then(|commit| commit.parse().ok());
         let renewed = async {
             let token = self.halt.token.clone();
-            if self.bring_to(previous.as_ref(), &commit, &token).await? > 0 {
+            if self
+                .bring_to(change.previous_commit.as_ref(), &change.commit, &token)
+                .await?
+                > 0
+            {
                 self.build(change).await?;
             }
             self.seal_in_place().await

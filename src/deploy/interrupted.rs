@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::Strategy;
 use crate::exec::{self, Ended, ExecError};
-use crate::model::{CommitId, Outcome, Phase};
+use crate::model::{Outcome, Phase};
 use crate::store::{DeploymentRow, GivenUp};
 
 use super::{Change, End, Run, Stop, Why};
@@ -55,9 +55,8 @@ impl Run<'_> {
     }
 
     async fn undo_in_place(&mut self, row: &DeploymentRow) {
-        let id = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<CommitId>().ok());
-        if let (Some(from), Some(to)) = (id(&row.commit), id(&row.previous_commit)) {
-            self.bring_back(&from, &to).await;
+        if let (Some(from), Some(to)) = (&row.commit, &row.previous_commit) {
+            self.bring_back(from, to).await;
         }
     }
 

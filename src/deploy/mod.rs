@@ -25,9 +25,9 @@ use crate::config::{Config, Repo, Secrets, Strategy, Target};
 use crate::exec::Units;
 use crate::git::Git;
 use crate::logbook::LogBook;
-use crate::model::{CommitId, GitRef, Outcome, Phase};
+use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseState};
 use crate::release::{Layout, ReleaseError, ReleaseName};
-use crate::store::{Claim, Finish, Hold, Progress, Source, Store, StoreError};
+use crate::store::{Claim, Finish, Hold, Progress, Source, Store, StoreError, Tip};
 
 use record::Record;
 
@@ -189,12 +189,12 @@ struct Run<'a> {
 }
 
 /// What is to go live, and what is live now.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Change {
-    commit: String,
-    git_ref: String,
+    commit: CommitId,
+    git_ref: GitRef,
     release: Option<ReleaseName>,
-    previous_commit: Option<String>,
+    previous_commit: Option<CommitId>,
     previous_release: Option<ReleaseName>,
 }
 
@@ -245,7 +245,7 @@ impl Run<'_> {
         match (&self.claim.resumed, &job.release) {
             (Some(row), _) => format!("taken up again after a restart, at {}", row.phase),
             (None, Some(release)) => format!("rolling back to {release}"),
-            (None, None) => format!("deploying {} (asked for by {})", job.git_ref, job.source.as_str()),
+            (None, None) => format!("deploying {} (asked for by {})", job.git_ref, job.source),
         }
     }
 
@@ -267,14 +267,21 @@ impl Run<'_> {
     /// Everything before the switch: gives what can go live.
     async fn make(&mut self) -> Result<Change, Stop> {
         if let Some(row) = &self.claim.resumed {
-            let name = |text: &Option<String>| text.as_deref().and_then(|t| t.parse().ok());
-            self.previous = name(&row.previous_release);
+            self.previous.clone_from(&row.previous_release);
+            // Only one that is given up may not have come so far as to know its commit.
+            let unknown = || {
+                Stop::failed(
+                    self.claim
+                        .given_up
+                        .map_or_else(|| "no commit is recorded".into(), |why| why.to_string()),
+                )
+            };
             return Ok(Change {
-                commit: row.commit.clone().unwrap_or_default(),
+                commit: row.commit.clone().ok_or_else(unknown)?,
                 git_ref: row.git_ref.clone(),
-                release: name(&row.release),
+                release: row.release.clone(),
                 previous_commit: row.previous_commit.clone(),
-                previous_release: name(&row.previous_release),
+                previous_release: row.previous_release.clone(),
             });
         }
         if self.claim.job.source == Source::Rollback {
@@ -312,18 +319,17 @@ impl Run<'_> {
             .then(|| crate::schedule::retry_at(self.claim.job.attempt, clock::now()))
             .flatten();
         let mut finish = Finish::plain(outcome, reason);
-        finish.release = self
-            .record
-            .made_release()
-            .map(|name| (name, crate::store::ReleaseState::Failed));
+        finish.release = self.record.made_release().map(|name| (name, ReleaseState::Failed));
         finish.retry_at = retry_at;
         if !transient {
             finish.tip = self.record.tip();
         }
         if outcome == Outcome::Cancelled || self.claim.given_up.is_some() {
             // Before the fetch has seen the tip, it is about what was asked for.
-            let wanted = self.claim.job.wanted.as_ref();
-            let asked_for = wanted.map(|commit| (self.git_ref.to_string(), commit.to_string()));
+            let asked_for = self.claim.job.wanted.clone().map(|commit| Tip {
+                git_ref: self.git_ref.clone(),
+                commit,
+            });
             finish.tip = finish.tip.or(asked_for);
         }
         End::Finished(Box::new(finish))

@@ -26,7 +26,7 @@ impl Run<'_> {
     /// Looks at what is live: the link is the truth, the store knows its commit.
     pub(super) async fn live(&mut self) -> Result<Live, Stop> {
         let row = self.world.store.target(&self.site.target.id).await?;
-        let commit = row.live_commit.and_then(|c| c.parse().ok());
+        let commit = row.live_commit;
         if self.site.target.strategy == crate::config::Strategy::InPlace {
             let intact = commit.is_some() && self.site.target.path.is_dir();
             return Ok(Live {
@@ -43,7 +43,7 @@ impl Run<'_> {
                 self.site.target.path.display(),
                 self.site.target.id
             ))),
-            Current::Release(name) if row.live_release.as_deref() == Some(name.as_str()) => {
+            Current::Release(name) if row.live_release.as_ref() == Some(&name) => {
                 let intact = self.layout.is_intact(&name);
                 Ok(Live {
                     commit,
@@ -60,10 +60,7 @@ impl Run<'_> {
         let text = format!("`current` was pointed at {name} by somebody else");
         self.record.warn(Phase::Fetch, &text);
         let releases = self.world.store.releases(&self.site.target.id).await?;
-        let commit = releases
-            .iter()
-            .find(|r| r.name == name.as_str())
-            .and_then(|r| r.commit.parse().ok());
+        let commit = releases.into_iter().find(|r| r.name == name).map(|r| r.commit);
         Ok(Live {
             commit,
             release: Some(name),
@@ -74,16 +71,13 @@ impl Run<'_> {
     /// Makes the release directory and runs `build` in it.
     pub(super) async fn build_release(&mut self, live: Live, fetched: Fetched) -> Result<Change, Stop> {
         let known = self.world.store.releases(&self.site.target.id).await?;
-        let newest = known
-            .iter()
-            .filter_map(|row| row.name.parse::<ReleaseName>().ok())
-            .max();
-        let name = self.layout.name(clock::now(), &fetched.commit, newest.as_ref())?;
+        let newest = known.iter().map(|row| &row.name).max();
+        let name = self.layout.name(clock::now(), &fetched.commit, newest)?;
         let change = Change {
-            commit: fetched.commit.to_string(),
-            git_ref: self.git_ref.to_string(),
+            commit: fetched.commit.clone(),
+            git_ref: self.git_ref.clone(),
             release: Some(name.clone()),
-            previous_commit: live.commit.map(|c| c.to_string()),
+            previous_commit: live.commit,
             previous_release: live.release,
         };
         self.enter(Phase::Build, change.progress(Some(fetched.subject))).await?;
@@ -99,13 +93,12 @@ impl Run<'_> {
     async fn warn_of_hidden(&mut self, change: &Change, commit: &CommitId) {
         let there = |entry: &&String| self.layout.shared().join(entry.trim_end_matches('/')).exists();
         let shared: Vec<String> = self.site.target.shared.iter().filter(there).cloned().collect();
-        let live = change.previous_commit.as_ref().and_then(|live| live.parse().ok());
-        let (Some(live), false) = (live, shared.is_empty()) else {
+        let (Some(live), false) = (&change.previous_commit, shared.is_empty()) else {
             return;
         };
         // Without the live commit in the mirror there is nothing to compare with.
         let mirror = self.mirror();
-        let changed = self.world.git.changed_paths(&mirror, &live, commit, &self.halt.token);
+        let changed = self.world.git.changed_paths(&mirror, live, commit, &self.halt.token);
         let Ok(changed) = changed.await else { return };
         for entry in shared {
             let below = |path: &&String| Path::new(path).starts_with(entry.trim_end_matches('/'));
@@ -188,16 +181,13 @@ impl Run<'_> {
     /// The release that a rollback goes to.
     pub(super) async fn choose_release(&mut self) -> Result<Change, Stop> {
         let live = self.live().await?;
-        let wanted = self.claim.job.release.clone().unwrap_or_default();
+        let wanted = self.claim.job.release.clone();
+        let name = wanted.ok_or_else(|| Stop::failed("the rollback names no release"))?;
         let releases = self.world.store.releases(&self.site.target.id).await?;
         let row = releases
             .into_iter()
-            .find(|r| r.name == wanted && r.state == ReleaseState::Good)
-            .ok_or_else(|| Stop::failed(format!("release {wanted} is not kept any more")))?;
-        let name: ReleaseName = row
-            .name
-            .parse()
-            .map_err(|_| Stop::failed("not the name of a release"))?;
+            .find(|r| r.name == name && r.state == ReleaseState::Good)
+            .ok_or_else(|| Stop::failed(format!("release {name} is not kept any more")))?;
         if !self.layout.is_intact(&name) {
             return Err(Stop::failed(format!("the directory of release {name} is gone")));
         }
@@ -206,7 +196,7 @@ impl Run<'_> {
             commit: row.commit,
             git_ref: row.git_ref,
             release: Some(name),
-            previous_commit: live.commit.map(|c| c.to_string()),
+            previous_commit: live.commit,
             previous_release: live.release,
         })
     }
@@ -218,9 +208,9 @@ impl Change {
         Progress {
             commit: Some(self.commit.clone()),
             subject,
-            release: self.release.as_ref().map(ToString::to_string),
+            release: self.release.clone(),
             previous_commit: self.previous_commit.clone(),
-            previous_release: self.previous_release.as_ref().map(ToString::to_string),
+            previous_release: self.previous_release.clone(),
             rolling_back: None,
             git_ref: Some(self.git_ref.clone()),
         }

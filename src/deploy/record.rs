@@ -3,8 +3,8 @@
 use crate::clock;
 use crate::logbook::{Log, LogLine};
 use crate::logging::About;
-use crate::model::{Outcome, Phase};
-use crate::store::{Claim, Finish, Progress};
+use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseName};
+use crate::store::{Claim, Finish, Progress, Tip};
 
 use super::{Site, World};
 
@@ -19,11 +19,11 @@ pub(super) struct Record {
     log: Option<Log>,
     repo: String,
     target: String,
-    git_ref: String,
+    git_ref: GitRef,
     delivery: Option<String>,
     deployment: i64,
-    commit: Option<String>,
-    release: Option<String>,
+    commit: Option<CommitId>,
+    release: Option<ReleaseName>,
     journal_left: u64,
     /// Whether a `reload` printed that it may not do what it tried.
     refused: bool,
@@ -42,7 +42,7 @@ impl Record {
             log: log.ok(),
             repo: site.repo.name.to_string(),
             target: site.target.id.to_string(),
-            git_ref: claim.job.git_ref.to_string(),
+            git_ref: claim.job.git_ref.clone(),
             delivery: claim.job.delivery.clone(),
             deployment: claim.deployment,
             commit: claim.resumed.as_ref().and_then(|row| row.commit.clone()),
@@ -56,8 +56,8 @@ impl Record {
         About {
             repo: Some(&self.repo),
             target: Some(&self.target),
-            git_ref: Some(&self.git_ref),
-            commit: self.commit.as_deref(),
+            git_ref: Some(self.git_ref.as_str()),
+            commit: self.commit.as_ref().map(CommitId::as_str),
             delivery: self.delivery.as_deref(),
             deployment: Some(self.deployment),
             phase,
@@ -128,13 +128,16 @@ impl Record {
     }
 
     /// The release that this deployment made, if it came so far.
-    pub(super) fn made_release(&self) -> Option<String> {
+    pub(super) fn made_release(&self) -> Option<ReleaseName> {
         self.release.clone()
     }
 
     /// The ref and the commit that it dealt with, if it came so far.
-    pub(super) fn tip(&self) -> Option<(String, String)> {
-        Some((self.git_ref.clone(), self.commit.clone()?))
+    pub(super) fn tip(&self) -> Option<Tip> {
+        Some(Tip {
+            git_ref: self.git_ref.clone(),
+            commit: self.commit.clone()?,
+        })
     }
 
     /// The last words.

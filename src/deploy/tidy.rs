@@ -14,16 +14,22 @@ use super::{Run, Stop, World, mirror};
 #[derive(Debug, Default)]
 pub(super) struct Tidied {
     /// The releases that are gone.
-    removed: Vec<String>,
+    removed: Vec<ReleaseName>,
     /// What could not be removed, and why.
     problems: Vec<String>,
 }
 
 impl Tidied {
+    /// `pruned 20261122T101500Z-1a2b3c4`; none if nothing was.
+    fn pruned(&self) -> Option<String> {
+        let names: Vec<&str> = self.removed.iter().map(ReleaseName::as_str).collect();
+        (!names.is_empty()).then(|| format!("pruned {}", names.join(", ")))
+    }
+
     /// Tells the journal.
     pub(super) fn log(&self, target: &TargetId) {
-        if !self.removed.is_empty() {
-            tracing::info!("{target}: pruned {}", self.removed.join(", "));
+        if let Some(text) = self.pruned() {
+            tracing::info!("{target}: {text}");
         }
         for problem in &self.problems {
             tracing::warn!("{target}: could not be removed: {problem}");
@@ -40,10 +46,7 @@ impl Run<'_> {
         }
         self.undo_fill(finish).await;
         // A release that was not even laid out is none.
-        let laid_out = |(name, _): &(String, ReleaseState)| {
-            let name = name.parse::<ReleaseName>();
-            name.is_ok_and(|name| self.layout.is_intact(&name))
-        };
+        let laid_out = |(name, _): &(ReleaseName, ReleaseState)| self.layout.is_intact(name);
         if let Some(made) = finish.release.take_if(|made| !laid_out(made)) {
             let forgotten = self.world.store.forget_releases(&self.site.target.id, vec![made.0]);
             if let Err(error) = forgotten.await {
@@ -69,8 +72,7 @@ impl Run<'_> {
             let text = format!("could not be removed: {problem}");
             self.record.warn(Phase::Finish, &text);
         }
-        if !tidied.removed.is_empty() {
-            let text = format!("pruned {}", tidied.removed.join(", "));
+        if let Some(text) = tidied.pruned() {
             self.record.say(Phase::Finish, &text);
         }
         if finish.outcome == Outcome::Live || !tidied.removed.is_empty() {
@@ -83,7 +85,7 @@ impl Run<'_> {
         let Some((name, ReleaseState::Failed)) = &finish.release else {
             return;
         };
-        let Ok(name) = name.parse::<ReleaseName>() else { return };
+        let name = name.clone();
         if matches!(self.layout.current(), Ok(Current::Release(live)) if live == name) {
             return;
         }
@@ -135,7 +137,7 @@ impl Run<'_> {
             .releases(&self.site.target.id)
             .await
             .unwrap_or_default();
-        let commits: Vec<CommitId> = releases.iter().filter_map(|row| row.commit.parse().ok()).collect();
+        let commits: Vec<CommitId> = releases.into_iter().map(|row| row.commit).collect();
         if let Err(error) = self.world.git.keep(&self.mirror(), &commits, &self.halt.token).await {
             let text = format!("the mirror could not be tidied: {}", error.message);
             self.record.warn(Phase::Finish, &text);
@@ -175,7 +177,7 @@ pub(super) fn submodule_mirrors(config: &Config, repo: &Repo) -> std::path::Path
 pub(super) async fn tidy_releases(
     world: &World,
     target: &Target,
-    made: Option<&(String, ReleaseState)>,
+    made: Option<&(ReleaseName, ReleaseState)>,
     previous: Option<&ReleaseName>,
 ) -> Result<Tidied, Stop> {
     let layout = Layout::new(&target.path);
@@ -190,7 +192,7 @@ pub(super) async fn tidy_releases(
         super::blocking(move || layout.superfluous(&keep)).await?
     };
     let mut forgotten = plan.lost;
-    forgotten.extend(superfluous.iter().map(ToString::to_string));
+    forgotten.extend(superfluous.iter().cloned());
     if !forgotten.is_empty() {
         world.store.forget_releases(&target.id, forgotten).await?;
     }
@@ -198,7 +200,7 @@ pub(super) async fn tidy_releases(
         let mut tidied = Tidied::default();
         for name in superfluous {
             match layout.remove(&name) {
-                Ok(problems) if problems.is_empty() => tidied.removed.push(name.to_string()),
+                Ok(problems) if problems.is_empty() => tidied.removed.push(name),
                 Ok(problems) => tidied.problems.extend(problems),
                 Err(error) => tidied.problems.push(error.to_string()),
             }
@@ -212,7 +214,7 @@ pub(super) async fn tidy_releases(
 struct Plan {
     keep: Keep,
     /// Known, but not there.
-    lost: Vec<String>,
+    lost: Vec<ReleaseName>,
 }
 
 impl Plan {
@@ -220,7 +222,7 @@ impl Plan {
     fn new(
         layout: &Layout,
         rows: &[ReleaseRow],
-        made: Option<&(String, ReleaseState)>,
+        made: Option<&(ReleaseName, ReleaseState)>,
         previous: Option<&ReleaseName>,
     ) -> Self {
         let state_of = |row: &ReleaseRow| match made {
@@ -234,19 +236,17 @@ impl Plan {
         let (mut good, mut known, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         let (mut building, mut failed) = (Vec::new(), None);
         for row in rows {
-            let Ok(name) = row.name.parse::<ReleaseName>() else {
-                continue;
-            };
+            let name = row.name.clone();
             known.push(name.clone());
             let state = state_of(row);
             if state != ReleaseState::Building && !layout.is_intact(&name) {
-                lost.push(row.name.clone());
+                lost.push(name);
                 continue;
             }
             match state {
                 ReleaseState::Good => good.push(name),
                 ReleaseState::Building if made.is_none() => building.push(name),
-                ReleaseState::Building => lost.push(row.name.clone()),
+                ReleaseState::Building => lost.push(name),
                 ReleaseState::Failed if failed.is_none() => failed = Some(name),
                 ReleaseState::Failed => {}
             }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::answer::{self, Answer};
 use super::body::{self, BodyError};
 use super::{App, peer};
+use crate::api::QueuedJob;
 use crate::forge::{self, Delivery};
 use crate::intake::{Arrival, Refusal, Refused, Taken};
 use crate::model::RepoName;
@@ -134,7 +135,10 @@ impl App {
         self.metrics.delivery(taken.repo.name.as_str(), taken.word);
         let mut body = json!({ "status": taken.word, "delivery": taken.delivery });
         match taken.word {
-            "accepted" => body["jobs"] = json!(taken.accepted.jobs),
+            "accepted" => {
+                let jobs: Vec<QueuedJob> = taken.accepted.jobs.iter().cloned().map(QueuedJob::from).collect();
+                body["jobs"] = json!(jobs);
+            }
             "pong" => {}
             _ => body["reason"] = json!(taken.accepted.reason),
         }

@@ -1,4 +1,4 @@
-//! Phases of a deployment and how it ends.
+//! The words of jobs, deployments and releases: as stored, in the journal, and in every answer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    other => Err(format!("unknown {}: {other}", stringify!($name).to_lowercase())),
+                    other => Err(format!("{other:?} is not a known {}", stringify!($name).to_lowercase())),
                 }
             }
         }
@@ -72,6 +72,48 @@ words! {
         Cancelled = "cancelled",
         /// The daemon was stopped or killed while it ran; the job runs again.
         Interrupted = "interrupted",
+    }
+}
+
+words! {
+    /// What asked for a job.
+    Source {
+        /// A delivery.
+        Webhook = "webhook",
+        /// A look at the remote.
+        Poll = "poll",
+        /// `hookd deploy`
+        Deploy = "deploy",
+        /// `hookd retry`
+        Retry = "retry",
+        /// `hookd replay`
+        Replay = "replay",
+        /// `hookd rollback`
+        Rollback = "rollback",
+    }
+}
+
+words! {
+    /// How far a job has come.
+    JobState {
+        /// In the queue.
+        Waiting = "waiting",
+        /// Claimed by a worker.
+        Running = "running",
+        /// Ended, with an outcome.
+        Done = "done",
+    }
+}
+
+words! {
+    /// What a release is worth.
+    ReleaseState {
+        /// Being made, or left behind by a crash.
+        Building = "building",
+        /// Was or is live.
+        Good = "good",
+        /// Failed to build or to pass its check.
+        Failed = "failed",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Operator, Result, invalid};
 use crate::config::{RefFilter, Target};
-use crate::model::{GitRef, Refusal, RefusalKind};
+use crate::model::{GitRef, Refusal, RefusalKind, ReleaseName};
 use crate::overview::follows;
 use crate::store::ReleaseState;
 
@@ -41,34 +41,32 @@ impl Operator {
         }
         let row = self.store.target(&target.id).await?;
         let (last, _) = self.store.latest(target.id.to_string()).await?;
-        let known = row
-            .live_ref
-            .or(last.map(|row| row.git_ref))
-            .and_then(|r| r.parse().ok());
+        let known = row.live_ref.or(last.map(|row| row.git_ref));
         known.ok_or_else(|| {
             let question = format!("{} follows {}: which one?", target.id, follows(&target.refs));
             invalid(question).hint("name it with --ref")
         })
     }
 
-    /// The named good release, or the newest good one before the live one; with the ref that it was made for.
-    pub(super) async fn chosen_release(&self, target: &Target, named: Option<String>) -> Result<(String, GitRef)> {
+    /// The named good release, or the newest good one before the live one that holds another commit; with the ref that it was
+    /// made for.
+    pub(super) async fn chosen_release(&self, target: &Target, named: Option<String>) -> Result<(ReleaseName, GitRef)> {
         let row = self.store.target(&target.id).await?;
         let kept = self.store.releases(&target.id).await?;
         let good: Vec<_> = kept.iter().filter(|r| r.state == ReleaseState::Good).collect();
         let chosen = if let Some(wanted) = &named {
-            good.iter().find(|release| release.name == *wanted)
+            good.iter().find(|release| release.name.as_str() == wanted)
         } else {
-            let live = row
-                .live_release
-                .as_deref()
-                .and_then(|live| good.iter().position(|release| release.name == live));
-            good.get(live.map_or(0, |at| at + 1))
+            let live = row.live_release.as_ref();
+            let at = live.and_then(|live| good.iter().position(|release| release.name == *live));
+            let mut before = good.iter().skip(at.map_or(0, |at| at + 1));
+            before.find(|release| Some(&release.commit) != row.live_commit.as_ref())
         };
         let Some(release) = chosen else {
-            let error = named.map_or("there is no good release before the live one".to_owned(), |name| {
-                format!("there is no good release {name}")
-            });
+            let error = named.map_or(
+                "there is no good release of another commit before the live one".to_owned(),
+                |name| format!("there is no good release {name}"),
+            );
             let kept: Vec<&str> = good.iter().map(|release| release.name.as_str()).collect();
             let refusal = Refusal::not_found(error);
             return Err(if kept.is_empty() {
@@ -77,13 +75,9 @@ impl Operator {
                 refusal.hint(format!("kept: {}", kept.join(", ")))
             });
         };
-        if row.live_release.as_deref() == Some(&release.name) {
+        if row.live_release.as_ref() == Some(&release.name) {
             return Err(Refusal::conflict(format!("release {} is live already", release.name)));
         }
-        let git_ref = release
-            .git_ref
-            .parse()
-            .map_err(|_| Refusal::not_found("the release has no ref"))?;
-        Ok((release.name.clone(), git_ref))
+        Ok((release.name.clone(), release.git_ref.clone()))
     }
 }

@@ -70,7 +70,7 @@ impl Operator {
         let mut named = request.git_ref;
         if named.is_none() {
             let (last, _) = self.store.latest(target.id.to_string()).await?;
-            named = last.map(|row| row.git_ref);
+            named = last.map(|row| row.git_ref.to_string());
         }
         self.run(target, named.as_deref(), Source::Retry).await
     }

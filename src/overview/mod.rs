@@ -2,6 +2,8 @@
 
 mod wire;
 
+use wire::text;
+
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
@@ -128,11 +130,11 @@ impl Overview {
             url: target.url.as_ref().map(ToString::to_string),
             environment: target.environment.clone(),
             state: state.to_owned(),
-            commit: row.live_commit,
-            git_ref: row.live_ref,
-            release: row.live_release,
+            commit: text(row.live_commit),
+            git_ref: text(row.live_ref),
+            release: text(row.live_release),
             live_since: row.live_since,
-            pinned: row.pinned,
+            pinned: text(row.pinned),
             paused: row.paused,
             behind: look.behind.get(&name).copied(),
             remote_error: look.error.clone(),
@@ -183,7 +185,7 @@ impl Overview {
         let row = self.world.store.target(&target.id).await?;
         let releases = self.world.store.releases(&target.id).await?;
         Ok(Releases {
-            current: row.live_release,
+            current: text(row.live_release),
             releases: releases.into_iter().map(Into::into).collect(),
         })
     }

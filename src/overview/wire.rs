@@ -1,7 +1,12 @@
 //! Rows of the store as the wire tells of them.
 
 use crate::api::{Delivery, Deployment, Job, Phase, QueuedJob, Release};
-use crate::store::{AcceptedJob, DeliveryRow, DeploymentRow, JobStatus, PhaseRow, ReleaseRow, ReleaseState};
+use crate::store::{AcceptedJob, DeliveryRow, DeploymentRow, JobStatus, PhaseRow, ReleaseRow};
+
+/// A value of `model`, where there is one, as text.
+pub(super) fn text(value: Option<impl ToString>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
 
 impl From<DeliveryRow> for Delivery {
     fn from(row: DeliveryRow) -> Self {
@@ -25,17 +30,17 @@ impl From<DeploymentRow> for Deployment {
         Self {
             id: row.id,
             job: row.job,
-            target: row.target,
-            git_ref: row.git_ref,
-            source: row.source,
+            target: row.target.to_string(),
+            git_ref: row.git_ref.to_string(),
+            source: row.source.to_string(),
             delivery: row.delivery,
-            commit: row.commit,
+            commit: text(row.commit),
             subject: row.subject,
-            previous_commit: row.previous_commit,
-            release: row.release,
-            previous_release: row.previous_release,
-            phase: row.phase,
-            outcome: row.outcome,
+            previous_commit: text(row.previous_commit),
+            release: text(row.release),
+            previous_release: text(row.previous_release),
+            phase: row.phase.to_string(),
+            outcome: text(row.outcome),
             reason: row.reason,
             rolling_back: row.rolling_back,
             started_at: row.started_at,
@@ -47,7 +52,7 @@ impl From<DeploymentRow> for Deployment {
 impl From<PhaseRow> for Phase {
     fn from(row: PhaseRow) -> Self {
         Self {
-            phase: row.phase,
+            phase: row.phase.to_string(),
             started_at: row.started_at,
             finished_at: row.finished_at,
         }
@@ -56,17 +61,12 @@ impl From<PhaseRow> for Phase {
 
 impl From<ReleaseRow> for Release {
     fn from(row: ReleaseRow) -> Self {
-        let state = match row.state {
-            ReleaseState::Building => "building",
-            ReleaseState::Good => "good",
-            ReleaseState::Failed => "failed",
-        };
         Self {
-            name: row.name,
-            commit: row.commit,
-            git_ref: row.git_ref,
+            name: row.name.to_string(),
+            commit: row.commit.to_string(),
+            git_ref: row.git_ref.to_string(),
             deployment: row.deployment,
-            state: state.to_owned(),
+            state: row.state.to_string(),
             created_at: row.created_at,
         }
     }
@@ -76,9 +76,9 @@ impl From<JobStatus> for Job {
     fn from(job: JobStatus) -> Self {
         Self {
             id: job.id,
-            target: job.target,
-            state: job.state,
-            outcome: job.outcome,
+            target: job.target.to_string(),
+            state: job.state.to_string(),
+            outcome: text(job.outcome),
             reason: job.reason,
             deployment: job.deployment,
         }
@@ -89,7 +89,7 @@ impl From<AcceptedJob> for QueuedJob {
     fn from(job: AcceptedJob) -> Self {
         Self {
             id: job.id,
-            target: job.target,
+            target: job.target.to_string(),
         }
     }
 }

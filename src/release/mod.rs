@@ -14,7 +14,6 @@
 
 mod current;
 mod give;
-mod name;
 mod prepare;
 mod prune;
 mod remove;
@@ -34,8 +33,8 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::model::{CommitId, Timestamp};
 
+pub use crate::model::{ReleaseName, ReleaseNameError};
 pub use current::Current;
-pub use name::{ReleaseName, ReleaseNameError};
 pub use prune::Keep;
 pub use times::keep_times;
 

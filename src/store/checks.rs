@@ -4,55 +4,14 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::deliveries::{AcceptedJob, NewJob};
-use super::jobs::{Claim, Source, finish_deployment};
-use super::{Store, StoreError, queue};
-use crate::model::{CheckState, CommitId, GitRef, Outcome, TargetId, Timestamp};
-
-/// The outcome under which a tip is noted whose checks were red or took too long: once they are green, it is tried again.
-pub(super) const UNCHECKED: &str = "unchecked";
+use super::queue::{self, UNCHECKED, finish_deployment};
+use super::records::{AcceptedJob, Claim, Hold, NewCheck, NewJob};
+use super::rows::{KnownChecks, words};
+use super::{Store, StoreError};
+use crate::model::{CheckState, CommitId, GitRef, Outcome, Source, TargetId, Timestamp};
 
 /// Most commits that are looked at for one whose checks are green.
 const GREEN_MAX: u32 = 100;
-
-/// What an event says of a check.
-#[derive(Debug, Clone)]
-pub struct NewCheck {
-    /// The commit.
-    pub commit: CommitId,
-    /// The check, as `require_checks` names it.
-    pub name: String,
-    /// Its state.
-    pub state: CheckState,
-    /// The ref that it ran for, as claimed.
-    pub git_ref: Option<String>,
-    /// The targets that require it, each with whether its pushed commits all run (`queue = "all"`).
-    pub targets: Vec<(TargetId, bool)>,
-}
-
-/// What is known of a commit's checks.
-#[derive(Debug, Clone, Default)]
-pub struct KnownChecks {
-    /// The states, by name.
-    pub states: BTreeMap<String, CheckState>,
-    /// How far the store had come when they were read.
-    pub seq: i64,
-}
-
-/// A job goes back to wait for checks.
-#[derive(Debug, Clone)]
-pub struct Hold {
-    /// The commit whose checks it waits for.
-    pub commit: CommitId,
-    /// What it waits for, in words.
-    pub reason: String,
-    /// When to look again at the latest.
-    pub until: Timestamp,
-    /// How far the store had come when the checks were looked at.
-    pub seq: i64,
-    /// Whether other jobs may wait for the target beside it (`queue = "all"`).
-    pub keep_all: bool,
-}
 
 /// Notes what an event says of checks. Jobs that wait for them look again, and what failed for want of them is asked for
 /// anew; these jobs are given back. Used within a transaction of the caller.
@@ -118,24 +77,23 @@ fn ask_again(
     {
         return Ok(None);
     }
-    let found: Option<(String, String)> = c
+    let found: Option<(GitRef, CommitId)> = c
         .prepare_cached(
             "SELECT git_ref, commit_id FROM tips WHERE repo = ?1 AND target = ?2 AND outcome = ?3 \
              AND (commit_id = ?4 OR git_ref = ?5) ORDER BY commit_id = ?4 DESC LIMIT 1",
         )?
         .query_row(
             params![repo, name, UNCHECKED, check.commit.as_str(), check.git_ref],
-            |r| Ok((r.get(0)?, r.get(1)?)),
+            |r| Ok((words(r, 0)?, words(r, 1)?)),
         )
         .optional()?;
     let Some((git_ref, commit)) = found else {
         return Ok(None);
     };
-    let Ok(git_ref) = git_ref.parse() else { return Ok(None) };
     let job = NewJob {
         target: target.clone(),
         git_ref,
-        wanted: commit.parse().ok(),
+        wanted: Some(commit),
         source: Source::Webhook,
         pusher: None,
         release: None,
@@ -152,10 +110,7 @@ impl Store {
             let seq = newest(c, &repo)?;
             let mut statement =
                 c.prepare_cached("SELECT name, state FROM checks WHERE repo = ?1 AND commit_id = ?2")?;
-            let rows = statement.query_map(params![repo, commit.as_str()], |row| {
-                let state: String = row.get(1)?;
-                Ok((row.get(0)?, state.parse().unwrap_or(CheckState::Pending)))
-            })?;
+            let rows = statement.query_map(params![repo, commit.as_str()], |row| Ok((row.get(0)?, words(row, 1)?)))?;
             Ok(KnownChecks {
                 states: rows.collect::<Result<_, _>>()?,
                 seq,
@@ -203,9 +158,8 @@ impl Store {
                  ORDER BY max(seq) DESC LIMIT ?4",
             )?;
             let (repo, name) = (target.repo.as_str(), target.target.as_str());
-            let rows = statement.query_map(params![repo, name, names, GREEN_MAX], |r| r.get::<_, String>(0))?;
-            let texts = rows.collect::<Result<Vec<String>, _>>()?;
-            Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
+            let rows = statement.query_map(params![repo, name, names, GREEN_MAX], |r| words(r, 0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
     }

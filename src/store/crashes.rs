@@ -4,7 +4,8 @@ use std::fmt;
 
 use rusqlite::{Connection, params};
 
-use super::{DeploymentRow, StoreError};
+use super::StoreError;
+use super::rows::DeploymentRow;
 use crate::model::Phase;
 
 /// So often the daemon may be killed in one phase of a job; more is taken for the job's doing.
@@ -38,13 +39,13 @@ pub(super) fn count_crash(c: &Connection, job: i64, row: &DeploymentRow) -> Resu
     if orderly > 0 {
         return Ok(None);
     }
+    let phase = row.phase;
     let crashes: u32 = c.query_row(
         "UPDATE jobs SET crashes = CASE WHEN crash_phase IS ?2 THEN crashes + 1 ELSE 1 END, crash_phase = ?2 \
          WHERE id = ?1 RETURNING crashes",
-        params![job, row.phase],
+        params![job, phase.as_str()],
         |row| row.get(0),
     )?;
-    let phase = row.phase.parse().unwrap_or(Phase::Fetch);
     let most = if phase == Phase::Reload {
         CRASHES_IN_RELOAD
     } else {

@@ -2,94 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::jobs::{Source, target_of};
-use super::{DeliveryRow, NewCheck, Store, StoreError, checks, queue};
-use crate::model::{CommitId, DeliveryId, GitRef, Outcome, TargetId, Timestamp};
-
-/// A verified delivery, to be stored.
-#[derive(Debug)]
-pub struct NewDelivery {
-    /// Repo of the configuration.
-    pub repo: String,
-    /// The forge's id, or one made from the body.
-    pub delivery: DeliveryId,
-    /// Forge whose dialect it speaks.
-    pub forge: &'static str,
-    /// The event in the forge's words.
-    pub event: String,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// Where it came from.
-    pub remote_addr: String,
-    /// What it is, if no job comes of it: `ignored` or `pong`.
-    pub result: &'static str,
-    /// Why, in words.
-    pub reason: String,
-    /// SHA-256 of the body, hexadecimal.
-    pub body_sha256: String,
-    /// Headers without secrets, as JSON.
-    pub headers: String,
-    /// The body as received.
-    pub body: Vec<u8>,
-    /// What it asks for.
-    pub jobs: Vec<NewJob>,
-    /// What it says of CI checks.
-    pub checks: Vec<NewCheck>,
-    /// True if the delivery's id is not covered by the signature, so that the body's hash identifies it as well.
-    pub id_is_unsigned: bool,
-}
-
-/// A request to bring a target to its ref's tip.
-#[derive(Debug, Clone)]
-pub struct NewJob {
-    /// Which target.
-    pub target: TargetId,
-    /// Which ref.
-    pub git_ref: GitRef,
-    /// The commit that the sender named.
-    pub wanted: Option<CommitId>,
-    /// What asked for it.
-    pub source: Source,
-    /// Who pushed.
-    pub pusher: Option<String>,
-    /// Where a rollback goes.
-    pub release: Option<String>,
-    /// Whether each requested commit runs (`queue = "all"`), or only the newest.
-    pub keep_all: bool,
-}
-
-/// A job as told to who asked for it.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct AcceptedJob {
-    /// Its number.
-    pub id: i64,
-    /// `repo/target`
-    pub target: String,
-}
-
-/// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryResult {
-    /// Jobs wait.
-    Accepted,
-    /// Valid, and nothing to do.
-    Ignored,
-    /// Known, and done with.
-    Duplicate,
-}
-
-/// The answer of [`Store::accept`]: all of it is on disk.
-#[derive(Debug, Clone)]
-pub struct Accepted {
-    /// What became of it.
-    pub result: DeliveryResult,
-    /// Why, in words.
-    pub reason: String,
-    /// Number of the stored delivery.
-    pub number: i64,
-    /// The jobs, for `Accepted`.
-    pub jobs: Vec<AcceptedJob>,
-}
+use super::records::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
+use super::rows::{DeliveryRow, maybe, target_of};
+use super::{Store, StoreError, checks, queue};
+use crate::model::{Outcome, ReleaseName, TargetId, Timestamp};
 
 /// How the jobs of a delivery that is already known ended.
 enum Known {
@@ -145,7 +61,7 @@ impl Store {
     pub async fn request_rollback(
         &self,
         job: NewJob,
-        release: String,
+        release: ReleaseName,
         now: Timestamp,
     ) -> Result<Vec<AcceptedJob>, StoreError> {
         self.write(move |c| {
@@ -247,10 +163,7 @@ fn newest_jobs(c: &Connection, number: i64) -> Result<Vec<(TargetId, Option<Outc
     let mut statement = c.prepare_cached(
         "SELECT repo, target, outcome, max(id) FROM jobs WHERE delivery_row = ?1 GROUP BY repo, target",
     )?;
-    let rows = statement.query_map([number], |row| {
-        let outcome: Option<String> = row.get(2)?;
-        Ok((target_of(row, 0)?, outcome.and_then(|word| word.parse().ok())))
-    })?;
+    let rows = statement.query_map([number], |row| Ok((target_of(row, 0)?, maybe(row, 2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -2,9 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::model::Phase;
-
-use super::{DeploymentRow, PhaseRow, Store, StoreError};
+use super::rows::{DeploymentRow, PhaseRow, words};
+use super::{Store, StoreError};
 
 /// Which part of the history is wanted.
 #[derive(Debug, Clone, Default)]
@@ -56,14 +55,14 @@ impl Store {
             let mut phases: Vec<PhaseRow> = statement
                 .query_map([id], |r| {
                     Ok(PhaseRow {
-                        phase: r.get(0)?,
+                        phase: words(r, 0)?,
                         started_at: r.get(1)?,
                         finished_at: r.get(2)?,
                     })
                 })?
                 .collect::<Result<_, _>>()?;
             // Several may begin in the same millisecond.
-            phases.sort_by_key(|row| (row.started_at, row.phase.parse::<Phase>().ok()));
+            phases.sort_by_key(|row| (row.started_at, row.phase));
             Ok(Some((row, phases)))
         })
         .await

@@ -2,240 +2,20 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::checks::UNCHECKED;
-use super::crashes::{GivenUp, count_crash};
-use super::queue::pin_after_rollback;
-use super::{DeploymentRow, ReleaseState, Store, StoreError};
-use crate::model::{CommitId, GitRef, Outcome, Phase, TargetId, Timestamp};
-
-/// What asked for a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A delivery.
-    Webhook,
-    /// A look at the remote.
-    Poll,
-    /// `hookd deploy`
-    Deploy,
-    /// `hookd retry`
-    Retry,
-    /// `hookd replay`
-    Replay,
-    /// `hookd rollback`
-    Rollback,
-}
-
-impl Source {
-    /// The word in the store and in answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Webhook => "webhook",
-            Self::Poll => "poll",
-            Self::Deploy => "deploy",
-            Self::Retry => "retry",
-            Self::Replay => "replay",
-            Self::Rollback => "rollback",
-        }
-    }
-
-    fn from_text(text: &str) -> Self {
-        match text {
-            "webhook" => Self::Webhook,
-            "deploy" => Self::Deploy,
-            "retry" => Self::Retry,
-            "replay" => Self::Replay,
-            "rollback" => Self::Rollback,
-            _ => Self::Poll,
-        }
-    }
-}
-
-/// A job with everything that a deployment needs of it.
-#[derive(Debug, Clone)]
-pub struct JobRow {
-    /// Its number.
-    pub id: i64,
-    /// Which target.
-    pub target: TargetId,
-    /// Which ref.
-    pub git_ref: GitRef,
-    /// The commit that was asked for.
-    pub wanted: Option<CommitId>,
-    /// What asked for it.
-    pub source: Source,
-    /// Number of the delivery.
-    pub delivery_row: Option<i64>,
-    /// The forge's id of the delivery.
-    pub delivery: Option<String>,
-    /// The event in the forge's words.
-    pub event: Option<String>,
-    /// Who pushed.
-    pub pusher: Option<String>,
-    /// Where a rollback goes.
-    pub release: Option<String>,
-    /// How often it was tried before.
-    pub attempt: u32,
-    /// The commit whose checks it waited for.
-    pub held: Option<Held>,
-}
-
-/// A job waited for the checks of a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The commit.
-    pub commit: CommitId,
-    /// Since when.
-    pub since: Timestamp,
-    /// What for, in words.
-    pub reason: String,
-}
-
-pub(super) const JOB_COLUMNS: &str = "id, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, attempt, held_commit, held_since, \
-     reason";
-
-fn words<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
-    let text: String = row.get(index)?;
-    text.parse()
-        .map_err(|_| rusqlite::Error::InvalidColumnType(index, text, rusqlite::types::Type::Text))
-}
-
-pub(super) fn target_of(row: &Row<'_>, repo: usize) -> rusqlite::Result<TargetId> {
-    Ok(TargetId {
-        repo: words(row, repo)?,
-        target: words(row, repo + 1)?,
-    })
-}
-
-impl JobRow {
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let source: String = row.get(5)?;
-        let wanted: Option<String> = row.get(4)?;
-        Ok(Self {
-            id: row.get(0)?,
-            target: target_of(row, 1)?,
-            git_ref: words(row, 3)?,
-            wanted: wanted.and_then(|w| w.parse().ok()),
-            source: Source::from_text(&source),
-            delivery_row: row.get(6)?,
-            delivery: row.get(7)?,
-            event: row.get(8)?,
-            pusher: row.get(9)?,
-            release: row.get(10)?,
-            attempt: row.get(11)?,
-            held: held(row, 12)?,
-        })
-    }
-}
-
-/// What a job waits or waited for; the columns are `held_commit`, `held_since` and `reason`.
-pub(super) fn held(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Held>> {
-    let commit: Option<String> = row.get(first)?;
-    let Some(commit) = commit.and_then(|commit| commit.parse().ok()) else {
-        return Ok(None);
-    };
-    Ok(Some(Held {
-        commit,
-        since: Timestamp(row.get(first + 1)?),
-        reason: row.get::<_, Option<String>>(first + 2)?.unwrap_or_default(),
-    }))
-}
-
-/// The exclusive right to run a job. [`Store::claim`] makes it, [`Store::finish`] eats it.
-#[derive(Debug)]
-pub struct Claim {
-    /// The job.
-    pub job: JobRow,
-    /// Number of the deployment.
-    pub deployment: i64,
-    /// Set if the deployment is taken up again after a crash, with what it had done.
-    pub resumed: Option<DeploymentRow>,
-    /// Whether it goes on with a deployment that waited for checks.
-    pub continues: bool,
-    /// Set if the daemon was killed too often in the phase that the deployment is in.
-    pub given_up: Option<GivenUp>,
-}
-
-/// What a deployment has learned, written before it acts on it.
-#[derive(Debug, Clone, Default)]
-pub struct Progress {
-    /// The commit that is deployed.
-    pub commit: Option<String>,
-    /// First line of its message.
-    pub subject: Option<String>,
-    /// The release that is made.
-    pub release: Option<String>,
-    /// What is live now.
-    pub previous_commit: Option<String>,
-    /// The release that is live now.
-    pub previous_release: Option<String>,
-    /// Why it rolls back.
-    pub rolling_back: Option<String>,
-    /// The ref that is deployed.
-    pub git_ref: Option<String>,
-}
-
-/// How a deployment ended.
-#[derive(Debug, Clone)]
-pub struct Finish {
-    /// How.
-    pub outcome: Outcome,
-    /// Why, in words.
-    pub reason: String,
-    /// What is live now, if that changed: commit, ref, release.
-    pub live: Option<(String, String, Option<String>)>,
-    /// Nothing is live any more.
-    pub nothing_live: bool,
-    /// What the release that it made is worth.
-    pub release: Option<(String, ReleaseState)>,
-    /// The ref's tip that is dealt with, so that a poll starts nothing for it.
-    pub tip: Option<(String, String)>,
-    /// The tip was not deployed for want of green checks: once they are green, it is tried again.
-    pub unchecked: bool,
-    /// What was deployed is older than the tip, whose checks are not green yet: the job waits on for it.
-    pub again: bool,
-    /// Try the job again then.
-    pub retry_at: Option<Timestamp>,
-    /// Messages for the outbox: channel and JSON.
-    pub messages: Vec<(String, String)>,
-}
-
-impl Claim {
-    /// The same claim again, for the one case that recording its end failed and is tried again.
-    pub(crate) fn copy(&self) -> Self {
-        Self {
-            job: self.job.clone(),
-            deployment: self.deployment,
-            resumed: self.resumed.clone(),
-            continues: self.continues,
-            given_up: self.given_up,
-        }
-    }
-}
-
-impl Finish {
-    /// The plain end of a deployment that changed nothing.
-    pub fn plain(outcome: Outcome, reason: impl Into<String>) -> Self {
-        Self {
-            outcome,
-            reason: reason.into(),
-            live: None,
-            nothing_live: false,
-            release: None,
-            tip: None,
-            unchecked: false,
-            again: false,
-            retry_at: None,
-            messages: Vec::new(),
-        }
-    }
-}
+use super::crashes::count_crash;
+use super::queue::{UNCHECKED, finish_deployment, open_deployment, pin_after_rollback};
+use super::records::{Claim, Finish, Progress, WentLive};
+use super::rows::{DeploymentRow, JobRow, JobStatus, maybe, target_of, words};
+use super::{Store, StoreError};
+use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseName, Source, Timestamp};
 
 impl Store {
     /// Takes a waiting job for running and begins a deployment; none if it does not wait any more.
     pub async fn claim(&self, job: i64, now: Timestamp) -> Result<Option<Claim>, StoreError> {
         self.write(move |c| {
             let sql = format!(
-                "UPDATE jobs SET state = 'running', left_open = 0 WHERE id = ?1 AND state = 'waiting' RETURNING {JOB_COLUMNS}"
+                "UPDATE jobs SET state = 'running', left_open = 0 WHERE id = ?1 AND state = 'waiting' RETURNING {}",
+                JobRow::COLUMNS
             );
             let Some(row) = c.prepare_cached(&sql)?.query_row([job], JobRow::read).optional()? else {
                 return Ok(None);
@@ -279,20 +59,20 @@ impl Store {
             .execute(params![
                 deployment,
                 phase.as_str(),
-                known.commit,
+                known.commit.as_ref().map(CommitId::as_str),
                 known.subject,
-                known.release,
-                known.previous_commit,
-                known.previous_release,
+                known.release.as_ref().map(ReleaseName::as_str),
+                known.previous_commit.as_ref().map(CommitId::as_str),
+                known.previous_release.as_ref().map(ReleaseName::as_str),
                 known.rolling_back,
-                known.git_ref
+                known.git_ref.as_ref().map(GitRef::as_str)
             ])?;
             if let Some(release) = known.release {
                 c.prepare_cached(
                     "INSERT OR IGNORE INTO releases (repo, target, name, commit_id, git_ref, deployment, state, created_at) \
                      SELECT repo, target, ?2, commit_id, git_ref, id, 'building', ?3 FROM deployments WHERE id = ?1",
                 )?
-                .execute(params![deployment, release, now.0])?;
+                .execute(params![deployment, release.as_str(), now.0])?;
             }
             Ok(())
         })
@@ -310,9 +90,10 @@ impl Store {
             }
             if let Some((name, state)) = &end.release {
                 c.prepare_cached("UPDATE releases SET state = ?4 WHERE repo = ?1 AND target = ?2 AND name = ?3")?
-                    .execute(params![repo, target, name, state.as_str()])?;
+                    .execute(params![repo, target, name.as_str(), state.as_str()])?;
             }
-            if let Some((git_ref, commit)) = &end.tip {
+            if let Some(tip) = &end.tip {
+                let (git_ref, commit) = (tip.git_ref.as_str(), tip.commit.as_str());
                 let outcome = if end.unchecked { UNCHECKED } else { end.outcome.as_str() };
                 c.prepare_cached("UPDATE deployments SET commit_id = coalesce(commit_id, ?2), git_ref = ?3 WHERE id = ?1")?
                     .execute(params![claim.deployment, commit, git_ref])?;
@@ -338,7 +119,7 @@ impl Store {
     /// those beyond are given back to be taken up where they were.
     pub async fn recover(&self, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
         self.write(move |c| {
-            let sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE state = 'running'");
+            let sql = format!("SELECT {} FROM jobs WHERE state = 'running'", JobRow::COLUMNS);
             let running: Vec<JobRow> = c
                 .prepare(&sql)?
                 .query_map([], JobRow::read)?
@@ -355,7 +136,7 @@ impl Store {
                     None => None,
                 };
                 match row {
-                    Some(row) if given_up.is_some() || !matches!(row.phase.as_str(), "fetch" | "build") => {
+                    Some(row) if given_up.is_some() || row.phase > Phase::Build => {
                         claims.push(Claim {
                             job,
                             deployment: row.id,
@@ -405,39 +186,22 @@ impl Store {
     /// A job with its outcome and reason, and its newest deployment.
     pub async fn job(&self, id: i64) -> Result<Option<JobStatus>, StoreError> {
         self.read(move |c| {
-            let sql = "SELECT id, repo || '/' || target, state, outcome, reason, \
+            let sql = "SELECT id, repo, target, state, outcome, reason, \
                  (SELECT max(d.id) FROM deployments d WHERE d.job = jobs.id) FROM jobs WHERE id = ?1";
             let read = |r: &Row<'_>| {
                 Ok(JobStatus {
                     id: r.get(0)?,
-                    target: r.get(1)?,
-                    state: r.get(2)?,
-                    outcome: r.get(3)?,
-                    reason: r.get(4)?,
-                    deployment: r.get(5)?,
+                    target: target_of(r, 1)?,
+                    state: words(r, 3)?,
+                    outcome: maybe(r, 4)?,
+                    reason: r.get(5)?,
+                    deployment: r.get(6)?,
                 })
             };
             Ok(c.query_row(sql, [id], read).optional()?)
         })
         .await
     }
-}
-
-/// A job as told to who waits for it.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct JobStatus {
-    /// Its number.
-    pub id: i64,
-    /// `repo/target`
-    pub target: String,
-    /// `waiting`, `running`, `done`
-    pub state: String,
-    /// How it ended.
-    pub outcome: Option<String>,
-    /// Why.
-    pub reason: Option<String>,
-    /// Its newest deployment.
-    pub deployment: Option<i64>,
 }
 
 fn begin(c: &Connection, job: &JobRow, now: Timestamp) -> Result<i64, StoreError> {
@@ -452,26 +216,6 @@ fn begin(c: &Connection, job: &JobRow, now: Timestamp) -> Result<i64, StoreError
         now.0
     ])?;
     Ok(c.last_insert_rowid())
-}
-
-/// The deployment of a job that has not ended.
-pub(super) fn open_deployment(c: &Connection, job: i64) -> Result<Option<i64>, StoreError> {
-    let sql = "SELECT id FROM deployments WHERE job = ?1 AND outcome IS NULL ORDER BY id DESC LIMIT 1";
-    Ok(c.prepare_cached(sql)?.query_row([job], |r| r.get(0)).optional()?)
-}
-
-pub(super) fn finish_deployment(
-    c: &Connection,
-    id: i64,
-    outcome: Outcome,
-    reason: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    c.prepare_cached("UPDATE phases SET finished_at = ?2 WHERE deployment = ?1 AND finished_at IS NULL")?
-        .execute(params![id, now.0])?;
-    c.prepare_cached("UPDATE deployments SET outcome = ?2, reason = ?3, finished_at = ?4 WHERE id = ?1")?
-        .execute(params![id, outcome.as_str(), reason, now.0])?;
-    Ok(())
 }
 
 fn finish_job(c: &Connection, job: &JobRow, end: &Finish) -> Result<(), StoreError> {
@@ -502,11 +246,23 @@ fn finish_job(c: &Connection, job: &JobRow, end: &Finish) -> Result<(), StoreErr
 fn set_live(c: &Connection, repo: &str, target: &str, end: &Finish, now: Timestamp) -> Result<(), StoreError> {
     c.prepare_cached("INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)")?
         .execute(params![repo, target])?;
-    if let Some((commit, git_ref, release)) = &end.live {
+    if let Some(WentLive {
+        commit,
+        git_ref,
+        release,
+    }) = &end.live
+    {
         c.prepare_cached(
             "UPDATE targets SET live_commit = ?3, live_ref = ?4, live_release = ?5, live_since = ?6 WHERE repo = ?1 AND target = ?2",
         )?
-        .execute(params![repo, target, commit, git_ref, release, now.0])?;
+        .execute(params![
+            repo,
+            target,
+            commit.as_str(),
+            git_ref.as_str(),
+            release.as_ref().map(ReleaseName::as_str),
+            now.0
+        ])?;
     }
     if end.nothing_live {
         c.execute(

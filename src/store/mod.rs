@@ -6,62 +6,40 @@
 mod checks;
 mod crashes;
 mod deliveries;
+mod file;
 mod history;
 mod jobs;
 mod outbox;
 mod queue;
 mod records;
+mod rows;
 mod schema;
 mod targets;
+mod writer;
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-pub use checks::{Hold, KnownChecks, NewCheck};
+use file::{Files, Pair};
+use writer::{Loop, Work};
+
+pub use crate::model::{ReleaseState, Source};
 pub use crashes::GivenUp;
-pub use deliveries::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
 pub use history::Page;
-pub use jobs::{Claim, Finish, Held, JobRow, JobStatus, Progress, Source};
 pub use outbox::Message;
-pub use queue::WaitingJob;
-pub use records::{DeliveryRow, DeploymentRow, PhaseRow, ReleaseRow, ReleaseState, TargetRow, Tip};
-
-/// Most requests in one transaction: enough to share an fsync among all connections, few enough that none waits long.
-const BATCH_MAX: usize = 256;
-
-/// How long `SQLite` waits for a lock: only a backup program could hold one, since one daemon owns the directory.
-const BUSY: Duration = Duration::from_secs(10);
-
-/// Pages that the writer keeps in memory while it is busy, kibibytes: a whole batch of pushes, so that none of it is written twice.
-const WRITER_CACHE: i64 = 2048;
-
-/// The same for what reads.
-const READER_CACHE: i64 = 512;
-
-/// So long after the last request the writer gives its memory back.
-const QUIET: Duration = Duration::from_secs(1);
-
-/// Nothing is due any more.
-const FOREVER: Duration = Duration::from_hours(24);
-
-/// Prepared statements that a connection keeps: all that accepting, running and ending a deployment take.
-const STATEMENTS: usize = 64;
-
-/// Pages in the write-ahead log at which it is written back into the store: 16 MiB. Writing back takes two syncs more, which under
-/// a flood of deliveries is better done once in thousands of them than, as by default, in hundreds.
-const CHECKPOINT_PAGES: i64 = 4096;
-
-/// Size to which the write-ahead log is cut after a checkpoint, bytes: room for one delivery of the largest size.
-const WAL_KEEP: i64 = 32 * 1024 * 1024;
+pub use records::{
+    Accepted, AcceptedJob, Claim, DeliveryResult, Finish, Hold, NewCheck, NewDelivery, NewJob, Progress, WentLive,
+};
+pub use rows::{
+    DeliveryRow, DeploymentRow, Held, JobRow, JobStatus, KnownChecks, PhaseRow, ReleaseRow, TargetRow, Tip, Tips,
+    WaitingJob,
+};
 
 /// What went wrong in the store.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -85,6 +63,19 @@ pub enum StoreError {
         /// Newest version known.
         known: i64,
     },
+    /// The file is damaged.
+    #[error(
+        "the database is damaged: {0}; stop hookd, then restore hookd.db from a backup, or save what can be read: \
+         sqlite3 hookd.db .recover | sqlite3 new.db && mv new.db hookd.db, or move hookd.db and hookd.db-wal away to begin \
+         without a history: releases and what is live stay, queued deployments and paused targets do not"
+    )]
+    Damaged(String),
+    /// Somebody put another file in the place of the database.
+    #[error(
+        "another file has taken the place of the open database, so nothing is stored; restart hookd to use that file, \
+         or stop hookd, put the right one back and start it"
+    )]
+    Replaced,
     /// Something asked for is not there, or not as it must be.
     #[error("{0}")]
     Refused(String),
@@ -99,21 +90,20 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
                 Self::NotWritable(error.to_string())
             }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             _ => Self::Other(error.to_string()),
         }
     }
 }
 
-/// A request to the writer: it is given the open transaction, or why there is none, and gives back the answer to be sent
-/// after the commit.
-type Work = Box<dyn FnOnce(Result<&Connection, &StoreError>) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
 /// A handle to the store; clones share it.
 #[derive(Clone)]
 pub struct Store {
-    writer: SyncSender<Work>,
+    // Let go of first: see `Loop`.
     reader: Arc<Mutex<Connection>>,
+    writer: SyncSender<Work>,
+    /// Damage was met. It stays so until a person sees to it.
+    damaged: Arc<AtomicBool>,
 }
 
 /// The writer thread; joined when the daemon stops, so that everything accepted is on disk.
@@ -128,45 +118,29 @@ impl Writer {
     }
 }
 
-/// Payloads of private repos are in it. `SQLite` gives the files beside it the same rights.
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    let made = options.open(path).map(drop);
-    made.map_err(|e| StoreError::NotWritable(e.to_string()))
-}
-
-fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "cache_size", -READER_CACHE)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // Else `SQLite` compiles each SELECT anew for each set of values, which costs more than running it.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    Ok(connection)
-}
-
 impl Store {
     /// Opens or makes the store. `queue` is how many requests may wait to be written.
     pub fn open(path: &Path, queue: usize) -> Result<(Self, Writer), StoreError> {
-        make_private(path)?;
-        let mut connection = open(path, OpenFlags::default())?;
-        connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "journal_size_limit", WAL_KEEP)?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        schema::migrate(&mut connection)?;
-        let reader = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let mut files = Files::new(path);
+        let pair = files.open()?;
+        files.check(&pair)?;
+        let Pair { writer, reader } = pair;
+        let reader = Arc::new(Mutex::new(reader));
         let (sender, receiver) = sync_channel(queue);
+        let writing = Loop {
+            files,
+            connection: writer,
+            reader: Arc::clone(&reader),
+            failed: None,
+        };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || write_loop(connection, &receiver))
+            .spawn(move || writing.run(&receiver))
             .map_err(|e| StoreError::Other(e.to_string()))?;
         let store = Self {
             writer: sender,
-            reader: Arc::new(Mutex::new(reader)),
+            reader,
+            damaged: Arc::default(),
         };
         Ok((store, Writer(thread)))
     }
@@ -192,7 +166,15 @@ impl Store {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => StoreError::Closed,
         })?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        self.noting(answered.await.map_err(|_| StoreError::Closed)?)
+    }
+
+    /// Remembers damage, whoever met it.
+    fn noting<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Damaged(_))) {
+            self.damaged.store(true, Ordering::Relaxed);
+        }
+        result
     }
 
     /// Reads on a thread of its own, so that a large answer holds up nobody.
@@ -202,12 +184,11 @@ impl Store {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let reader = Arc::clone(&self.reader);
-        tokio::task::spawn_blocking(move || {
+        let read = tokio::task::spawn_blocking(move || {
             let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
             work(&connection)
-        })
-        .await
-        .map_err(|e| StoreError::Other(e.to_string()))?
+        });
+        self.noting(read.await.map_err(|e| StoreError::Other(e.to_string()))?)
     }
 
     /// Goes through the writer's thread without writing anything: it lives.
@@ -221,6 +202,9 @@ impl Store {
 
     /// Writes a row, to know that the store can be written now.
     pub async fn probe(&self) -> Result<(), StoreError> {
+        if self.damaged.load(Ordering::Relaxed) {
+            return Err(StoreError::Damaged("found while it was in use".to_owned()));
+        }
         let now = crate::clock::now();
         self.write(move |c| {
             c.execute("INSERT OR REPLACE INTO health (one, at) VALUES (1, ?1)", [now.0])?;
@@ -237,6 +221,10 @@ fn in_savepoint<T>(
 ) -> Result<T, StoreError> {
     connection.execute_batch("SAVEPOINT one")?;
     let result = work(connection);
+    // `SQLite` rolled back everything by itself, with the savepoint; the writer sees that, too.
+    if connection.is_autocommit() {
+        return result.and_then(|_| Err(StoreError::NotWritable("the transaction was rolled back".to_owned())));
+    }
     let end = if result.is_ok() {
         "RELEASE one"
     } else {
@@ -246,44 +234,5 @@ fn in_savepoint<T>(
     result
 }
 
-fn write_loop(mut connection: Connection, requests: &Receiver<Work>) {
-    let mut shrunk = false;
-    loop {
-        match requests.recv_timeout(if shrunk { FOREVER } else { QUIET }) {
-            Ok(first) => {
-                let mut batch = vec![first];
-                batch.extend(requests.try_iter().take(BATCH_MAX - 1));
-                write_batch(&mut connection, batch);
-                shrunk = false;
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                shrunk = true;
-                if let Err(error) = connection.execute_batch("PRAGMA shrink_memory") {
-                    tracing::warn!(%error, "the store's memory could not be given back");
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
-}
-
-fn write_batch(connection: &mut Connection, batch: Vec<Work>) {
-    let mut answers = Vec::with_capacity(batch.len());
-    let committed = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
-        Ok(transaction) => {
-            answers.extend(batch.into_iter().map(|work| work(Ok(&transaction))));
-            transaction.commit().map_err(StoreError::from)
-        }
-        Err(error) => {
-            let error = StoreError::from(error);
-            answers.extend(batch.into_iter().map(|work| work(Err(&error))));
-            Err(error)
-        }
-    };
-    if let Err(error) = &committed {
-        tracing::error!(%error, "a transaction failed; its requests are answered as not stored");
-    }
-    for answer in answers {
-        answer(committed.clone());
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,32 +1,14 @@
 //! Jobs that wait: their order, whom they replace, and the end of those that never run.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::deliveries::{AcceptedJob, NewJob};
-use super::jobs::{Held, JOB_COLUMNS, JobRow, Source, finish_deployment, held, open_deployment, target_of};
+use super::records::{AcceptedJob, NewJob};
+use super::rows::{JobRow, WaitingJob, held, target_of};
 use super::{Store, StoreError};
-use crate::model::{CommitId, Outcome, TargetId, Timestamp};
+use crate::model::{CommitId, Outcome, ReleaseName, Source, TargetId, Timestamp};
 
-/// A job that waits, as the schedule sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WaitingJob {
-    /// Its number.
-    pub id: i64,
-    /// Its place in the queue.
-    pub position: i64,
-    /// Which target.
-    pub target: TargetId,
-    /// It is not tried before.
-    pub not_before: Timestamp,
-    /// A person paused or pinned the target, and the job is no rollback.
-    pub held: bool,
-    /// A person asked for it, and may be waiting.
-    pub by_hand: bool,
-    /// When it was asked for.
-    pub requested_at: Timestamp,
-    /// The checks that it waits for.
-    pub checks: Option<Held>,
-}
+/// The outcome under which a tip is noted whose checks were red or took too long: once they are green, it is tried again.
+pub(super) const UNCHECKED: &str = "unchecked";
 
 /// Whether a job waits or runs for a target. Used within a transaction of the caller.
 pub(super) fn is_busy(c: &Connection, target: &TargetId) -> Result<bool, StoreError> {
@@ -71,13 +53,13 @@ pub(super) fn insert(
         delivery.map(|d| d.1),
         delivery.map(|d| d.2),
         job.pusher,
-        job.release,
+        job.release.as_ref().map(ReleaseName::as_str),
         now.0,
         place
     ])?;
     Ok(AcceptedJob {
         id: c.last_insert_rowid(),
-        target: job.target.to_string(),
+        target: job.target.clone(),
     })
 }
 
@@ -136,7 +118,7 @@ fn end_waiting(
 }
 
 /// Pins a target for a rollback, which remembers what was pinned before.
-pub(super) fn pin(c: &Connection, job: i64, target: &TargetId, release: &str) -> Result<(), StoreError> {
+pub(super) fn pin(c: &Connection, job: i64, target: &TargetId, release: &ReleaseName) -> Result<(), StoreError> {
     let (repo, target) = (target.repo.as_str(), target.target.as_str());
     c.execute(
         "INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)",
@@ -149,7 +131,7 @@ pub(super) fn pin(c: &Connection, job: i64, target: &TargetId, release: &str) ->
     )?;
     c.execute(
         "UPDATE targets SET pinned = ?3 WHERE repo = ?1 AND target = ?2",
-        params![repo, target, release],
+        params![repo, target, release.as_str()],
     )?;
     Ok(())
 }
@@ -167,6 +149,26 @@ pub(super) fn pin_after_rollback(c: &Connection, job: &JobRow, outcome: Outcome)
         ),
         params![job.target.repo.as_str(), job.target.target.as_str(), job.id],
     )?;
+    Ok(())
+}
+
+/// The deployment of a job that has not ended.
+pub(super) fn open_deployment(c: &Connection, job: i64) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT id FROM deployments WHERE job = ?1 AND outcome IS NULL ORDER BY id DESC LIMIT 1";
+    Ok(c.prepare_cached(sql)?.query_row([job], |r| r.get(0)).optional()?)
+}
+
+pub(super) fn finish_deployment(
+    c: &Connection,
+    id: i64,
+    outcome: Outcome,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE phases SET finished_at = ?2 WHERE deployment = ?1 AND finished_at IS NULL")?
+        .execute(params![id, now.0])?;
+    c.prepare_cached("UPDATE deployments SET outcome = ?2, reason = ?3, finished_at = ?4 WHERE id = ?1")?
+        .execute(params![id, outcome.as_str(), reason, now.0])?;
     Ok(())
 }
 
@@ -204,7 +206,8 @@ impl Store {
             let of_target = "repo || '/' || target = ?1";
             // The oldest one last: it knows what was pinned before all of them.
             let sql = format!(
-                "SELECT {JOB_COLUMNS} FROM jobs WHERE state = 'waiting' AND source = 'rollback' AND {of_target} ORDER BY id DESC"
+                "SELECT {} FROM jobs WHERE state = 'waiting' AND source = 'rollback' AND {of_target} ORDER BY id DESC",
+                JobRow::COLUMNS
             );
             let rollbacks: Vec<JobRow> = c
                 .prepare(&sql)?

@@ -1,245 +1,223 @@
-//! What the store knows, as it tells others.
+//! What the store is given, and the right to run that it gives.
 
-use rusqlite::Row;
-use serde::{Deserialize, Serialize};
+use super::crashes::GivenUp;
+use super::rows::{DeploymentRow, JobRow, Tip};
+use crate::model::{
+    CheckState, CommitId, DeliveryId, GitRef, Outcome, ReleaseName, ReleaseState, Source, TargetId, Timestamp,
+};
 
-/// A delivery as it came in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeliveryRow {
-    /// Number in order of arrival; none for a rejected one, which is not stored.
-    pub number: Option<i64>,
-    /// The forge's id, or one made from the body.
-    pub delivery: String,
+/// A verified delivery, to be stored.
+#[derive(Debug)]
+pub struct NewDelivery {
     /// Repo of the configuration.
     pub repo: String,
+    /// The forge's id, or one made from the body.
+    pub delivery: DeliveryId,
     /// Forge whose dialect it speaks.
-    pub forge: String,
+    pub forge: &'static str,
     /// The event in the forge's words.
     pub event: String,
-    /// When it came, milliseconds since the epoch.
-    pub received_at: i64,
+    /// When it came.
+    pub received_at: Timestamp,
     /// Where it came from.
     pub remote_addr: String,
-    /// `accepted`, `ignored`, `pong`, `duplicate`, `rejected`
-    pub result: String,
+    /// What it is, if no job comes of it: `ignored` or `pong`.
+    pub result: &'static str,
     /// Why, in words.
     pub reason: String,
-    /// Jobs that it asked for.
-    pub jobs: Vec<i64>,
+    /// SHA-256 of the body, hexadecimal.
+    pub body_sha256: String,
+    /// Headers without secrets, as JSON.
+    pub headers: String,
+    /// The body as received.
+    pub body: Vec<u8>,
+    /// What it asks for.
+    pub jobs: Vec<NewJob>,
+    /// What it says of CI checks.
+    pub checks: Vec<NewCheck>,
+    /// True if the delivery's id is not covered by the signature, so that the body's hash identifies it as well.
+    pub id_is_unsigned: bool,
 }
 
-impl DeliveryRow {
-    pub(super) const COLUMNS: &'static str = "id, delivery, repo, forge, event, received_at, remote_addr, result, reason, \
-         (SELECT group_concat(jobs.id) FROM jobs WHERE jobs.delivery_row = deliveries.id)";
-
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let jobs: Option<String> = row.get(9)?;
-        Ok(Self {
-            number: row.get(0)?,
-            delivery: row.get(1)?,
-            repo: row.get(2)?,
-            forge: row.get(3)?,
-            event: row.get(4)?,
-            received_at: row.get(5)?,
-            remote_addr: row.get(6)?,
-            result: row.get(7)?,
-            reason: row.get(8)?,
-            jobs: jobs
-                .unwrap_or_default()
-                .split(',')
-                .filter_map(|id| id.parse().ok())
-                .collect(),
-        })
-    }
+/// A request to bring a target to its ref's tip.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Which target.
+    pub target: TargetId,
+    /// Which ref.
+    pub git_ref: GitRef,
+    /// The commit that the sender named.
+    pub wanted: Option<CommitId>,
+    /// What asked for it.
+    pub source: Source,
+    /// Who pushed.
+    pub pusher: Option<String>,
+    /// Where a rollback goes.
+    pub release: Option<ReleaseName>,
+    /// Whether each requested commit runs (`queue = "all"`), or only the newest.
+    pub keep_all: bool,
 }
 
-/// One run of a job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeploymentRow {
+/// A job as told to who asked for it.
+#[derive(Debug, Clone)]
+pub struct AcceptedJob {
     /// Its number.
     pub id: i64,
-    /// The job that it runs.
-    pub job: i64,
-    /// `repo/target`
-    pub target: String,
-    /// The ref that it follows.
-    #[serde(rename = "ref")]
-    pub git_ref: String,
-    /// What asked for it: `webhook`, `poll`, `deploy`, `retry`, `replay`, `rollback`
-    pub source: String,
-    /// The delivery that asked for it.
-    pub delivery: Option<String>,
-    /// The commit, once it is known.
-    pub commit: Option<String>,
-    /// First line of the commit's message.
-    pub subject: Option<String>,
-    /// What was live before.
-    pub previous_commit: Option<String>,
-    /// The release that it made.
-    pub release: Option<String>,
-    /// The release that was live before.
-    pub previous_release: Option<String>,
-    /// Where it is, or how far it came.
-    pub phase: String,
-    /// How it ended; none while it runs.
-    pub outcome: Option<String>,
+    /// The target.
+    pub target: TargetId,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryResult {
+    /// Jobs wait.
+    Accepted,
+    /// Valid, and nothing to do.
+    Ignored,
+    /// Known, and done with.
+    Duplicate,
+}
+
+/// The answer of [`Store::accept`]: all of it is on disk.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// What became of it.
+    pub result: DeliveryResult,
     /// Why, in words.
-    pub reason: Option<String>,
-    /// Set once a rollback is decided, with the reason.
-    pub rolling_back: Option<String>,
-    /// Milliseconds since the epoch.
-    pub started_at: i64,
-    /// Milliseconds since the epoch.
-    pub finished_at: Option<i64>,
+    pub reason: String,
+    /// Number of the stored delivery.
+    pub number: i64,
+    /// The jobs, for `Accepted`.
+    pub jobs: Vec<AcceptedJob>,
 }
 
-impl DeploymentRow {
-    pub(super) const SELECT: &'static str = "SELECT d.id, d.job, d.repo || '/' || d.target, d.git_ref, j.source, j.delivery, \
-         d.commit_id, d.subject, d.previous_commit, d.release, d.previous_release, d.phase, d.outcome, d.reason, \
-         d.rolling_back, d.started_at, d.finished_at FROM deployments d JOIN jobs j ON j.id = d.job";
-
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: row.get(0)?,
-            job: row.get(1)?,
-            target: row.get(2)?,
-            git_ref: row.get(3)?,
-            source: row.get(4)?,
-            delivery: row.get(5)?,
-            commit: row.get(6)?,
-            subject: row.get(7)?,
-            previous_commit: row.get(8)?,
-            release: row.get(9)?,
-            previous_release: row.get(10)?,
-            phase: row.get(11)?,
-            outcome: row.get(12)?,
-            reason: row.get(13)?,
-            rolling_back: row.get(14)?,
-            started_at: row.get(15)?,
-            finished_at: row.get(16)?,
-        })
-    }
-}
-
-/// How long a phase took.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PhaseRow {
-    /// Name of the phase.
-    pub phase: String,
-    /// Milliseconds since the epoch.
-    pub started_at: i64,
-    /// Milliseconds since the epoch; none while it runs.
-    pub finished_at: Option<i64>,
-}
-
-/// What a release is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReleaseState {
-    /// Being made, or left behind by a crash.
-    Building,
-    /// Was or is live.
-    Good,
-    /// Failed to build or to pass its check.
-    Failed,
-}
-
-impl ReleaseState {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Building => "building",
-            Self::Good => "good",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn from_text(text: &str) -> Self {
-        match text {
-            "good" => Self::Good,
-            "failed" => Self::Failed,
-            _ => Self::Building,
-        }
-    }
-}
-
-/// A release directory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ReleaseRow {
-    /// Name of the directory.
+/// What an event says of a check.
+#[derive(Debug, Clone)]
+pub struct NewCheck {
+    /// The commit.
+    pub commit: CommitId,
+    /// The check, as `require_checks` names it.
     pub name: String,
-    /// What it holds.
-    pub commit: String,
-    /// The ref it was made for.
-    #[serde(rename = "ref")]
-    pub git_ref: String,
-    /// The deployment that made it.
+    /// Its state.
+    pub state: CheckState,
+    /// The ref that it ran for, as claimed.
+    pub git_ref: Option<String>,
+    /// The targets that require it, each with whether its pushed commits all run (`queue = "all"`).
+    pub targets: Vec<(TargetId, bool)>,
+}
+
+/// A job goes back to wait for checks.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// The commit whose checks it waits for.
+    pub commit: CommitId,
+    /// What it waits for, in words.
+    pub reason: String,
+    /// When to look again at the latest.
+    pub until: Timestamp,
+    /// How far the store had come when the checks were looked at.
+    pub seq: i64,
+    /// Whether other jobs may wait for the target beside it (`queue = "all"`).
+    pub keep_all: bool,
+}
+
+/// The exclusive right to run a job. [`Store::claim`] makes it, [`Store::finish`] eats it.
+#[derive(Debug)]
+pub struct Claim {
+    /// The job.
+    pub job: JobRow,
+    /// Number of the deployment.
     pub deployment: i64,
-    /// What it is worth.
-    pub state: ReleaseState,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
+    /// Set if the deployment is taken up again after a crash, with what it had done.
+    pub resumed: Option<DeploymentRow>,
+    /// Whether it goes on with a deployment that waited for checks.
+    pub continues: bool,
+    /// Set if the daemon was killed too often in the phase that the deployment is in.
+    pub given_up: Option<GivenUp>,
 }
 
-impl ReleaseRow {
-    pub(super) const COLUMNS: &'static str = "name, commit_id, git_ref, deployment, state, created_at";
-
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let state: String = row.get(4)?;
-        Ok(Self {
-            name: row.get(0)?,
-            commit: row.get(1)?,
-            git_ref: row.get(2)?,
-            deployment: row.get(3)?,
-            state: ReleaseState::from_text(&state),
-            created_at: row.get(5)?,
-        })
-    }
+/// What a deployment has learned, written before it acts on it.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// The commit that is deployed.
+    pub commit: Option<CommitId>,
+    /// First line of its message.
+    pub subject: Option<String>,
+    /// The release that is made.
+    pub release: Option<ReleaseName>,
+    /// What is live now.
+    pub previous_commit: Option<CommitId>,
+    /// The release that is live now.
+    pub previous_release: Option<ReleaseName>,
+    /// Why it rolls back.
+    pub rolling_back: Option<String>,
+    /// The ref that is deployed.
+    pub git_ref: Option<GitRef>,
 }
 
-/// What is live at a target, and whether it moves.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct TargetRow {
-    /// The live commit.
-    pub live_commit: Option<String>,
-    /// The ref that it was deployed for.
-    pub live_ref: Option<String>,
-    /// The release that `current` points at.
-    pub live_release: Option<String>,
-    /// Since when, milliseconds since the epoch.
-    pub live_since: Option<i64>,
-    /// A person paused it.
-    pub paused: bool,
-    /// A person rolled back to this release; nothing deploys until `resume`.
-    pub pinned: Option<String>,
-}
-
-impl TargetRow {
-    pub(super) const COLUMNS: &'static str = "live_commit, live_ref, live_release, live_since, paused, pinned";
-
-    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            live_commit: row.get(0)?,
-            live_ref: row.get(1)?,
-            live_release: row.get(2)?,
-            live_since: row.get(3)?,
-            paused: row.get(4)?,
-            pinned: row.get(5)?,
-        })
-    }
-
-    /// True while nothing may deploy by itself.
-    pub fn held(&self) -> bool {
-        self.paused || self.pinned.is_some()
-    }
-}
-
-/// The tip of a ref that was last dealt with.
+/// What a deployment made live.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tip {
-    /// Full ref.
-    pub git_ref: String,
-    /// Its commit then.
-    pub commit: String,
-    /// What came of it.
-    pub outcome: String,
+pub struct WentLive {
+    /// The commit.
+    pub commit: CommitId,
+    /// The ref that it was deployed for.
+    pub git_ref: GitRef,
+    /// The release that `current` points at; none in place.
+    pub release: Option<ReleaseName>,
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub reason: String,
+    /// What is live now, if that changed.
+    pub live: Option<WentLive>,
+    /// Nothing is live any more.
+    pub nothing_live: bool,
+    /// What the release that it made is worth.
+    pub release: Option<(ReleaseName, ReleaseState)>,
+    /// The ref's tip that is dealt with, so that a poll starts nothing for it.
+    pub tip: Option<Tip>,
+    /// The tip was not deployed for want of green checks: once they are green, it is tried again.
+    pub unchecked: bool,
+    /// What was deployed is older than the tip, whose checks are not green yet: the job waits on for it.
+    pub again: bool,
+    /// Try the job again then.
+    pub retry_at: Option<Timestamp>,
+    /// Messages for the outbox: channel and JSON.
+    pub messages: Vec<(String, String)>,
+}
+
+impl Claim {
+    /// The same claim again, for the one case that recording its end failed and is tried again.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            job: self.job.clone(),
+            deployment: self.deployment,
+            resumed: self.resumed.clone(),
+            continues: self.continues,
+            given_up: self.given_up,
+        }
+    }
+}
+
+impl Finish {
+    /// The plain end of a deployment that changed nothing.
+    pub fn plain(outcome: Outcome, reason: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            reason: reason.into(),
+            live: None,
+            nothing_live: false,
+            release: None,
+            tip: None,
+            unchecked: false,
+            again: false,
+            retry_at: None,
+            messages: Vec::new(),
+        }
+    }
 }

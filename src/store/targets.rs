@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::checks::UNCHECKED;
-use super::{ReleaseRow, ReleaseState, Store, StoreError, TargetRow, Tip};
-use crate::model::{CommitId, Outcome, TargetId, Timestamp};
+use super::queue::UNCHECKED;
+use super::rows::{ReleaseRow, TargetRow, Tip, Tips, target_of, words};
+use super::{Store, StoreError};
+use crate::model::{CommitId, Outcome, ReleaseName, ReleaseState, TargetId, Timestamp};
+
+/// The name under which a target's first look at its remote is noted among its tips; no real ref has it.
+const FIRST_LOOK: &str = "*";
 
 impl Store {
     /// What is live at a target.
@@ -25,12 +29,12 @@ impl Store {
         .await
     }
 
-    /// What is live at all targets, by `repo/target`.
-    pub async fn targets(&self) -> Result<BTreeMap<String, TargetRow>, StoreError> {
+    /// What is live at all targets.
+    pub async fn targets(&self) -> Result<BTreeMap<TargetId, TargetRow>, StoreError> {
         self.read(|c| {
-            let sql = format!("SELECT {}, repo || '/' || target FROM targets", TargetRow::COLUMNS);
+            let sql = format!("SELECT {}, repo, target FROM targets", TargetRow::COLUMNS);
             let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(6)?, TargetRow::read(row)?)))?;
+            let rows = statement.query_map([], |row| Ok((target_of(row, 6)?, TargetRow::read(row)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -69,12 +73,12 @@ impl Store {
     }
 
     /// Says what a release is worth.
-    pub async fn mark_release(&self, id: &TargetId, name: String, state: ReleaseState) -> Result<(), StoreError> {
+    pub async fn mark_release(&self, id: &TargetId, name: ReleaseName, state: ReleaseState) -> Result<(), StoreError> {
         let id = id.clone();
         self.write(move |c| {
             c.execute(
                 "UPDATE releases SET state = ?4 WHERE repo = ?1 AND target = ?2 AND name = ?3",
-                params![id.repo.as_str(), id.target.as_str(), name, state.as_str()],
+                params![id.repo.as_str(), id.target.as_str(), name.as_str(), state.as_str()],
             )?;
             Ok(())
         })
@@ -82,27 +86,27 @@ impl Store {
     }
 
     /// Releases that were being made when their deployment was cut off.
-    pub async fn half_made(&self, id: &TargetId) -> Result<Vec<String>, StoreError> {
+    pub async fn half_made(&self, id: &TargetId) -> Result<Vec<ReleaseName>, StoreError> {
         let id = id.clone();
         self.read(move |c| {
             let mut statement = c.prepare_cached(
                 "SELECT r.name FROM releases r LEFT JOIN deployments d ON d.id = r.deployment \
                  WHERE r.repo = ?1 AND r.target = ?2 AND r.state = 'building' AND (d.id IS NULL OR d.outcome IS NOT NULL)",
             )?;
-            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], |row| row.get(0))?;
+            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], |row| words(row, 0))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
     }
 
     /// Forgets releases whose directories are gone.
-    pub async fn forget_releases(&self, id: &TargetId, names: Vec<String>) -> Result<(), StoreError> {
+    pub async fn forget_releases(&self, id: &TargetId, names: Vec<ReleaseName>) -> Result<(), StoreError> {
         let id = id.clone();
         self.write(move |c| {
             for name in names {
                 c.execute(
                     "DELETE FROM releases WHERE repo = ?1 AND target = ?2 AND name = ?3",
-                    params![id.repo.as_str(), id.target.as_str(), name],
+                    params![id.repo.as_str(), id.target.as_str(), name.as_str()],
                 )?;
             }
             Ok(())
@@ -111,19 +115,24 @@ impl Store {
     }
 
     /// The tips that were dealt with.
-    pub async fn tips(&self, id: &TargetId) -> Result<Vec<Tip>, StoreError> {
+    pub async fn tips(&self, id: &TargetId) -> Result<Tips, StoreError> {
         let id = id.clone();
         self.read(move |c| {
-            let mut statement =
-                c.prepare_cached("SELECT git_ref, commit_id, outcome FROM tips WHERE repo = ?1 AND target = ?2")?;
-            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], |row| {
+            let of_target = params![id.repo.as_str(), id.target.as_str(), FIRST_LOOK];
+            let looked = "SELECT EXISTS (SELECT 1 FROM tips WHERE repo = ?1 AND target = ?2 AND git_ref = ?3)";
+            let looked = c.prepare_cached(looked)?.query_row(of_target, |row| row.get(0))?;
+            let sql = "SELECT git_ref, commit_id FROM tips WHERE repo = ?1 AND target = ?2 AND git_ref <> ?3";
+            let mut statement = c.prepare_cached(sql)?;
+            let rows = statement.query_map(of_target, |row| {
                 Ok(Tip {
-                    git_ref: row.get(0)?,
-                    commit: row.get(1)?,
-                    outcome: row.get(2)?,
+                    git_ref: words(row, 0)?,
+                    commit: words(row, 1)?,
                 })
             })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            Ok(Tips {
+                looked,
+                known: rows.collect::<Result<_, _>>()?,
+            })
         })
         .await
     }
@@ -138,21 +147,23 @@ impl Store {
                  AND NOT EXISTS (SELECT 1 FROM tips WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 AND outcome = ?4) \
                  ORDER BY id DESC LIMIT 1";
             let names = params![id.repo.as_str(), id.target.as_str(), commit.as_str(), UNCHECKED];
-            let word: Option<String> = c.prepare_cached(sql)?.query_row(names, |row| row.get(0)).optional()?;
-            let outcome = word.and_then(|word| word.parse().ok());
+            let outcome = c.prepare_cached(sql)?.query_row(names, |row| words(row, 0)).optional()?;
             Ok(outcome.filter(|outcome| *outcome != Outcome::Live))
         })
         .await
     }
 
-    /// Notes tips as dealt with though no deployment was made for them.
-    pub async fn note_tips(&self, id: &TargetId, tips: Vec<(String, String)>) -> Result<(), StoreError> {
-        if tips.is_empty() {
+    /// Notes tips as dealt with though no deployment was made for them, and that the target's remote was looked at, if
+    /// that is so for the first time.
+    pub async fn note_tips(&self, id: &TargetId, seen: Tips) -> Result<(), StoreError> {
+        if seen == Tips::default() {
             return Ok(());
         }
         let id = id.clone();
         self.write(move |c| {
-            for (git_ref, commit) in tips {
+            let looked = seen.looked.then_some((FIRST_LOOK, ""));
+            let tips = seen.known.iter().map(|tip| (tip.git_ref.as_str(), tip.commit.as_str()));
+            for (git_ref, commit) in tips.chain(looked) {
                 c.prepare_cached(
                     "INSERT OR REPLACE INTO tips (repo, target, git_ref, commit_id, outcome) VALUES (?1, ?2, ?3, ?4, 'seen')",
                 )?

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::model::{CommitId, Timestamp};
+use super::{CommitId, Timestamp};
 
 /// Length of `20261122T101500Z`.
 const STAMP: usize = 16;
@@ -23,7 +23,7 @@ pub struct ReleaseName(String);
 
 impl ReleaseName {
     /// The name of a release of that commit, made at that time.
-    pub(super) fn new(time: Timestamp, commit: &CommitId) -> Self {
+    pub fn new(time: Timestamp, commit: &CommitId) -> Self {
         Self(format!("{}-{}", time.compact(), commit.short()))
     }
 
@@ -38,12 +38,12 @@ impl ReleaseName {
     }
 
     /// When it was made, to the second. None if it is no time of the calendar.
-    pub(super) fn time(&self) -> Option<Timestamp> {
+    pub fn time(&self) -> Option<Timestamp> {
         Timestamp::from_compact(self.stamp())
     }
 
     /// The time, `20261122T101500Z`.
-    pub(super) fn stamp(&self) -> &str {
+    pub fn stamp(&self) -> &str {
         &self.0[..STAMP]
     }
 }

@@ -1,0 +1,214 @@
+//! The database file while it is open: whether it is still the one at its path, and the way back if somebody removed it.
+//!
+//! `SQLite` goes on writing to a file that was removed, and all of that would be gone after a restart.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{StoreError, schema};
+
+/// How long `SQLite` waits for a lock: only a backup program could hold one, since one daemon owns the directory.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Pages that the writer keeps in memory while it is busy, kibibytes: a whole batch of pushes, so that none of it is written twice.
+const WRITER_CACHE: i64 = 2048;
+
+/// The same for what reads.
+const READER_CACHE: i64 = 512;
+
+/// Prepared statements that a connection keeps: all that accepting, running and ending a deployment take.
+const STATEMENTS: usize = 64;
+
+/// Pages in the write-ahead log at which it is written back into the store: 16 MiB. Writing back takes two syncs more, which under
+/// a flood of deliveries is better done once in thousands of them than, as by default, in hundreds.
+const CHECKPOINT_PAGES: i64 = 4096;
+
+/// Size to which the write-ahead log is cut after a checkpoint, bytes: room for one delivery of the largest size.
+const WAL_KEEP: i64 = 32 * 1024 * 1024;
+
+/// Largest database that is checked from end to end at each start, bytes: that takes less than a second. Damage in a larger
+/// one is found when it is met.
+const CHECKED_MAX: u64 = 256 * 1024 * 1024;
+
+/// The two connections to a database.
+pub(super) struct Pair {
+    pub(super) writer: Connection,
+    pub(super) reader: Connection,
+}
+
+/// What became of the files of an open database.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// They are where they were.
+    Kept,
+    /// The write-ahead log or its index was removed: what it holds would be missing after a restart.
+    LogRemoved,
+    /// The database was removed.
+    Removed,
+    /// Another file has its name now.
+    Replaced,
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+/// Where the database is, and which files are open.
+pub(super) struct Files {
+    path: PathBuf,
+    database: Option<FileId>,
+    log: [Option<FileId>; 2],
+}
+
+/// `hookd.db-wal` and `hookd.db-shm`
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn log_files(path: &Path) -> [PathBuf; 2] {
+    [beside(path, "-wal"), beside(path, "-shm")]
+}
+
+/// The file at a path; none if there is none. An error of the disk is no sign that it was removed.
+fn id(path: &Path) -> std::io::Result<Option<FileId>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Files {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            database: None,
+            log: [None; 2],
+        }
+    }
+
+    /// Opens or makes the database, brings it to this version, and takes note of its files.
+    pub(super) fn open(&mut self) -> Result<Pair, StoreError> {
+        make_private(&self.path)?;
+        let mut writer = connect(&self.path, OpenFlags::default())?;
+        writer.pragma_update(None, "cache_size", -WRITER_CACHE)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.pragma_update(None, "journal_size_limit", WAL_KEEP)?;
+        writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        schema::migrate(&mut writer)?;
+        let reader = connect(
+            &self.path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        reader.query_row("SELECT count(*) FROM health", [], |_| Ok(()))?;
+        let not_readable = |e: std::io::Error| StoreError::NotWritable(e.to_string());
+        self.database = id(&self.path).map_err(not_readable)?;
+        for (file, noted) in log_files(&self.path).iter().zip(&mut self.log) {
+            *noted = id(file).map_err(not_readable)?;
+        }
+        Ok(Pair { writer, reader })
+    }
+
+    /// Looks for damage, unless the database is too large for that.
+    pub(super) fn check(&self, pair: &Pair) -> Result<(), StoreError> {
+        if fs::metadata(&self.path).is_ok_and(|found| found.len() > CHECKED_MAX) {
+            return Ok(());
+        }
+        let found: String = pair.writer.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        match found.as_str() {
+            "ok" => Ok(()),
+            damage => Err(StoreError::Damaged(damage.to_owned())),
+        }
+    }
+
+    /// Compares the open files with those at their paths.
+    pub(super) fn fate(&self) -> Fate {
+        match id(&self.path) {
+            Ok(None) => return Fate::Removed,
+            Ok(found) if found != self.database => return Fate::Replaced,
+            _ => {}
+        }
+        let mut fate = Fate::Kept;
+        for (file, noted) in log_files(&self.path).iter().zip(&self.log) {
+            match id(file) {
+                Ok(found) if found == *noted => {}
+                Ok(None) => fate = Fate::LogRemoved,
+                Ok(Some(_)) => return Fate::Replaced,
+                Err(_) => {}
+            }
+        }
+        fate
+    }
+
+    /// Removes the log of the open database, if it is still there.
+    pub(super) fn remove_log(&self) {
+        for (file, noted) in log_files(&self.path).iter().zip(&self.log) {
+            if noted.is_some()
+                && id(file).is_ok_and(|found| found == *noted)
+                && let Err(error) = remove(file)
+            {
+                tracing::error!(%error, "remove {} before the next start: it is not of this database", file.display());
+            }
+        }
+    }
+
+    /// Brings everything that the open connections know back to the path of a database that was removed.
+    pub(super) fn write_again(&mut self, old: &Connection) -> Result<(), StoreError> {
+        let failed = |e: std::io::Error| StoreError::NotWritable(format!("{}: {e}", self.path.display()));
+        let copy = beside(&self.path, ".new");
+        remove(&copy).map_err(failed)?;
+        make_private(&copy)?;
+        old.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+        File::open(&copy).and_then(|file| file.sync_all()).map_err(failed)?;
+        // A log of the old database must not be taken for one of the new.
+        for file in log_files(&self.path) {
+            remove(&file).map_err(failed)?;
+        }
+        // Unlike a rename this replaces nothing that came meanwhile.
+        fs::hard_link(&copy, &self.path).map_err(failed)?;
+        remove(&copy).map_err(failed)?;
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(directory).and_then(|dir| dir.sync_all()).map_err(failed)
+    }
+}
+
+/// Lets go of a connection whose files are not those at its path any more: it must not remove the log of another database.
+pub(super) fn abandon(connection: &Connection) {
+    if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::warn!(%error, "the old database is closed as usual");
+    }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Payloads of private repos are in it. `SQLite` gives the files beside it the same rights.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let made = options.open(path).map(drop);
+    made.map_err(|e| StoreError::NotWritable(e.to_string()))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else `SQLite` compiles each SELECT anew for each set of values, which costs more than running it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(connection)
+}

@@ -1,0 +1,155 @@
+use std::path::Path;
+
+use super::*;
+use crate::model::{CommitId, TargetId, Timestamp};
+
+const NOW: Timestamp = Timestamp(1_795_342_500_123);
+
+fn open(directory: &Path) -> (Store, super::Writer) {
+    Store::open(&directory.join("hookd.db"), 100).unwrap()
+}
+
+fn target() -> TargetId {
+    "blog/live".parse().unwrap()
+}
+
+fn commit(digit: char) -> CommitId {
+    digit.to_string().repeat(40).parse().unwrap()
+}
+
+fn job(keep_all: bool) -> NewJob {
+    NewJob {
+        target: target(),
+        git_ref: "refs/heads/main".parse().unwrap(),
+        wanted: Some(commit('a')),
+        source: Source::Webhook,
+        pusher: None,
+        release: None,
+        keep_all,
+    }
+}
+
+async fn ask(store: &Store) -> Result<Vec<AcceptedJob>, StoreError> {
+    store.request(vec![job(true)], NOW).await
+}
+
+async fn waiting(store: &Store) -> usize {
+    store.waiting().await.unwrap().len()
+}
+
+#[tokio::test]
+async fn an_unknown_word_is_an_error_and_never_a_default() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let id = ask(&store).await.unwrap()[0].id;
+    let claim = store.claim(id, NOW).await.unwrap().unwrap();
+    let end = Finish::plain(crate::model::Outcome::Failed, "for the test");
+    store.finish(claim, end, NOW).await.unwrap();
+    assert_eq!(store.history(Page::newest(None, 9)).await.unwrap().len(), 1);
+    for (column, word) in [("outcome", "splendid"), ("phase", "brunch"), ("commit_id", "abc")] {
+        let sql = format!("UPDATE deployments SET {column} = '{word}'");
+        let set = store.write(move |c| Ok(c.execute(&sql, [])?)).await.unwrap();
+        assert_eq!(set, 1);
+        let error = store.history(Page::newest(None, 9)).await.unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+/// `SQLite` rolls back a whole transaction by itself when the disk is full.
+#[tokio::test]
+async fn what_sqlite_rolled_back_is_not_answered_as_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    // Holds the writer until the three wait, so that they come in one batch.
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (began, begins) = oneshot::channel();
+    let holder = store.clone();
+    let held = tokio::spawn(async move {
+        let hold = holder.write(move |_| {
+            began.send(()).unwrap();
+            wait.recv().unwrap();
+            Ok(())
+        });
+        hold.await
+    });
+    begins.await.unwrap();
+    let before = ask(&store);
+    let full = store.write(|c| {
+        c.execute_batch("ROLLBACK")?;
+        Err::<(), _>(StoreError::NotWritable("disk full".to_owned()))
+    });
+    let after = ask(&store);
+    let release = async { go.send(()).unwrap() };
+    let (held, before, full, after, ()) = tokio::join!(held, before, full, after, release);
+    held.unwrap().unwrap();
+    assert!(full.is_err());
+    let stored = [before.is_ok(), after.is_ok()].into_iter().filter(|ok| *ok).count();
+    assert_eq!(waiting(&store).await, stored);
+    assert!(before.is_err() && after.is_ok());
+}
+
+#[tokio::test]
+async fn a_removed_database_is_written_again() {
+    for gone in [
+        &["hookd.db"][..],
+        &["hookd.db-wal"],
+        &["hookd.db-shm"],
+        &["hookd.db", "hookd.db-wal", "hookd.db-shm"],
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, writer) = open(directory.path());
+        ask(&store).await.unwrap();
+        for name in gone {
+            std::fs::remove_file(directory.path().join(name)).unwrap();
+        }
+        ask(&store).await.unwrap();
+        assert_eq!(waiting(&store).await, 2, "{gone:?}");
+        drop(store);
+        writer.join();
+        let (store, _writer) = open(directory.path());
+        ask(&store).await.unwrap();
+        assert_eq!(waiting(&store).await, 3, "{gone:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_replaced_database_takes_nothing_and_is_left_alone() {
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (restored, writer) = open(other.path());
+    ask(&restored).await.unwrap();
+    drop(restored);
+    writer.join();
+    let (store, writer) = open(directory.path());
+    let path = directory.path().join("hookd.db");
+    std::fs::rename(other.path().join("hookd.db"), &path).unwrap();
+    assert!(matches!(ask(&store).await, Err(StoreError::Replaced)));
+    assert!(matches!(store.probe().await, Err(StoreError::Replaced)));
+    drop(store);
+    writer.join();
+    let (store, _writer) = open(directory.path());
+    assert_eq!(waiting(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_said_to_be_so_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hookd.db");
+    let (store, writer) = open(directory.path());
+    for _ in 0..500 {
+        ask(&store).await.unwrap();
+    }
+    drop(store);
+    writer.join();
+    let whole = std::fs::read(&path).unwrap();
+    let mut torn = whole.clone();
+    torn.truncate(whole.len() / 2);
+    let mut flipped = whole.clone();
+    flipped[4096 * 2..4096 * 8].fill(0xa5);
+    for bad in [vec![b'x'; whole.len()], torn, flipped] {
+        std::fs::write(&path, &bad).unwrap();
+        let error = Store::open(&path, 100).err().unwrap();
+        assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+        assert!(error.to_string().contains(".recover"));
+        assert!(std::fs::read(&path).unwrap() == bad);
+    }
+}
