@@ -18,6 +18,7 @@ mod site;
 mod support;
 
 mod lab {
+    mod attacks;
     mod boot;
     mod builds;
     mod doctor;

@@ -135,14 +135,15 @@ impl Run<'_> {
         };
         let release = change.release.as_ref().map(|name| self.layout.release(name));
         let release = release.unwrap_or_else(|| target.path.clone());
-        if phase == Phase::Build && target.run_as.is_some() && !geteuid().is_root() {
+        let group = exec::files_group().filter(|_| phase == Phase::Build && target.run_as.is_some());
+        if let Some(group) = group.filter(|_| !geteuid().is_root()) {
             let (layout, tree, shared) = (self.layout.clone(), release.clone(), target.shared.clone());
             let opened = tokio::task::spawn_blocking(move || {
                 let kept = shared
                     .iter()
                     .map(|entry| layout.shared().join(entry.trim_end_matches('/')));
                 let mut trees = kept.filter(|path| path.exists()).chain([tree]);
-                trees.try_for_each(|tree| layout.open_to_group(&tree))
+                trees.try_for_each(|tree| layout.open_to_group(&tree, group))
             });
             let opened = opened.await;
             opened.map_err(|error| Stop::failed(error.to_string()))??;

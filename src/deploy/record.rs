@@ -14,6 +14,10 @@ const JOURNAL_LINE_MAX: usize = 8 * 1024;
 /// What a line costs besides its text, bytes: without it a script that prints empty lines could fill the disk.
 const JOURNAL_LINE_COST: u64 = 64;
 
+/// Most lines of output that one deployment gives to the journal: what journald takes of a service in 30 s by itself
+/// (`journald.conf(5)`), which has no limit for hookd, so that no outcome is dropped. The log keeps the others.
+const JOURNAL_LINES_MAX: u32 = 10_000;
+
 /// Speaks for one deployment.
 pub(super) struct Record {
     log: Option<Log>,
@@ -27,6 +31,7 @@ pub(super) struct Record {
     journal_left: u64,
     /// Whether a `reload` printed that it may not do what it tried.
     refused: bool,
+    journal_lines: u32,
 }
 
 /// What systemctl prints when polkit says no.
@@ -49,6 +54,7 @@ impl Record {
             release: claim.resumed.as_ref().and_then(|row| row.release.clone()),
             journal_left: site.config.limits.output,
             refused: false,
+            journal_lines: 0,
         }
     }
 
@@ -81,7 +87,15 @@ impl Record {
     pub(super) fn output(&mut self, phase: Phase, stream: &'static str, text: &str) {
         self.refused |= phase == Phase::Reload && REFUSALS.iter().any(|words| text.contains(words));
         let length = text.len() as u64 + JOURNAL_LINE_COST;
-        if self.journal_left >= length {
+        self.journal_lines = self.journal_lines.saturating_add(1);
+        if self.journal_lines == JOURNAL_LINES_MAX {
+            let text = format!(
+                "(further output is not in the journal: see hookd logs {})",
+                self.deployment
+            );
+            self.about(Some(phase.as_str())).warn(text);
+        }
+        if self.journal_left >= length && self.journal_lines < JOURNAL_LINES_MAX {
             self.journal_left -= length;
             let about = About {
                 stream: Some(stream),

@@ -36,7 +36,7 @@ pub use lines::LINE_MAX;
 pub use orphans::end_orphans;
 pub use run::run;
 pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
-pub use unit::{DropIn, ReloadRule, Template, Unit, UnitName, drop_ins, reload_rule, writing};
+pub use unit::{DropIn, ReloadRule, Template, Unit, UnitName, drop_ins, files_group, reload_rule, writing};
 pub use units::Units;
 
 /// What to run, where and how.

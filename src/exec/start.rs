@@ -28,14 +28,26 @@ const COMMAND_UMASK: Mode = Mode::from_bits_truncate(0o022);
 /// Likewise, but what another user made can be removed by the daemon, through their common group.
 const GROUP_UMASK: Mode = Mode::from_bits_truncate(0o002);
 
+/// Who goes first when there is no memory left (`proc_pid_oom_score_adj(5)`).
+const SCORE: &str = "/proc/self/oom_score_adj";
+/// Its greatest value.
+const SCORE_MAX: i32 = 1000;
+/// How far a command is before its supervisor: by half of the memory that there is.
+const SCORE_MORE: i32 = 500;
+
 /// Most files that a command has open. Descriptors on their way through sockets count for all processes of a user together, against
 /// the limit of whoever sends one (`unix(7)`, ETOOMANYREFS): the packaged service has four times this, so that no command
 /// leaves the daemon without. Large builds take some thousand.
 const FILES_MAX: u64 = 16 * 1024;
 
 /// Reads what to start from standard input, a socket, and becomes it. Comes back only if that failed; the reason has
-/// then been written to the socket. Once the command runs, the socket is closed without a word.
-pub(super) fn main() -> ExitCode {
+/// then been written to the socket. Once the command runs, the socket is closed without a word. With `first`, the kernel
+/// ends the command before its supervisor where memory is short.
+pub(super) fn main(first: bool) -> ExitCode {
+    if first {
+        // It is worth no failure: then the supervisor may go first, and less is known of how the command ended.
+        let _ = go_first();
+    }
     let Ok(mut supervisor) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
         return ExitCode::FAILURE;
     };
@@ -43,6 +55,14 @@ pub(super) fn main() -> ExitCode {
     // If the supervisor is gone there is nobody left to tell.
     let _ = supervisor.write_all(reason.as_bytes());
     ExitCode::FAILURE
+}
+
+/// Raises this process's own score, for which its files have to be its own for a moment; it knows nothing yet.
+fn go_first() -> io::Result<()> {
+    prctl::set_dumpable(true)?;
+    let score = std::fs::read_to_string(SCORE)?.trim().parse().unwrap_or(0);
+    std::fs::write(SCORE, SCORE_MAX.min(score + SCORE_MORE).to_string())?;
+    prctl::set_dumpable(false).map_err(io::Error::from)
 }
 
 fn read_order(supervisor: &mut UnixStream) -> Result<Start, String> {

@@ -17,7 +17,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::unit::{self, Counters};
+use super::unit::{self, CountedGroup as Group};
 use super::wire::{End, Order, Report, STOP, Start};
 use super::{descendants, start};
 
@@ -26,6 +26,9 @@ pub const SUBCOMMAND: &str = "command-supervisor";
 
 /// Second argument that asks for the starter.
 const STARTER: &str = "start";
+
+/// Third argument of the starter in a unit: where memory is short, the command goes before its supervisor.
+const FIRST: &str = "first";
 
 /// Second argument that asks for the half inside of a unit; the third is the directory of the unit's instance. It stands
 /// in the packaged templates.
@@ -53,7 +56,7 @@ pub fn supervisor_main() -> ExitCode {
     close_inherited();
     let mut arguments = std::env::args_os().skip(2);
     let done = match (arguments.next(), arguments.next()) {
-        (Some(half), _) if half == STARTER => return start::main(),
+        (Some(half), first) if half == STARTER => return start::main(first.is_some_and(|first| first == FIRST)),
         (Some(half), Some(directory)) if half == INSIDE => supervise_inside(Path::new(&directory)),
         _ => supervise(),
     };
@@ -93,7 +96,7 @@ fn supervise() -> io::Result<()> {
         return Ok(());
     }
     match order.unit.clone() {
-        None => run_here(control, order, None, Counters::default),
+        None => run_here(control, order, None, || ()),
         Some(unit) => {
             let mut daemon = control.get_ref().try_clone()?;
             let report = unit::run(order, &unit, control.into_inner(), held)?;
@@ -106,28 +109,32 @@ fn supervise() -> io::Result<()> {
 fn supervise_inside(directory: &Path) -> io::Result<()> {
     let inside = unit::Inside::ask(directory)?;
     let _held = inside.lifeline;
-    let before = inside.counters;
     let release = inside.order.start.directory.clone();
     let group_writes = inside.order.start.group_writes;
-    run_here(inside.control, inside.order, Some(inside.output), || {
-        if group_writes {
-            unit::open_directories(&release);
-        }
-        before.since()
-    })
+    run_here(
+        inside.control,
+        inside.order,
+        Some((inside.output, inside.group)),
+        || {
+            if group_writes {
+                unit::open_directories(&release);
+            }
+        },
+    )
 }
 
-/// Runs the command below this process, and reports, with what `afterwards` counts.
+/// Runs the command below this process, and reports. In a unit, `within` is where its output goes and what counts its group.
 fn run_here(
     control: BufReader<UnixStream>,
     order: Order,
-    output: Option<(OwnedFd, OwnedFd)>,
-    afterwards: impl FnOnce() -> Counters,
+    within: Option<((OwnedFd, OwnedFd), Group)>,
+    afterwards: impl FnOnce(),
 ) -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     let signals = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
     signals.thread_block()?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let (output, group) = within.unzip();
     let (starter, main) = spawn_starter(order.start, output)?;
     let mut supervisor = Supervisor {
         control,
@@ -140,9 +147,11 @@ fn run_here(
         abandoned: false,
         stage: Stage::Running,
         stopped: false,
+        group,
     };
     let mut report = supervisor.until_all_gone()?;
-    report.counters = afterwards();
+    afterwards();
+    report.counters = supervisor.group.as_ref().map(Group::counted).unwrap_or_default();
     tell(supervisor.control.get_mut(), &report)
 }
 
@@ -179,6 +188,7 @@ fn spawn_starter(mut order: Start, output: Option<(OwnedFd, OwnedFd)>) -> io::Re
     starter.arg0("hookd").args([SUBCOMMAND, STARTER]).env_clear();
     starter.stdin(Stdio::from(OwnedFd::from(theirs)));
     if let Some((stdout, stderr)) = output {
+        starter.arg(FIRST);
         starter.stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
     }
     let child = starter.spawn()?;
@@ -218,6 +228,8 @@ struct Supervisor {
     stage: Stage,
     /// Whether the main process still ran when it was to stop.
     stopped: bool,
+    /// What counts the unit's group.
+    group: Option<Group>,
 }
 
 impl Supervisor {
@@ -280,8 +292,24 @@ impl Supervisor {
                 Err(error) => return Err(error.into()),
             };
             if end.0 == self.main && self.ended.is_none() {
+                self.tell_early(&end.1);
                 self.ended = Some(end.1);
             }
+        }
+    }
+
+    /// Reports at once that the unit's memory was over. What the command wrote to files in memory still fills it, and may be the
+    /// end of this process before the whole report.
+    fn tell_early(&mut self, end: &End) {
+        let counters = self.group.as_ref().map(Group::counted).unwrap_or_default();
+        if counters.oom_kills > 0 {
+            let report = Report {
+                stopped: self.stopped,
+                counters,
+                ..Report::plain(end.clone())
+            };
+            // The other report says it again.
+            let _ = tell(self.control.get_mut(), &report);
         }
     }
 

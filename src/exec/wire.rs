@@ -107,7 +107,7 @@ impl Report {
 }
 
 /// How the main process of the command ended.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum End {
     /// With an exit code.
     Exited(i32),

@@ -9,10 +9,10 @@ use nix::unistd::{Uid, User};
 use super::{Layout, ReleaseError};
 
 impl Layout {
-    /// Gives the group of each file and directory of a tree the rights that its owner has, as far as they are this user's:
-    /// for commands that run as another user, in this one's group. Links, and what they point at, are left alone.
-    pub fn open_to_group(&self, tree: &Path) -> Result<(), ReleaseError> {
-        open(tree, Uid::effective().as_raw())
+    /// Gives each file and directory of a tree to a group, with the rights that its owner has, as far as they are this user's:
+    /// for commands that run as another user, in that group. Links, and what they point at, are left alone.
+    pub fn open_to_group(&self, tree: &Path, group: u32) -> Result<(), ReleaseError> {
+        open(tree, Uid::effective().as_raw(), group)
     }
 
     /// Makes `user` the owner of a staged tree and of everything in it; links themselves, never what they point at.
@@ -46,7 +46,7 @@ impl Layout {
     }
 }
 
-fn open(path: &Path, me: u32) -> Result<(), ReleaseError> {
+fn open(path: &Path, me: u32, group: u32) -> Result<(), ReleaseError> {
     let opening = || ReleaseError::io("letting the group into", path);
     let found = fs::symlink_metadata(path).map_err(opening())?;
     if found.is_symlink() {
@@ -54,12 +54,15 @@ fn open(path: &Path, me: u32) -> Result<(), ReleaseError> {
     }
     let mode = found.mode() & 0o7777;
     let wanted = mode | (mode & 0o700) >> 3;
+    if found.uid() == me && found.gid() != group {
+        lchown(path, None, Some(group)).map_err(opening())?;
+    }
     if found.uid() == me && mode != wanted {
         fs::set_permissions(path, fs::Permissions::from_mode(wanted)).map_err(opening())?;
     }
     if found.is_dir() {
         for entry in fs::read_dir(path).map_err(opening())? {
-            open(&entry.map_err(opening())?.path(), me)?;
+            open(&entry.map_err(opening())?.path(), me, group)?;
         }
     }
     Ok(())

@@ -38,6 +38,13 @@ pub const PLAIN: Kind = Kind {
     cgroup: "unified",
 };
 
+/// Debian 13 with what hookd needs.
+pub const TRIXIE: Kind = Kind {
+    suite: "trixie",
+    packages: "git,libssl3t64,polkitd,curl,sudo",
+    cgroup: "unified",
+};
+
 /// Debian 13, with a web server and git behind it.
 pub const NEWER: Kind = Kind {
     suite: "trixie",

@@ -1,7 +1,7 @@
 //! Commands in units of their own: what they may and may not, and that nothing is left of them.
 
 use crate::bench::Bench;
-use crate::container::{Kind, Machine, PLAIN};
+use crate::container::{Kind, Machine, PLAIN, TRIXIE};
 
 /// A service that a deployment reloads.
 const GUESTBOOK: &str = "[Service]\nExecStart=/bin/sleep infinity\nExecReload=/bin/touch /run/guestbook.reloaded\n";
@@ -77,11 +77,7 @@ fn build_reload_and_check_run_in_units() {
 
 #[test]
 fn build_reload_and_check_run_in_units_of_a_newer_systemd() {
-    the_whole_way(Kind {
-        suite: "trixie",
-        packages: "git,libssl3t64,polkitd,curl,sudo",
-        ..PLAIN
-    });
+    the_whole_way(TRIXIE);
 }
 
 /// Each line of a build, and what comes of it; all of them have to fail.
@@ -111,13 +107,30 @@ const ATTEMPTS: &[(&str, &str)] = &[
     ("the daemon's memory", "cat /proc/$DAEMON/mem"),
     ("the daemon's environment", "cat /proc/$DAEMON/environ"),
     ("the daemon's files", "ls /proc/$DAEMON/root/"),
+    (
+        "another target's cache",
+        "cat /var/cache/hookd/blog@two/token || ls /var/cache/hookd/blog@two",
+    ),
+    ("what others have in shared memory", "cat /dev/shm/two"),
+    ("the journal's sockets", "logger x || ls /run/systemd/journal"),
+    (
+        "name services by their sockets",
+        "ls /run/systemd/resolve/io.systemd.Resolve",
+    ),
+    ("a user manager", "loginctl enable-linger"),
+    // io_uring_setup(2)
+    (
+        "io_uring",
+        "perl -e '$p = qq(\\0) x 120; exit(syscall(425, 8, $p) < 0)'",
+    ),
+    ("a set-group-id program", "cp /bin/true id && chmod g+s id"),
+    ("a set-group-id directory", "mkdir -m 2755 id.d"),
     ("its supervisor", "kill -9 $SUPERVISOR"),
     ("its supervisor's files", "ls /proc/$SUPERVISOR/fd/"),
     ("more rights", "sudo -n true"),
 ];
 
-#[test]
-fn a_build_gets_at_nothing_but_its_own() {
+fn gets_at_nothing(kind: Kind) {
     let script: String = ATTEMPTS
         .iter()
         .map(|(what, line)| {
@@ -126,8 +139,10 @@ fn a_build_gets_at_nothing_but_its_own() {
         .collect();
     // A file, so that it is no line of the configuration; a broken TERM of everybody ends it.
     let build = "build = \"SUPERVISOR=$PPID sh /srv/attempts; kill -TERM -1; echo went on\"";
-    let bench = Bench::new(PLAIN, &[("one", build), ("two", "")]);
+    let two = "build = \"echo secret > $HOME/token; echo secret > /dev/shm/two\"";
+    let bench = Bench::new(kind, &[("one", build), ("two", two)]);
     let machine = &bench.machine;
+    machine.sh("echo secret > /dev/shm/two");
     let daemon = machine.sh("systemctl show -P MainPID hookd");
     machine.write("/srv/attempts", 0o755, &format!("DAEMON={}\n{script}", daemon.trim()));
     bench.deploy("two").live();
@@ -137,6 +152,21 @@ fn a_build_gets_at_nothing_but_its_own() {
     }
     assert!(!text.contains("GOT"), "{text}");
     assert_eq!(machine.sh("systemctl show -P MainPID hookd"), daemon, "{text}");
+    assert_eq!(
+        machine.sh("stat -c '%U %a' /var/cache/hookd /var/cache/hookd/*"),
+        "root 755\nhookd 700\nhookd 700\n"
+    );
+    assert_eq!(machine.sh("cat /dev/shm/two"), "secret\n");
+}
+
+#[test]
+fn a_build_gets_at_nothing_but_its_own() {
+    gets_at_nothing(PLAIN);
+}
+
+#[test]
+fn a_build_gets_at_nothing_but_its_own_with_a_newer_systemd() {
+    gets_at_nothing(TRIXIE);
 }
 
 #[test]
@@ -206,7 +236,16 @@ fn a_killed_daemon_leaves_no_unit_behind() {
 
 #[test]
 fn the_daemon_may_start_no_other_unit() {
-    let bench = Bench::new(PLAIN, &[("one", "")]);
+    may_start_no_other_unit(PLAIN);
+}
+
+#[test]
+fn the_daemon_may_start_no_other_unit_of_a_newer_systemd() {
+    may_start_no_other_unit(TRIXIE);
+}
+
+fn may_start_no_other_unit(kind: Kind) {
+    let bench = Bench::new(kind, &[("one", "")]);
     let machine = &bench.machine;
     // It finds no order, but it may be asked for.
     machine.sh("runuser -u hookd -- systemctl start --no-block hookd-run@no@body");

@@ -66,6 +66,7 @@ pub(super) struct Bus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settled {
     pub(super) user: String,
+    pub(super) group: String,
     pub(super) network: bool,
     pub(super) memory_max: u64,
     pub(super) tasks_max: u64,
@@ -141,6 +142,7 @@ impl Bus {
     pub(super) async fn settled(&self) -> std::result::Result<Settled, BusError> {
         Ok(Settled {
             user: self.get(SERVICE, "User").await?,
+            group: self.get(SERVICE, "Group").await?,
             network: !self.get::<bool>(SERVICE, "PrivateNetwork").await?,
             memory_max: self.get(SERVICE, "MemoryMax").await?,
             tasks_max: self.get(SERVICE, "TasksMax").await?,

@@ -1,6 +1,7 @@
 //! What the kernel counts for a control group: processes that it killed for want of memory, and forks that it refused.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,26 +18,49 @@ pub(in crate::exec) struct Counters {
     pub refused_forks: u64,
 }
 
-impl Counters {
-    /// Those of the control group of this process, which has to be its unit's own.
+/// Bytes of a file of events, and some more.
+const EVENTS_MAX: usize = 512;
+
+/// The counters of the control group of this process, which has to be its unit's own. The files stay open, and are read without
+/// taking memory: there may be none left when it matters.
+pub(in crate::exec) struct Group {
+    memory: Option<File>,
+    tasks: Option<File>,
+    before: Counters,
+}
+
+impl Group {
+    /// Begins to count. A unit's group may live on from one command to the next.
     pub(super) fn own() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let read = |controller, key| {
-            let file = file(&groups, controller)?;
-            count(&fs::read_to_string(file).ok()?, key)
+        let open = |controller| File::open(file(&groups, controller)?).ok();
+        let mut group = Self {
+            memory: open("memory"),
+            tasks: open("pids"),
+            before: Counters::default(),
         };
-        Self {
-            oom_kills: read("memory", "oom_kill").unwrap_or(0),
-            refused_forks: read("pids", "max").unwrap_or(0),
+        group.before = group.so_far();
+        group
+    }
+
+    fn so_far(&self) -> Counters {
+        let read = |file: &Option<File>, key| {
+            let mut text = [0; EVENTS_MAX];
+            let length = file.as_ref()?.read_at(&mut text, 0).ok()?;
+            count(std::str::from_utf8(&text[..length]).ok()?, key)
+        };
+        Counters {
+            oom_kills: read(&self.memory, "oom_kill").unwrap_or(0),
+            refused_forks: read(&self.tasks, "max").unwrap_or(0),
         }
     }
 
-    /// What was counted since then. A unit's group may live on from one command to the next.
-    pub fn since(self) -> Self {
-        let now = Self::own();
-        Self {
-            oom_kills: now.oom_kills.saturating_sub(self.oom_kills),
-            refused_forks: now.refused_forks.saturating_sub(self.refused_forks),
+    /// What was counted since the command began.
+    pub(in crate::exec) fn counted(&self) -> Counters {
+        let now = self.so_far();
+        Counters {
+            oom_kills: now.oom_kills.saturating_sub(self.before.oom_kills),
+            refused_forks: now.refused_forks.saturating_sub(self.before.refused_forks),
         }
     }
 }

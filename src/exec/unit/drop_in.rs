@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Template, UnitName};
+use super::{FILES_GROUP, Template, UnitName};
 use crate::config::{Config, Isolation, SecretSource, Target};
 
 /// Where root keeps what it adds to units (`systemd.unit(5)`).
@@ -13,8 +13,13 @@ const UNITS: &str = "/etc/systemd/system";
 /// Among the files of a directory of drop-ins, which are read in the order of their names.
 const FILE: &str = "50-hookd.conf";
 
-/// The group of hookd's user, as packaged.
-const GROUP: &str = "hookd";
+/// With `network = false`, nothing of `/run` but hookd's own and whether systemd is there: the sockets of resolved, nscd, avahi, snapd
+/// and their like would still reach the network. sssd has its sockets elsewhere.
+const OFFLINE: &str = "PrivateNetwork=yes
+TemporaryFileSystem=/run:ro
+BindReadOnlyPaths=/run/hookd
+InaccessiblePaths=-/var/lib/sss/pipes
+";
 
 /// What `RuntimeMaxSec=` is beyond the target's own times: hookd itself keeps those, and should be faster.
 const RUNTIME_SLACK: Duration = Duration::from_mins(1);
@@ -65,7 +70,7 @@ pub fn drop_ins(config: &Config) -> Vec<DropIn> {
     let targets = config.repos.values().flat_map(|repo| repo.targets.values());
     for target in targets.filter(|target| target.isolation != Some(Isolation::Process)) {
         for template in TEMPLATES {
-            if let Some(settings) = settings(template, target) {
+            if let Some(settings) = settings(config, template, target) {
                 let unit = UnitName::new(template, &target.id).to_string();
                 all.push(drop_in(
                     config,
@@ -90,8 +95,17 @@ fn drop_in(config: &Config, unit: &str, whose: &str, settings: &str) -> DropIn {
     }
 }
 
+/// What other targets share between their releases, where either has a user of its own: a lock on a file there would hold the other up.
+fn foreign_shared<'c>(config: &'c Config, target: &Target) -> impl Iterator<Item = PathBuf> + 'c {
+    let (own, user) = (target.id.clone(), target.run_as.clone());
+    let targets = config.repos.values().flat_map(|repo| repo.targets.values());
+    targets
+        .filter(move |other| other.id != own && other.run_as != user && !other.shared.is_empty())
+        .map(|other| other.path.join("shared"))
+}
+
 /// The lines of the drop-in, if there are any.
-fn settings(template: Template, target: &Target) -> Option<String> {
+fn settings(config: &Config, template: Template, target: &Target) -> Option<String> {
     let mut lines = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a string does not fail.
@@ -99,8 +113,8 @@ fn settings(template: Template, target: &Target) -> Option<String> {
     };
     if let Some(user) = &target.run_as {
         line("User", user);
-        // The daemon's: what is built is removed through it.
-        line("Group", GROUP);
+        // The daemon is in it, too: what is built is removed through it.
+        line("Group", FILES_GROUP);
     }
     for (key, value) in [
         ("MemoryMax", target.memory_max),
@@ -116,8 +130,11 @@ fn settings(template: Template, target: &Target) -> Option<String> {
         // Else what is over the limit goes to the swap, and the machine slows down instead of the build.
         line("MemorySwapMax", "0");
     }
+    for path in foreign_shared(config, target) {
+        line("InaccessiblePaths", &format!("-{}", quoted(&path)));
+    }
     if !target.network && template == Template::Run {
-        line("PrivateNetwork", "yes");
+        lines += OFFLINE;
     }
     if lines.is_empty() {
         return None;
@@ -201,12 +218,34 @@ mod tests {
         assert_eq!(
             run.text,
             "# What /etc/hookd.toml says about the commands of blog/live. Made by hookd; after a change: systemctl \
-             daemon-reload\n[Service]\nUser=alice\nGroup=hookd\nMemoryMax=1073741824\nTasksMax=64\nCPUWeight=20\n\
-             MemorySwapMax=0\nPrivateNetwork=yes\nRuntimeMaxSec=670\n"
+             daemon-reload\n[Service]\nUser=alice\nGroup=hookd-files\nMemoryMax=1073741824\nTasksMax=64\nCPUWeight=20\n\
+             MemorySwapMax=0\nPrivateNetwork=yes\nTemporaryFileSystem=/run:ro\nBindReadOnlyPaths=/run/hookd\n\
+             InaccessiblePaths=-/var/lib/sss/pipes\nRuntimeMaxSec=670\n"
         );
         // A reload talks to services.
         assert_eq!(reload.unit, "hookd-reload@blog@live.service");
-        assert_eq!(reload.text, run.text.replace("PrivateNetwork=yes\n", ""));
+        assert_eq!(reload.text, run.text.replace(OFFLINE, ""));
+    }
+
+    #[test]
+    fn what_others_share_is_hidden_where_users_differ() {
+        let other = "shared = [\"db\"]\n[repo.blog.deploy.theirs]\nbranch = \"main\"\npath = \"/srv/theirs\"\nshared = [\"db\"]\n";
+        assert!(with("", "/etc/hookd/blog.secret", other).is_empty());
+        let drop_ins = with("", "/etc/hookd/blog.secret", &format!("{other}run_as = \"alice\"\n"));
+        let hidden = |unit: &str| {
+            let text = &drop_ins.iter().find(|drop_in| drop_in.unit == unit).unwrap().text;
+            text.lines()
+                .find(|line| line.starts_with("Inaccessible"))
+                .map(str::to_owned)
+        };
+        assert_eq!(
+            hidden("hookd-run@blog@live.service").unwrap(),
+            "InaccessiblePaths=-\"/srv/theirs/shared\""
+        );
+        assert_eq!(
+            hidden("hookd-reload@blog@theirs.service").unwrap(),
+            "InaccessiblePaths=-\"/srv/blog/shared\""
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::counters::Counters;
+use super::counters::Group;
 use super::handover::{self, Files};
 use super::place;
 use crate::exec::wire::{Order, PAYLOAD_VARIABLE};
@@ -33,8 +33,8 @@ pub(in crate::exec) struct Inside {
     pub output: (OwnedFd, OwnedFd),
     /// Kept open: a lock is on it.
     pub lifeline: Option<OwnedFd>,
-    /// What the group had counted before the command began.
-    pub counters: Counters,
+    /// Counts what the kernel does to the group.
+    pub group: Group,
 }
 
 impl Inside {
@@ -68,7 +68,7 @@ impl Inside {
             order,
             output: (stdout, stderr),
             lifeline,
-            counters: Counters::own(),
+            group: Group::own(),
         })
     }
 }

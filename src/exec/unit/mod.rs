@@ -22,11 +22,12 @@ mod verdict;
 use std::fmt;
 use std::path::PathBuf;
 
+use nix::unistd::{Group, getgroups};
 use serde::{Deserialize, Serialize};
 
 use crate::model::TargetId;
 
-pub(super) use counters::Counters;
+pub(super) use counters::{Counters, Group as CountedGroup};
 pub use drop_in::{DropIn, drop_ins};
 pub(super) use inside::{Inside, open_directories};
 pub(super) use outside::run;
@@ -34,6 +35,17 @@ pub use reload_rule::{ReloadRule, reload_rule, writing};
 
 /// Longest name of an instance, bytes: the path of a socket has 108 at most (`unix(7)`).
 const INSTANCE_MAX: usize = 80;
+
+/// The group of what commands with a user of their own make, through which hookd removes it one day. It is not the daemon's: members of
+/// that one are people, who may use the control socket. The packaged service has it, and no command of hookd's own user.
+const FILES_GROUP: &str = "hookd-files";
+
+/// The number of that group, if this process is in it.
+pub fn files_group() -> Option<u32> {
+    let group = Group::from_name(FILES_GROUP).ok().flatten()?.gid;
+    let own = getgroups().unwrap_or_default();
+    own.contains(&group).then_some(group.as_raw())
+}
 
 /// Which packaged template a command runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,12 +6,14 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::geteuid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::bus::{Bus, BusError, Settled};
 use super::handover::{self, Files};
@@ -28,6 +30,9 @@ const START_TIME: Duration = Duration::from_secs(30);
 
 /// How much longer than grace and [`KILL_PATIENCE`] the inside may take to stop everything before systemd kills all of it.
 const INSIDE_SLACK: Duration = Duration::from_secs(1);
+
+/// Between two attempts to hand the order over.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// Writable for the command's user, so that it can open `/dev/stderr`, as programs do.
 const PIPE_MODE: Mode = Mode::from_bits_truncate(0o622);
@@ -88,7 +93,8 @@ async fn start(mut order: Order, unit: &Unit, lifeline: Option<File>) -> Result<
     {
         order.start.memory_max = None;
     }
-    let foreign = settled.user != verdict::own_user();
+    let uid = verdict::uid_of(&settled.user)?;
+    let foreign = uid != geteuid().as_raw();
     order.start.group_writes = foreign;
     if bus.is_active().await.map_err(told)? {
         // Left over from a daemon that was killed, by something that kept its supervisor from ending it.
@@ -96,7 +102,7 @@ async fn start(mut order: Order, unit: &Unit, lifeline: Option<File>) -> Result<
     }
     let place = Place::lay_out(unit, foreign).map_err(|error| format!("laying out its unit: {error}"))?;
     bus.start().await.map_err(told)?;
-    let Ok(inside) = timeout(START_TIME, connected(&bus, &place)).await else {
+    let Ok(inside) = timeout(START_TIME, connected(&bus, &place, uid)).await else {
         end(&bus, Duration::ZERO).await.map_err(told)?;
         return Err(format!("the unit {} did not ask for its order", unit.name));
     };
@@ -146,13 +152,16 @@ async fn bus_of(inside: &UnixStream) -> io::Result<UnixListener> {
 }
 
 /// The connection of the unit's main process. Any other is closed: the order has what is not for everybody.
-async fn connected(bus: &Bus, place: &Place) -> Result<UnixStream, String> {
+async fn connected(bus: &Bus, place: &Place, uid: u32) -> Result<UnixStream, String> {
+    let told = |error: BusError| error.to_string();
+    let mut ended = std::pin::pin!(bus.ended());
+    let mut main = 0;
     loop {
         let (stream, _) = tokio::select! {
             accepted = place.listener.accept() => accepted.map_err(|error| error.to_string())?,
-            ended = bus.ended() => {
-                ended.map_err(|error| error.to_string())?;
-                let result = bus.result().await.map_err(|error| error.to_string())?;
+            ended = &mut ended => {
+                ended.map_err(told)?;
+                let result = bus.result().await.map_err(told)?;
                 let report = verdict::unreported(&result);
                 return Err(match report.end {
                     End::NotStarted(why) => why,
@@ -160,9 +169,16 @@ async fn connected(bus: &Bus, place: &Place) -> Result<UnixStream, String> {
                 });
             }
         };
-        let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
-        let main = bus.main_pid().await.map_err(|error| error.to_string())?;
-        if peer.is_some_and(|peer| u32::try_from(peer) == Ok(main)) {
+        let Ok(peer) = stream.peer_cred() else { continue };
+        if peer.uid() != uid {
+            continue;
+        }
+        if main == 0 {
+            // Once it is there it stays the same: whoever else connects, however often, costs no question to systemd.
+            main = bus.main_pid().await.map_err(told)?;
+        }
+        if peer.pid().is_some_and(|peer| u32::try_from(peer) == Ok(main)) {
+            place.close();
             return Ok(stream);
         }
     }
@@ -183,7 +199,14 @@ async fn hand_over(inside: UnixStream, order: &Order, lifeline: Option<File>, fo
         payload: payload.as_ref().map(AsFd::as_fd),
     };
     inside.writable().await?;
-    handover::send(&inside, &files)?;
+    let give_up = Instant::now() + START_TIME;
+    while let Err(error) = handover::send(&inside, &files) {
+        // Descriptors on their way count for all processes of the user together: that of others passes.
+        if error.raw_os_error() != Some(Errno::ETOOMANYREFS as i32) || Instant::now() >= give_up {
+            return Err(error);
+        }
+        sleep(TRY_AGAIN).await;
+    }
     let mut inside = inside;
     let mut line = serde_json::to_vec(&order.for_inside())?;
     line.push(b'\n');
@@ -215,7 +238,10 @@ impl Running {
         let took = self.since.elapsed();
         end(&self.bus, patience).await.map_err(failed)?;
         let result = self.bus.result().await.map_err(failed)?;
-        let report = serde_json::from_slice(&said).ok();
+        // The last one is the whole one.
+        let report = said
+            .rsplit(|byte| *byte == b'\n')
+            .find_map(|line| serde_json::from_slice(line).ok());
         let unreported = report.is_none();
         let mut report = verdict::verdict(report, &result, &self.settled, took);
         report.stopped |= stopping && unreported;

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
-use super::{INSTANCE_MAX, Unit, UnitName};
+use super::{INSTANCE_MAX, Unit, UnitName, files_group};
 
 /// Where the templates look, below the daemon's own `RuntimeDirectory=`.
 const RUN_DIR: &str = "/run/hookd/run";
@@ -35,6 +35,14 @@ impl Place {
         }
         let directory = directory(&unit.name);
         fs::create_dir_all(&directory)?;
+        if let Some(group) = foreign.then(files_group).flatten() {
+            chown(&directory, None, Some(group))?;
+        }
+        // Strangers don't even get to the socket.
+        fs::set_permissions(
+            &directory,
+            fs::Permissions::from_mode(if foreign { 0o750 } else { 0o700 }),
+        )?;
         for (name, path) in [("release", &unit.release), ("shared", &unit.shared)] {
             let link = directory.join(name);
             remove(&link)?;
@@ -44,9 +52,15 @@ impl Place {
         let socket = directory.join(SOCKET);
         remove(&socket)?;
         let listener = UnixListener::bind(&socket)?;
-        // Whoever else connects is told nothing: see `Place::unit_asks` for who is believed.
+        // Whoever else connects is told nothing.
         fs::set_permissions(&socket, fs::Permissions::from_mode(if foreign { 0o666 } else { 0o600 }))?;
         Ok(Self { directory, listener })
+    }
+
+    /// Nobody has to connect any more.
+    pub(super) fn close(&self) {
+        // What stays goes with the directory.
+        let _ = fs::remove_file(self.directory.join(SOCKET));
     }
 }
 

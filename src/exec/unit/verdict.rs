@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::unistd::{User, geteuid};
 
 use super::bus::{Result as UnitResult, Settled};
-use super::{Template, Unit};
+use super::{FILES_GROUP, Template, Unit};
 use crate::config::units::show_duration;
 use crate::exec::wire::{End, Report};
 
@@ -21,6 +21,16 @@ pub(super) fn own_user() -> String {
         .map_or(me.to_string(), |user| user.name)
 }
 
+/// The number of a unit's user; without `User=` it is root.
+pub(super) fn uid_of(user: &str) -> std::result::Result<u32, String> {
+    if user.is_empty() {
+        return Ok(0);
+    }
+    let found = User::from_name(user).map_err(|error| format!("looking up the user {user}: {error}"))?;
+    let uid = found.map(|user| user.uid.as_raw()).or_else(|| user.parse().ok());
+    uid.ok_or_else(|| format!("there is no user {user}"))
+}
+
 /// Whether the command may run in a unit like that; if not, why. What is only a limit does not keep it from running.
 pub(super) fn refuse(unit: &Unit, run_as: Option<&str>, settled: &Settled) -> Option<String> {
     let user = run_as.map_or_else(own_user, ToOwned::to_owned);
@@ -33,6 +43,11 @@ pub(super) fn refuse(unit: &Unit, run_as: Option<&str>, settled: &Settled) -> Op
             Some(_) => format!("run_as = {user:?}: the unit {name} runs as {has} ({hint})"),
             None => format!("hookd runs as {user}, and the unit {name} as {has} (run hookd as {has}, or {hint})"),
         });
+    }
+    if user != own_user() && settled.group != FILES_GROUP {
+        return Some(format!(
+            "run_as = {user:?}: the unit {name} does not run in the group {FILES_GROUP}, through which hookd removes what it makes ({hint})"
+        ));
     }
     if !unit.network && settled.network && unit.name.template == Template::Run {
         return Some(format!("network = false: the unit {name} has a network ({hint})"));
@@ -116,6 +131,7 @@ mod tests {
     fn settled() -> Settled {
         Settled {
             user: own_user(),
+            group: String::new(),
             network: true,
             memory_max: 512 << 20,
             tasks_max: 64,
@@ -169,6 +185,16 @@ mod tests {
             refuse(&unit, Some("alice"), &has)
                 .unwrap()
                 .contains("run_as = \"alice\"")
+        );
+        let theirs = Settled {
+            user: "alice".into(),
+            group: "hookd".into(),
+            ..settled()
+        };
+        assert!(
+            refuse(&unit, Some("alice"), &theirs)
+                .unwrap()
+                .contains("group hookd-files")
         );
         unit.network = false;
         assert!(refuse(&unit, None, &has).unwrap().contains("network = false"));
