@@ -133,6 +133,7 @@ fn a_reload_reaches_only_what_it_names(kind: Kind) {
     );
     machine.sh("touch /srv/go");
     machine.until("hookd status | grep 'two.*live'");
+    machine.sh("hookd cancel slow/x");
 }
 
 #[test]
