@@ -1,12 +1,11 @@
 //! The phase `fetch`: the ref's tip, as it is now, into the mirror of the repo.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, QueueMode, Repo, Secrets};
+use crate::config::{Config, QueueMode, Repo, Secrets, Strategy};
 use crate::git::{Access, CheckoutOptions, Fetched, GitError, GitErrorKind, Progress as GitProgress};
 use crate::model::{CommitId, Outcome, Phase};
-use crate::release::free_space;
 use crate::rules;
 use crate::schedule;
 use crate::store::{Progress, Source};
@@ -91,10 +90,11 @@ impl Run<'_> {
             }
         };
         let depth = self.site.repo.depth;
-        let git = &self.world.git;
-        let mut fetched = git
-            .fetch(&access, &mirror, &self.git_ref, depth, &self.halt.token, show)
-            .await?;
+        let (git, git_ref) = (&self.world.git, &self.git_ref);
+        let mut fetched = super::space::watched(self.site, &self.halt.token, async |halt| {
+            git.fetch(&access, &mirror, git_ref, depth, &halt, show).await
+        })
+        .await?;
         let job = &self.claim.job;
         if let (QueueMode::All, Some(wanted)) = (self.site.target.queue, &job.wanted)
             && *wanted != fetched.commit
@@ -162,33 +162,7 @@ impl Run<'_> {
 
     /// Fails unless there is the least free space where the mirror and the releases are.
     pub(super) fn require_space(&self) -> Result<(), Stop> {
-        [&self.site.config.state_dir, &self.site.target.path]
-            .into_iter()
-            .try_for_each(|path| self.require_space_at(path))
-    }
-
-    fn require_space_at(&self, path: &Path) -> Result<(), Stop> {
-        let least = self.site.config.limits.free_space;
-        // A directory that is not there yet is on the file system of the nearest one that is.
-        let there = path.ancestors().find(|p| p.exists()).unwrap_or(path);
-        let (bytes, inodes) = free_space(there)
-            .map_err(|e| Stop::failed(format!("{}: can't tell the free space: {e}", there.display())))?;
-        let lacking = if bytes < least {
-            format!("only {} MiB are free", bytes >> 20)
-        } else {
-            "no inodes are free".to_owned()
-        };
-        if bytes >= least && inodes > 0 {
-            return Ok(());
-        }
-        Err(Stop::Failed {
-            reason: format!(
-                "{}: {lacking} (`[limits] free_space` asks for {} MiB)",
-                there.display(),
-                least >> 20
-            ),
-            transient: true,
-        })
+        super::space::require(self.site, self.site.config.limits.free_space)
     }
 
     /// Whether there is anything to do for this commit.
@@ -198,7 +172,7 @@ impl Run<'_> {
         if job.source == Source::Retry {
             return Ok(());
         }
-        if live.commit.as_ref() == Some(commit) && live.intact {
+        if live.commit.as_ref() == Some(commit) && live.intact && self.is_held(commit).await {
             return Err(Stop::Unchanged(format!("{} is live already", commit.short())));
         }
         if matches!(job.source, Source::Webhook | Source::Poll)
@@ -208,6 +182,23 @@ impl Run<'_> {
         }
         self.not_failed_before(commit).await?;
         self.touches_paths(live, commit).await
+    }
+
+    /// Whether a directory that is changed in place still holds the commit. Releases are hookd's own, and as they were made.
+    async fn is_held(&mut self, commit: &CommitId) -> bool {
+        if self.site.target.strategy != Strategy::InPlace {
+            return true;
+        }
+        let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
+        let (git, path) = (&self.world.git, &self.site.target.path);
+        let held = git
+            .holds(&access, &mirror, commit, path, &options, &self.halt.token)
+            .await;
+        if !matches!(held, Ok(true)) {
+            let text = format!("{} no longer holds {} as it is in git", path.display(), commit.short());
+            self.record.warn(Phase::Fetch, &text);
+        }
+        matches!(held, Ok(true))
     }
 
     /// A commit that was rolled back is tried again only by a person; one that failed or was cancelled, by a person or by

@@ -30,6 +30,13 @@ impl Run<'_> {
         Ok(change)
     }
 
+    /// The directory holds one commit, and nothing of others.
+    pub(super) fn settle(&mut self) {
+        if let Err(error) = crate::git::settle(&self.site.target.path) {
+            self.record.warn(Phase::Finish, &error.to_string());
+        }
+    }
+
     /// What is there goes to the disk, without bits that would give somebody rights, before it is recorded as live.
     async fn seal_in_place(&mut self) -> Result<(), Stop> {
         let layout = self.layout.clone();
@@ -83,9 +90,12 @@ impl Run<'_> {
     pub(super) async fn bring_back(&mut self, from: &CommitId, to: &CommitId) {
         // This must be done even though the deployment itself was asked to stop.
         let never = tokio_util::sync::CancellationToken::new();
-        if let Err(stop) = self.bring_to(Some(from), to, &never).await {
-            let text = format!("the directory could not be brought back to {}: {stop}", to.short());
-            self.record.warn(Phase::Build, &text);
+        match self.bring_to(Some(from), to, &never).await {
+            Ok(_) => self.settle(),
+            Err(stop) => {
+                let text = format!("the directory could not be brought back to {}: {stop}", to.short());
+                self.record.warn(Phase::Build, &text);
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod interrupted;
 mod prepare;
 mod record;
 mod signed;
+mod space;
 mod tidy;
 
 pub use clean_up::clean_up;

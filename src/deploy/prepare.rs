@@ -119,10 +119,11 @@ impl Run<'_> {
         let record = &mut self.record;
         let show = |progress: GitProgress| record.keep(Phase::Build, "progress", &progress.to_string());
         let git = &self.world.git;
-        let made = git
-            .checkout(&access, &mirror, commit, &staging, &options, &self.halt.token, show)
-            .await;
-        let made = made?;
+        let made = super::space::watched(self.site, &self.halt.token, async |halt| {
+            git.checkout(&access, &mirror, commit, &staging, &options, &halt, show)
+                .await
+        })
+        .await?;
         let (layout, shared) = (self.layout.clone(), self.site.target.shared.clone());
         let (name, user) = (name.clone(), self.site.target.run_as.clone());
         // Only root gives files away; else the group is let in before `build`.

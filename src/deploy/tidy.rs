@@ -41,6 +41,9 @@ impl Run<'_> {
     /// The last thing that a deployment does on disk.
     pub(super) async fn tidy(&mut self, finish: &mut Finish) {
         self.sweep_mirrors();
+        if self.site.target.strategy == Strategy::InPlace && finish.outcome == Outcome::Live {
+            self.settle();
+        }
         if self.site.target.strategy != Strategy::Release || !self.layout.releases().is_dir() {
             return;
         }

@@ -182,6 +182,28 @@ impl Git {
         }
     }
 
+    /// Whether a plain directory holds the files of a commit as they are in it, and no update of it was cut off.
+    pub async fn holds(
+        &self,
+        access: &Access,
+        mirror: &Path,
+        commit: &CommitId,
+        directory: &Path,
+        options: &CheckoutOptions,
+        cancel: &CancellationToken,
+    ) -> Result<bool, GitError> {
+        let job = Job::Holds {
+            mirror: mirror.to_owned(),
+            commit: commit.into(),
+            directory: directory.to_owned(),
+            options: options.clone(),
+        };
+        match self.call(Some(access), job, cancel, &mut |_| {}).await? {
+            Reply::Contains(answer) => Ok(answer),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Paths that differ between two commits, sorted; what is not UTF-8 in them is replaced. `RefMissing` if the
     /// mirror lacks one of the commits.
     pub async fn changed_paths(

@@ -6,13 +6,14 @@ use super::mirror::{Hold, Mirror, open, tip_ref};
 use super::remote::{Remote, Spec};
 use super::wire::{Description, Id, Reply};
 use super::{GitError, GitErrorKind};
+use crate::config::Transport;
 use crate::model::{GitRef, words};
 
 /// Fetches `git_ref` and says which commit it names. A damaged mirror is made anew, once.
 pub(super) fn fetch(remote: &Remote<'_>, path: &Path, git_ref: &GitRef, depth: u32) -> Result<Reply, GitError> {
     let mirror = Mirror::lock(path, Hold::Write)?;
     mirror.sweep()?;
-    let whole = |at: &Path| download_tip(remote, at, git_ref, depth);
+    let whole = |at: &Path| download_tip(remote, at, git_ref, depth).map(|(reply, _)| reply);
     match must_renew(&mirror, remote, depth) {
         Ok(true) => return mirror.renew(whole),
         Err(error) if error.kind == GitErrorKind::Corrupt => return mirror.renew(whole),
@@ -20,9 +21,25 @@ pub(super) fn fetch(remote: &Remote<'_>, path: &Path, git_ref: &GitRef, depth: u
         Ok(false) => {}
     }
     match download_tip(remote, path, git_ref, depth) {
-        Err(error) if error.kind == GitErrorKind::Corrupt => mirror.renew(whole),
-        other => other,
+        Err(error) if error.kind == GitErrorKind::Corrupt || is_our_damage(&mirror, remote, &error) => {
+            mirror.renew(whole)
+        }
+        Ok((reply, moved)) => {
+            if moved {
+                mirror.sync()?;
+            }
+            Ok(reply)
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// The `git` program tells damage of a local remote and damage of the mirror in the same words.
+fn is_our_damage(mirror: &Mirror, remote: &Remote<'_>, error: &GitError) -> bool {
+    use GitErrorKind::{Cut, NotFound, Other};
+    remote.address.transport == Transport::Local
+        && matches!(error.kind, Cut | NotFound | Other)
+        && !mirror.is_sound(remote.reporter)
 }
 
 /// Makes the mirror if there is none. A shallow one can't be deepened at less cost than that of a new one.
@@ -32,7 +49,8 @@ fn must_renew(mirror: &Mirror, remote: &Remote<'_>, depth: u32) -> Result<bool, 
     Ok(deepen || mirror.outgrown(remote.reporter))
 }
 
-fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) -> Result<Reply, GitError> {
+/// Also says whether the tip was another one before.
+fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) -> Result<(Reply, bool), GitError> {
     let spec = Spec {
         from: git_ref.as_str().to_owned(),
         to: tip_ref(git_ref.as_str()),
@@ -43,6 +61,7 @@ fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) ->
     let full = !repo.is_shallow() && repo.references().map_err(failed)?.next().is_some();
     let depth = if full { 0 } else { depth };
     let to = spec.to.clone();
+    let before = repo.refname_to_id(&to).ok();
     if let Err(error) = remote.download(at, &[spec], depth) {
         if error.kind == GitErrorKind::RefMissing
             && let Ok(mut stale) = repo.find_reference(&to)
@@ -51,8 +70,9 @@ fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) ->
         }
         return Err(error);
     }
+    let moved = repo.refname_to_id(&to).ok() != before;
     drop(repo);
-    describe_tip(at, git_ref, &to)
+    Ok((describe_tip(at, git_ref, &to)?, moved))
 }
 
 /// Reads the fetched commit, and its tree's root as a first proof that the objects are there.

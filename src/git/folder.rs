@@ -1,16 +1,18 @@
 //! Files by descriptor: every step of a path is opened without following links, so that nothing in a directory can lead
 //! a write out of it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, renameat2};
 use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
-use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, symlinkat, unlinkat};
 
 use super::GitError;
 
@@ -130,6 +132,33 @@ impl Folder {
 
     pub(super) fn rename_to(&self, name: &OsStr, to: &Self, new_name: &OsStr) -> Result<(), Errno> {
         renameat(&self.fd, name, &to.fd, new_name)
+    }
+
+    /// Lets two names change places, at once.
+    pub(super) fn swap(&self, name: &OsStr, with: &Self, other: &OsStr) -> Result<(), Errno> {
+        renameat2(&self.fd, name, &with.fd, other, RenameFlags::RENAME_EXCHANGE)
+    }
+
+    /// The names in it.
+    pub(super) fn names(&self) -> Result<Vec<OsString>, Errno> {
+        let mut names = Vec::new();
+        for entry in Dir::openat(&self.fd, c".", DIRECTORY, Mode::empty())?.iter() {
+            let name = entry?.file_name().to_owned();
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                names.push(OsStr::from_bytes(name.to_bytes()).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether this user may make and remove names in it.
+    pub(super) fn is_writable(&self) -> Result<(), Errno> {
+        faccessat(
+            &self.fd,
+            c".",
+            AccessFlags::W_OK | AccessFlags::X_OK,
+            AtFlags::AT_EACCESS,
+        )
     }
 
     /// Removes a file or link; false if there is none.

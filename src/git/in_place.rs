@@ -1,5 +1,6 @@
-//! Brings a plain directory from one commit to another. Files are staged beside their places first and then renamed, so
-//! that a failure before the renames changes nothing, and readers see each file whole. Untracked files stay.
+//! Brings a plain directory from one commit to another. Files are staged beside their places first and then change places
+//! with the old ones, so that a failure before changes nothing, one in the middle can be undone, and readers see each file
+//! whole. Untracked files stay.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -9,15 +10,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::errno::Errno;
+use nix::sys::stat::umask;
 
+use super::changes::{Changes, obstacles};
 use super::folder::{Folder, Found};
-use super::materialise::{Blobs, Pointers};
+use super::materialise::{Blobs, Pointers, UMASK};
 use super::submodule::Plan;
 use super::tree::{Item, Kind};
 use super::worker::Reporter;
 use super::{GitError, GitErrorKind};
+use crate::model::CommitId;
 
 /// Where new files wait, in the directory itself so that a rename can't cross file systems; 0700, since the directory
 /// is often served.
@@ -31,10 +35,17 @@ pub(super) struct Done {
     pub bytes: u64,
 }
 
-/// Makes `directory` hold `new`. Of `old`, the plan of the commit that it held, the files that `new` lacks are removed.
+/// The file in the staging directory that names the commits whose files may be there, one a line, until it is recorded
+/// which commit the directory holds.
+const TO: &str = "to";
+
+/// Makes `directory` hold `new`, the plan of the commit `to`. Of `old`, the plan of the commit that it held, the files that
+/// `new` lacks are removed. All obstacles are looked for before anything is changed, and what was done is undone if the rest
+/// fails.
 pub(super) fn update(
     old: &Plan,
     new: &Plan,
+    to: &CommitId,
     directory: &Path,
     refuse_lfs: bool,
     reporter: &Reporter,
@@ -43,24 +54,25 @@ pub(super) fn update(
         let message = format!("the commit has `{STAGING}`, a name that in-place deployments need for themselves");
         return Err(GitError::new(GitErrorKind::UnsafeTree, message));
     }
+    umask(UMASK);
     fs::create_dir_all(directory).map_err(|e| GitError::disk(directory, &e))?;
     let root = Folder::open(directory)?;
     let staging = Staging::make(directory)?;
     let (staged, bytes) = stage(&root, &staging.folder, new, refuse_lfs, reporter)?;
-    staging
-        .folder
-        .sync()
-        .map_err(|errno| staging.folder.error(Path::new(""), errno))?;
+    obstacles(&root, old, new, &staged)?;
+    let before = cut_off(directory);
+    let both: Vec<CommitId> = before.iter().chain([to]).cloned().collect();
+    staging.note(&both)?;
+    let sync = |folder: &Folder| folder.sync().map_err(|errno| folder.error(Path::new(""), errno));
+    sync(&staging.folder)?;
 
-    let (blocking, rest) = obsolete(old, new);
-    let mut removed = remove(&root, &blocking)?;
-    for path in &new.directories {
-        make_directory(&root, path)?;
-    }
-    for &index in &staged {
-        put(&root, &staging.folder, index, &new.items[index])?;
-    }
-    removed += remove(&root, &rest)?;
+    let mut changes = Changes::new(&root, &staging.folder, new);
+    let removed = match changes.make(old, &staged) {
+        Ok(removed) => removed,
+        Err(error) => return Err(undone(error, changes.undo(), &staging, &before)),
+    };
+    staging.note(std::slice::from_ref(to))?;
+    sync(&root)?;
     Ok(Done {
         written: staged.len() as u64,
         removed,
@@ -68,7 +80,50 @@ pub(super) fn update(
     })
 }
 
-/// The staging directory; removed with all that is left in it when the update ends, well or not.
+/// The error, with what is left to say if not all could be undone.
+fn undone(mut error: GitError, undone: Result<(), GitError>, staging: &Staging, before: &[CommitId]) -> GitError {
+    if let Err(more) = undone.and_then(|()| staging.note(before)) {
+        error.message = format!("{}; what was changed before could not be undone: {more}", error.message);
+    }
+    error
+}
+
+/// Whether the directory holds the files of `plan` as they are in it, and no update was cut off.
+pub(super) fn holds(plan: &Plan, directory: &Path, reporter: &Reporter) -> Result<bool, GitError> {
+    if !directory.is_dir() || !cut_off(directory).is_empty() {
+        return Ok(false);
+    }
+    let root = Folder::open(directory)?;
+    let blobs = Blobs::new(plan, reporter)?;
+    let differs = AtomicBool::new(false);
+    blobs.each(|_, item, content| {
+        let same = match item.kind {
+            Kind::File { executable } => same_file(&root, item, executable, content),
+            Kind::Link => root
+                .parent(&item.path)
+                .is_ok_and(|(parent, name)| parent.points_to(name, OsStr::from_bytes(content))),
+        };
+        differs.fetch_or(!same, Ordering::Relaxed);
+        Ok(0)
+    })?;
+    Ok(!differs.into_inner())
+}
+
+/// The commits to which updates were under way when they were cut off, or are not recorded yet.
+pub(super) fn cut_off(directory: &Path) -> Vec<CommitId> {
+    let text = fs::read_to_string(directory.join(STAGING).join(TO)).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// To be called once it is recorded which commit a plain directory holds, or when it holds the one before again.
+pub fn settle(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory.join(STAGING)) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The staging directory; when the update ends, nothing is left in it but the commits.
 struct Staging {
     path: PathBuf,
     folder: Folder,
@@ -79,21 +134,49 @@ impl Staging {
     fn make(directory: &Path) -> Result<Self, GitError> {
         let path = directory.join(STAGING);
         let disk = |e: io::Error| GitError::disk(&path, &e);
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk(error)),
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(disk(error)),
             _ => {}
         }
-        fs::DirBuilder::new().mode(0o700).create(&path).map_err(disk)?;
+        empty(&path).map_err(disk)?;
         let folder = Folder::open(&path)?;
         Ok(Self { path, folder })
+    }
+
+    /// Notes the commits whose files may be there; none is none.
+    fn note(&self, commits: &[CommitId]) -> Result<(), GitError> {
+        let (file, new) = (self.path.join(TO), self.path.join("to-new"));
+        let text = commits
+            .iter()
+            .fold(String::new(), |text, commit| text + commit.as_str() + "\n");
+        let noted = fs::write(&new, text).and_then(|()| fs::rename(&new, &file));
+        noted.map_err(|e| GitError::disk(&file, &e))
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
         // What can't be removed now is removed by the next update.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = empty(&self.path);
+        if fs::read(self.path.join(TO)).is_ok_and(|text| text.is_empty()) {
+            let _ = fs::remove_file(self.path.join(TO));
+        }
+        // It stays while it names commits.
+        let _ = fs::remove_dir(&self.path);
     }
+}
+
+/// Removes all but the note of the commits.
+fn empty(staging: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(staging)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != TO {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes what differs from the disk into the staging directory, named by index. Returns the indices, files before
@@ -150,7 +233,7 @@ fn stage(
     Ok((staged, bytes))
 }
 
-fn staged_name(index: usize) -> OsString {
+pub(super) fn staged_name(index: usize) -> OsString {
     OsString::from(index.to_string())
 }
 
@@ -167,7 +250,7 @@ fn same_file(root: &Folder, item: &Item, executable: bool, content: &[u8]) -> bo
 }
 
 /// Paths that only `old` has: those that stand where `new` needs a directory or a file, and the others.
-fn obsolete<'p>(old: &'p Plan, new: &Plan) -> (Vec<&'p Path>, Vec<&'p Path>) {
+pub(super) fn obsolete<'p>(old: &'p Plan, new: &Plan) -> (Vec<&'p Path>, Vec<&'p Path>) {
     let files: BTreeSet<&Path> = new.items.iter().map(|i| i.path.as_path()).collect();
     let directories: BTreeSet<&Path> = new.directories.iter().map(PathBuf::as_path).collect();
     let gone = old
@@ -176,52 +259,4 @@ fn obsolete<'p>(old: &'p Plan, new: &Plan) -> (Vec<&'p Path>, Vec<&'p Path>) {
         .map(|i| i.path.as_path())
         .filter(|p| !files.contains(p));
     gone.partition(|path| directories.contains(path) || path.ancestors().skip(1).any(|a| files.contains(a)))
-}
-
-/// Removes files and links, and the directories that become empty by it.
-fn remove(root: &Folder, paths: &[&Path]) -> Result<u64, GitError> {
-    let mut removed = 0;
-    for path in paths {
-        let Ok((parent, name)) = root.parent(path) else {
-            continue;
-        };
-        removed += u64::from(parent.remove(name).map_err(|errno| root.error(path, errno))?);
-        for directory in path.ancestors().skip(1).take_while(|d| !d.as_os_str().is_empty()) {
-            if !root
-                .parent(directory)
-                .is_ok_and(|(above, name)| above.remove_empty(name))
-            {
-                break;
-            }
-        }
-    }
-    Ok(removed)
-}
-
-/// Parents come before children, so one name is made at a time.
-fn make_directory(root: &Folder, path: &Path) -> Result<(), GitError> {
-    if root.enter(path).is_ok() {
-        return Ok(());
-    }
-    let (parent, name) = root.parent(path).map_err(|errno| root.error(path, errno))?;
-    match parent.make(Path::new(name)) {
-        Err(Errno::EEXIST) => Err(in_the_way(path, "a directory")),
-        other => other.map_err(|errno| root.error(path, errno)),
-    }
-}
-
-fn put(root: &Folder, staging: &Folder, index: usize, item: &Item) -> Result<(), GitError> {
-    let (parent, name) = root.parent(&item.path).map_err(|errno| root.error(&item.path, errno))?;
-    match staging.rename_to(&staged_name(index), &parent, name) {
-        Err(Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST) => Err(in_the_way(&item.path, "a file")),
-        other => other.map_err(|errno| root.error(&item.path, errno)),
-    }
-}
-
-fn in_the_way(path: &Path, wanted: &str) -> GitError {
-    let message = format!(
-        "`{}` is in the way: the commit has {wanted} there, the disk something untracked",
-        path.display()
-    );
-    GitError::new(GitErrorKind::Disk, message).hint("move it away")
 }

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use git2::Repository;
+use nix::sys::stat::{Mode, umask};
 
 use super::folder::Folder;
 use super::mirror::{Hold, Mirror};
@@ -29,6 +30,9 @@ const LFS_MAX: usize = 1024;
 /// First line of every pointer file (git-lfs, docs/spec.md).
 const LFS_MARK: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 
+/// What commands of a deployment have, too: whatever the daemon was started with, a web server can read what is deployed.
+pub(super) const UMASK: Mode = Mode::from_bits_truncate(0o022);
+
 /// Writes the plan. The destination must not exist or be empty; a failure leaves it half-written. Returns files and
 /// bytes.
 pub(super) fn checkout(
@@ -37,6 +41,7 @@ pub(super) fn checkout(
     refuse_lfs: bool,
     reporter: &Reporter,
 ) -> Result<(u64, u64), GitError> {
+    umask(UMASK);
     prepare(destination)?;
     let root = Folder::open(destination)?;
     for directory in &plan.directories {

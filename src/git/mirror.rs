@@ -23,6 +23,9 @@ const PACKS_TOO_MANY: usize = 4 * PACKS_MAX;
 /// Says that hookd made the directory, and so may remove it.
 const MARKER: &str = "hookd-mirror";
 
+/// How the `HEAD` of a mirror begins: git makes it a link to a branch, and nobody changes it.
+const HEAD: &[u8] = b"ref: refs/";
+
 /// Refs of the remote's refs, named by the SHA-256 of the full name.
 const TIPS: &str = "refs/hookd/tip/";
 
@@ -63,13 +66,28 @@ impl Mirror {
         open(&self.path)
     }
 
-    /// Opens it; makes it if there is none.
+    /// Opens it; makes it if there is none. `Corrupt` if it is not as hookd made it.
     pub(super) fn open_or_make(&self) -> Result<Repository, GitError> {
-        if !self.path.join("HEAD").exists() {
+        let head = self.path.join("HEAD");
+        if !head.exists() {
             self.destroy()?;
             make(&self.path)?;
+        } else if !fs::read(&head).is_ok_and(|text| text.starts_with(HEAD)) {
+            let message = format!("the mirror {} is damaged: its HEAD is not one", self.path.display());
+            return Err(GitError::new(GitErrorKind::Corrupt, message));
         }
         self.open()
+    }
+
+    /// Whether all its objects and refs can be read, as far as the `git` program can tell: after a failure that may be the
+    /// remote's or the mirror's own.
+    pub(super) fn is_sound(&self, reporter: &Reporter) -> bool {
+        Program::find().is_none_or(|git| git.is_sound(&self.path, reporter))
+    }
+
+    /// Brings it to the disk: what a power cut leaves of files that were not, git takes for damage.
+    pub(super) fn sync(&self) -> Result<(), GitError> {
+        sync(&self.path)
     }
 
     /// Fills a new mirror beside the old one and puts it in its place.
@@ -79,6 +97,7 @@ impl Mirror {
         remove_own(&old)?;
         make(&new)?;
         let result = fill(&new)?;
+        sync(&new)?;
         let disk = |e: io::Error| GitError::disk(&self.path, &e);
         if self.path.exists() {
             check_own(&self.path)?;
@@ -232,7 +251,14 @@ fn make(path: &Path) -> Result<(), GitError> {
     init_bare(path).map(drop).map_err(|e| {
         let message = format!("the mirror {} can't be made: {}", path.display(), e.message());
         GitError::new(GitErrorKind::Disk, message)
-    })
+    })?;
+    sync(path)
+}
+
+/// One `syncfs` for all of it.
+fn sync(path: &Path) -> Result<(), GitError> {
+    let synced = File::open(path).and_then(|open| Ok(nix::unistd::syncfs(&open)?));
+    synced.map_err(|e| GitError::disk(path, &e))
 }
 
 /// Only what hookd made, or an empty directory, is ever removed.

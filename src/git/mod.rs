@@ -3,9 +3,10 @@
 //!
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
 //! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `credentials`, `known_hosts`, `published`, `program`
-//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `folder`
+//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `changes`, `folder`
 
 pub mod address;
+mod changes;
 mod client;
 mod credentials;
 mod error;
@@ -36,6 +37,7 @@ use crate::model::{CommitId, Secret, Timestamp};
 pub use client::Git;
 pub use credentials::key_problem;
 pub use error::{GitError, GitErrorKind};
+pub use in_place::settle;
 pub use known_hosts::{HostKey, is_known};
 pub use mirror::sweep;
 pub use published::published_fingerprints;

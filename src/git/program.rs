@@ -130,6 +130,15 @@ impl Program {
         said.map_or(Ok(()), |said| Err(failure(url, &said)))
     }
 
+    /// Whether a repository is whole: every object that a ref reaches is there and has its name.
+    pub(super) fn is_sound(&self, repository: &Path, reporter: &Reporter) -> bool {
+        let mut command = self.command();
+        command.arg("--git-dir").arg(repository);
+        command.args(["fsck", "--no-dangling", "--no-reflogs", "--progress"]);
+        let said = self.run(command, None, &mut |line| report(line, reporter));
+        said.is_ok_and(|failure| failure.is_none())
+    }
+
     /// Packs a mirror into one pack and drops what no ref reaches. Best effort: a mirror with many packs still works.
     pub(super) fn pack(&self, mirror: &Path, reporter: &Reporter) -> bool {
         let mut command = Command::new("nice");

@@ -110,7 +110,7 @@ impl<'a> Remote<'a> {
                 .fetch(into, &self.spec.url, specs, depth, self.reporter)
                 .map_err(|e| self.missing(e, specs));
         }
-        let repo = Repository::open_bare(into).map_err(|e| GitError::from_git2(&e, "opening the mirror"))?;
+        let repo = super::mirror::open(into)?;
         // libgit2's local transport can't do shallow fetches; there is no wire to spare either.
         let depth = if self.address.transport == Transport::Local {
             0

@@ -58,6 +58,12 @@ pub(super) enum Job {
         mirror: PathBuf,
         commit: Id,
     },
+    Holds {
+        mirror: PathBuf,
+        commit: Id,
+        directory: PathBuf,
+        options: CheckoutOptions,
+    },
     ChangedPaths {
         mirror: PathBuf,
         from: Id,

@@ -125,6 +125,17 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             update(&remote, &mirror, from.as_ref(), &to.0, &directory, &options)
         }
         Job::Describe { mirror, commit } => history::describe(&mirror, &commit.0).map(Reply::Described),
+        Job::Holds {
+            mirror,
+            commit,
+            directory,
+            options,
+        } => {
+            let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, Missing::Fetch)
+                .map_err(|e| discard(e, std::slice::from_ref(&mirror)))?;
+            let holds = in_place::holds(&plan, &directory, reporter);
+            holds.map(Reply::Contains).map_err(|e| discard(e, &plan.sources))
+        }
         Job::ChangedPaths { mirror, from, to } => history::changed_paths(&mirror, &from.0, &to.0).map(Reply::Paths),
         Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor.0, &tip.0).map(Reply::Contains),
         Job::NewestOf {
@@ -200,7 +211,14 @@ fn update(
         Some(Err(error)) if error.kind == GitErrorKind::Corrupt => return Err(damaged(error)),
         Some(Err(_)) => (Plan::default(), false),
     };
-    let done = in_place::update(&old, &new, directory, options.refuse_lfs, remote.reporter);
+    // An update that was cut off may have left files that only its commit has.
+    let mut old = old;
+    for half in in_place::cut_off(directory) {
+        if let Ok(half) = plan(remote, mirror, &half, options, Missing::LeaveOut) {
+            old.items.extend(half.items);
+        }
+    }
+    let done = in_place::update(&old, &new, to, directory, options.refuse_lfs, remote.reporter);
     let done = done.map_err(|error| discard(error, &new.sources))?;
     Ok(Reply::Updated {
         written: done.written,

@@ -11,7 +11,7 @@ use super::{World, access, id, read};
 async fn update(world: &World, remote: &Access, from: Option<&str>, to: &str) -> Result<Updated, GitError> {
     world.fetch(remote, "main").await.unwrap();
     let (from, to, site) = (from.map(id), id(to), world.path("site"));
-    world
+    let updated = world
         .git
         .update_in_place(
             remote,
@@ -23,7 +23,9 @@ async fn update(world: &World, remote: &Access, from: Option<&str>, to: &str) ->
             &world.cancel,
             |_| {},
         )
-        .await
+        .await?;
+    hookd::git::settle(&site).unwrap();
+    Ok(updated)
 }
 
 fn start() -> (World, Origin, Access) {
@@ -253,4 +255,125 @@ async fn submodules_follow() {
     );
     update(&world, &remote, Some(&second), &third).await.unwrap();
     assert!(!site.join("theme").exists());
+}
+
+/// What is below a directory: paths with their content, sorted.
+fn below(directory: &std::path::Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.push((format!("{name}/"), String::new()));
+            found.extend(
+                below(&path)
+                    .into_iter()
+                    .map(|(rest, text)| (format!("{name}/{rest}"), text)),
+            );
+        } else {
+            found.push((name, read(&path)));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn an_obstacle_is_found_before_anything_is_changed() {
+    let (world, origin, remote) = start();
+    let old = origin.commit("main", "1", &[Change::File("a", b"1"), Change::File("gone/x", b"1")]);
+    update(&world, &remote, None, &old).await.unwrap();
+    let site = world.path("site");
+    fs::create_dir_all(site.join("z/mine")).unwrap();
+    fs::write(site.join("y"), "mine").unwrap();
+    let before = below(&site);
+    for (new, text) in [("z", "`z` is in the way"), ("y/file", "`y` is in the way")] {
+        let changes = [
+            Change::File("a", b"2"),
+            Change::Delete("gone/x"),
+            Change::File("new/x", b"2"),
+            Change::File(new, b"2"),
+        ];
+        let commit = origin.rewrite("main", new, &changes);
+        let error = update(&world, &remote, Some(&old), &commit).await.unwrap_err();
+        assert!(error.message.contains(text), "{error}");
+        assert_eq!(below(&site), before, "{new}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_midway_is_undone() {
+    let (world, origin, remote) = start();
+    let old = origin.commit(
+        "main",
+        "1",
+        &[
+            Change::File("a", b"1"),
+            Change::File("gone/x", b"1"),
+            Change::File("p", b"1"),
+            Change::File("z", b"1"),
+        ],
+    );
+    update(&world, &remote, None, &old).await.unwrap();
+    let site = world.path("site");
+    let chattr = |flag: &str| {
+        std::process::Command::new("chattr")
+            .arg(flag)
+            .arg(site.join("z"))
+            .status()
+    };
+    if !chattr("+i").is_ok_and(|status| status.success()) {
+        // Only root may, and not every file system can.
+        return;
+    }
+    let before = below(&site);
+    let changes = [
+        Change::File("a", b"2"),
+        Change::Delete("gone/x"),
+        Change::File("gone", b"2"),
+        Change::Delete("p"),
+        Change::File("p/q/r", b"2"),
+        Change::File("z", b"2"),
+    ];
+    let new = origin.commit("main", "2", &changes);
+    let error = update(&world, &remote, Some(&old), &new).await.unwrap_err();
+    assert!(error.message.contains("/z: "), "{error}");
+    assert_eq!(below(&site), before);
+    chattr("-i").unwrap();
+    update(&world, &remote, Some(&old), &new).await.unwrap();
+    assert_eq!(read(&site.join("p/q/r")), "2");
+}
+
+#[tokio::test]
+async fn what_is_on_disk_is_compared_with_the_commit() {
+    let (world, origin, remote) = start();
+    let head = origin.commit("main", "1", &[Change::File("a", b"1"), Change::Link("l", "a")]);
+    update(&world, &remote, None, &head).await.unwrap();
+    let site = world.path("site");
+    let holds = async || {
+        let (mirror, options) = (world.mirror(), world.options());
+        world
+            .git
+            .holds(&remote, &mirror, &id(&head), &site, &options, &world.cancel)
+            .await
+            .unwrap()
+    };
+    fs::write(site.join("untracked"), "mine").unwrap();
+    assert!(holds().await);
+    fs::write(site.join("a"), "").unwrap();
+    assert!(!holds().await);
+    fs::remove_file(site.join("a")).unwrap();
+    assert!(!holds().await);
+    update(&world, &remote, Some(&head), &head).await.unwrap();
+    assert!(holds().await);
+
+    // What an update that was cut off has brought goes with the next one.
+    let half = origin.commit("main", "2", &[Change::File("half", b"2")]);
+    let next = origin.commit("main", "3", &[Change::Delete("half"), Change::File("a", b"3")]);
+    fs::create_dir(site.join(".hookd-new")).unwrap();
+    fs::write(site.join(".hookd-new/to"), &half).unwrap();
+    fs::write(site.join("half"), "2").unwrap();
+    assert!(!holds().await);
+    update(&world, &remote, Some(&head), &next).await.unwrap();
+    assert!(!site.join("half").exists() && !site.join(".hookd-new").exists());
 }

@@ -312,3 +312,75 @@ async fn nothing_fetched_is_said_plainly() {
         .unwrap_err();
     assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
 }
+
+#[tokio::test]
+async fn a_mirror_of_a_local_remote_that_is_damaged_is_made_anew_too() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let local = access(&origin.file_url());
+    let mirror = world.mirror();
+    let first = |directory: &str, extension: &str| {
+        let entries = fs::read_dir(mirror.join(directory)).unwrap().flatten();
+        let mut paths = entries.map(|entry| entry.path());
+        paths
+            .find(|path| extension.is_empty() || path.extension().is_some_and(|e| e == extension))
+            .unwrap()
+    };
+    let flip = |path: std::path::PathBuf| {
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..].iter_mut().take(8).for_each(|byte| *byte ^= 0xff);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    };
+    let damages: [(&str, &dyn Fn()); 8] = [
+        ("an empty HEAD", &|| fs::write(mirror.join("HEAD"), "").unwrap()),
+        ("garbage in HEAD", &|| {
+            fs::write(mirror.join("HEAD"), [0; 4096]).unwrap();
+        }),
+        ("an empty configuration", &|| {
+            fs::write(mirror.join("config"), "[core\0").unwrap();
+        }),
+        ("an empty tip", &|| fs::write(first("refs/hookd/tip", ""), "").unwrap()),
+        ("flipped bits in a pack", &|| flip(first("objects/pack", "pack"))),
+        ("flipped bits in an index", &|| flip(first("objects/pack", "idx"))),
+        ("an empty pack", &|| {
+            fs::write(first("objects/pack", "pack"), "").unwrap();
+        }),
+        ("no objects", &|| fs::remove_dir_all(mirror.join("objects")).unwrap()),
+    ];
+    let mut text = String::from("text\n");
+    for (damage, make) in damages {
+        text.push_str(damage);
+        origin.commit("main", damage, &[Change::File("a", text.as_bytes())]);
+        world.fetch(&local, "main").await.unwrap();
+        make();
+        text.push('.');
+        let commit = origin.commit("main", damage, &[Change::File("a", text.as_bytes())]);
+        let mut fetched = world.fetch(&local, "main").await;
+        if let Err(error) = &fetched {
+            assert_eq!(error.kind, GitErrorKind::Corrupt, "{damage}: {error}");
+            fetched = world.fetch(&local, "main").await;
+        }
+        assert_eq!(fetched.unwrap().commit, id(&commit), "{damage}");
+        let release = world.path("release");
+        if let Err(error) = world.checkout(&local, &id(&commit), "release").await {
+            // Damage that no fetch needs to see is found by whoever reads it, and the next attempt begins anew.
+            assert_eq!(error.kind, GitErrorKind::Corrupt, "{damage}: {error}");
+            fs::remove_dir_all(&release).unwrap();
+            world.fetch(&local, "main").await.unwrap();
+            world.checkout(&local, &id(&commit), "release").await.unwrap();
+        }
+        assert_eq!(read(&release.join("a")), text, "{damage}");
+        fs::remove_dir_all(release).unwrap();
+    }
+    // Damage at the remote is not ours, and no reason to fetch everything again.
+    let marker = mirror.join("untouched");
+    fs::write(&marker, "").unwrap();
+    fs::remove_dir_all(origin.path.join("objects")).unwrap();
+    assert_eq!(
+        world.fetch(&local, "main").await.unwrap_err().kind,
+        GitErrorKind::NotFound
+    );
+    assert!(marker.exists());
+}
