@@ -86,6 +86,37 @@ fn an_upgrade_keeps_configuration_and_state() {
     assert!(machine.sh("hookd history").contains(&commit[..7]));
 }
 
+/// What stands in the state directory of a version that let others in, while one of them holds its lock.
+const LEFT_OPEN: &str = "cd /var/lib/hookd; chmod 644 lock; chmod 755 . mirrors logs; chown hookd /var/cache/hookd
+    setpriv --reuid=65534 --clear-groups flock lock sleep 600 >/dev/null 2>&1 &
+    until grep -q FLOCK.*$(stat -c %i lock) /proc/locks; do sleep 0.1; done";
+
+#[test]
+fn an_upgrade_mends_what_was_open_to_others() {
+    let site = Site::new("");
+    site.push("one");
+    site.served("one");
+    site.settled();
+    let machine = &site.machine;
+    machine.copy(deb::newer(), "/root/newer.deb");
+    machine.sh("systemctl stop hookd");
+    machine.sh(LEFT_OPEN);
+    machine.sh("dpkg -i /root/newer.deb; systemctl start hookd");
+    let modes = machine.sh(
+        "cd /var/lib/hookd; stat -c '%a %U %n' . lock children hookd.db mirrors logs payloads scratch /var/cache/hookd",
+    );
+    assert_eq!(
+        modes,
+        "711 hookd .\n600 hookd lock\n600 hookd children\n600 hookd hookd.db\n700 hookd mirrors\n700 hookd logs\n\
+         711 hookd payloads\n700 hookd scratch\n755 root /var/cache/hookd\n"
+    );
+    let locked = machine.try_sh("setpriv --reuid=65534 --clear-groups flock -n /var/lib/hookd/lock true");
+    assert!(!locked.status.success(), "another user can lock it");
+    machine.sh("systemctl restart hookd");
+    site.push("two");
+    site.served("two");
+}
+
 #[test]
 fn an_upgrade_does_not_start_what_was_stopped_and_says_what_it_could_not_start() {
     let site = Site::new("");

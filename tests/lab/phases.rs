@@ -163,3 +163,31 @@ fn a_purge_in_each_phase_leaves_a_whole_site() {
         );
     }
 }
+
+#[test]
+fn a_reload_that_kills_the_daemon_does_not_stop_it() {
+    let site = Site::stopped();
+    let machine = &site.machine;
+    let keys = r#"
+isolation = "process"
+reload = "[ ! -e /srv/kill ] || kill -KILL $(systemctl show -P MainPID hookd)"
+"#;
+    site.configure(&configuration(keys));
+    machine.sh("systemctl enable --now hookd");
+    site.push("first");
+    site.served("first");
+    site.settled();
+    machine.sh("touch /srv/kill");
+    // More often in a minute than systemd starts a service by default.
+    for round in 1..=4 {
+        site.push(&format!("bad {round}"));
+        machine.until(&format!(
+            "[ \"$(hookd history | grep -c 'killed 2 times')\" = {round} ]"
+        ));
+        site.served("first");
+    }
+    assert_eq!(site.property("ActiveState"), "active");
+    machine.sh("rm /srv/kill");
+    site.push("good");
+    site.served("good");
+}
