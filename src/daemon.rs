@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, SecretSource, Secrets};
 use crate::deploy::World;
-use crate::git::Git;
+use crate::git::{Bounds, Git};
 use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Metrics};
@@ -134,6 +134,10 @@ fn open_world(config: &Config, state: &StateDir) -> Result<(World, Writer), Star
     let program = PathBuf::from("/proc/self/exe");
     let (lifeline, scratch) = (state.lifeline(), state.scratch());
     let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total).held_by(lifeline.clone(), scratch);
+    let git = git.within(Bounds {
+        file_size: limits.file_size,
+        files: limits.files,
+    });
     Ok((
         World {
             store,

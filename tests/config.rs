@@ -145,7 +145,10 @@ fn drop_ins_are_merged_in_order_and_relative_paths_are_theirs() {
     assert_eq!(config.repos.len(), 2);
     assert_eq!(config.repos[&"blog".parse().unwrap()].targets.len(), 2);
     let shop = &config.repos[&"shop".parse().unwrap()];
-    assert_eq!(shop.remote.url, etc.0.path().join("git/shop").to_str().unwrap());
+    assert_eq!(
+        shop.remote.url.as_str(),
+        etc.0.path().join("git/shop").to_str().unwrap()
+    );
     assert_eq!(
         shop.secret,
         [config::SecretSource::File(etc.0.path().join("hookd.d/shop.secret"))]

@@ -141,7 +141,8 @@ fn chosen_ref(repo: &Repo, named: Option<&str>) -> Result<GitRef, Failure> {
 /// What the remote has: the push that is announced should be a true one.
 async fn tip(settings: &Settings, repo: &Repo, git_ref: &GitRef) -> Result<CommitId, Failure> {
     let git = Git::new("/proc/self/exe".into(), Duration::from_secs(20), Duration::from_mins(1));
-    let access = access(&settings.config, &settings.secrets, repo);
+    let mut access = access(&settings.config, &settings.secrets, repo);
+    access.follows = None;
     let refs = git.ls_remote(&access, &CancellationToken::new()).await.map_err(|e| {
         Failure::failed(format!("{}: {}", repo.remote.url, e.message)).hint("name the commit with --commit".to_owned())
     })?;

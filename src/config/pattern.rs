@@ -51,6 +51,12 @@ impl Pattern {
         })
     }
 
+    /// What takes a path and everything below it.
+    pub fn of_path(path: &str) -> Result<[Self; 2], PatternError> {
+        let path = globset::escape(path.trim_matches('/'));
+        Ok([Self::new(&path)?, Self::new(&format!("{path}/**"))?])
+    }
+
     /// Whether it names one thing and nothing else: no wildcard, no `!`.
     pub fn is_exact(&self) -> bool {
         !self.negated && !self.text.contains(['*', '?', '[', ']', '{', '}', '\\'])

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::ForgeKind;
 use super::paths;
 use super::types::{Remote, Transport};
+use crate::model::{GitUrl, GitUrlError};
 
 /// Why a text is not the URL of a remote. None of the messages repeats the text, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,8 @@ pub(super) enum RemoteError {
     NoPath,
     #[error("the URL names no host")]
     NoHost,
+    #[error(transparent)]
+    Url(#[from] GitUrlError),
     #[error("a host, user or path that begins with `-` is refused, since commands would take it for an option")]
     OptionLike,
 }
@@ -32,7 +35,9 @@ impl RemoteError {
             Self::Syntax(_) => "https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH, or a path on this machine",
             Self::Scheme(_) => "https, http, ssh and file are supported",
             Self::Password => "take it out (and replace it, since it was seen), and use `token = \"file:PATH\"`",
-            Self::Query | Self::NoPath | Self::NoHost | Self::OptionLike => "use the URL that `git clone` takes",
+            Self::Url(_) | Self::Query | Self::NoPath | Self::NoHost | Self::OptionLike => {
+                "use the URL that `git clone` takes"
+            }
         }
         .to_owned()
     }
@@ -110,11 +115,12 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Remote, RemoteError> {
     if first.contains(':') {
         parse_scp(text)
     } else {
-        Ok(local(&paths::absolute(base, text)))
+        local(&paths::absolute(base, text))
     }
 }
 
 fn parse_url(text: &str) -> Result<Remote, RemoteError> {
+    let whole: GitUrl = text.parse()?;
     let url = url::Url::parse(text).map_err(|e| RemoteError::Syntax(e.to_string()))?;
     let transport = match url.scheme() {
         "https" => Transport::Https,
@@ -135,7 +141,7 @@ fn parse_url(text: &str) -> Result<Remote, RemoteError> {
         let path = url
             .to_file_path()
             .map_err(|()| RemoteError::Syntax("not a path on this machine".to_owned()))?;
-        return Ok(local(&path));
+        return local(&path);
     }
     let host = url
         .host_str()
@@ -145,7 +151,7 @@ fn parse_url(text: &str) -> Result<Remote, RemoteError> {
     let path = bare(&decode(url.path()));
     check(user, &host, &path)?;
     Ok(Remote {
-        url: text.to_owned(),
+        url: whole,
         host: Some(host),
         path,
         transport,
@@ -154,6 +160,7 @@ fn parse_url(text: &str) -> Result<Remote, RemoteError> {
 
 /// `git@host:path`, as scp(1) takes it.
 fn parse_scp(text: &str) -> Result<Remote, RemoteError> {
+    let url: GitUrl = text.parse()?;
     let head = text.split('/').next().unwrap_or_default();
     let (user, rest) = head
         .rsplit_once('@')
@@ -169,13 +176,10 @@ fn parse_scp(text: &str) -> Result<Remote, RemoteError> {
     if host.is_empty() {
         return Err(RemoteError::NoHost);
     }
-    if text.contains(char::is_whitespace) {
-        return Err(RemoteError::Syntax("a space in it".to_owned()));
-    }
     let path = bare(&rest[host_end + 1..]);
     check(user, &host, &path)?;
     Ok(Remote {
-        url: text.to_owned(),
+        url,
         host: Some(host),
         path,
         transport: Transport::Ssh,
@@ -193,14 +197,14 @@ fn check(user: &str, host: &str, path: &str) -> Result<(), RemoteError> {
     Ok(())
 }
 
-fn local(path: &Path) -> Remote {
-    let text = path.to_string_lossy().into_owned();
-    Remote {
+fn local(path: &Path) -> Result<Remote, RemoteError> {
+    let text = path.to_string_lossy();
+    Ok(Remote {
         path: bare(&text),
-        url: text,
+        url: text.parse()?,
         host: None,
         transport: Transport::Local,
-    }
+    })
 }
 
 /// Without the slashes around it, and without `.git`.
@@ -307,8 +311,8 @@ mod tests {
                 "{text}"
             );
         }
-        assert_eq!(read("git/blog").unwrap().url, "/etc/git/blog");
-        assert_eq!(read("file:///srv/git/a%20b").unwrap().url, "/srv/git/a b");
+        assert_eq!(read("git/blog").unwrap().url.as_str(), "/etc/git/blog");
+        assert_eq!(read("file:///srv/git/a%20b").unwrap().url.as_str(), "/srv/git/a b");
     }
 
     #[test]

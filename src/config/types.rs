@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Diagnostic, ForgeKind, Pattern};
-use crate::model::{GitRef, Outcome, RefKind, RepoName, Secret, TargetId, TargetName, is_prerelease};
+use crate::model::{GitRef, GitUrl, Outcome, RefKind, RepoName, Secret, TargetId, TargetName, is_prerelease};
 
 /// Where the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +124,10 @@ pub struct Limits {
     pub free_space: u64,
     /// How long running deployments may go on when the daemon is stopped (60 s).
     pub stop_grace: Duration,
+    /// Largest file of a commit, bytes (100 MiB: GitHub's own cap).
+    pub file_size: u64,
+    /// Most files, directories and submodules of a commit together (1,000,000: ten times those of Linux).
+    pub files: usize,
 }
 
 /// `[http]`
@@ -186,13 +190,24 @@ pub struct Secrets {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     /// As libgit2 takes it: `https://…`, `http://…`, `ssh://…`, `git@host:path`, or an absolute path.
-    pub url: String,
+    pub url: GitUrl,
     /// Host in lower case; none for a local path.
     pub host: Option<String>,
     /// `alice/blog`: path without leading `/` and trailing `.git`.
     pub path: String,
     /// Which transport it names.
     pub transport: Transport,
+}
+
+/// The URL of an http proxy: `http://[USER:PASSWORD@]HOST[:PORT]`.
+#[derive(Clone)]
+pub struct Proxy(pub Secret);
+
+/// Shows nothing of it: a password may be in it.
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proxy(…)")
+    }
 }
 
 /// How a remote is reached.
@@ -290,8 +305,14 @@ pub struct Repo {
     pub known_hosts: Option<PathBuf>,
     /// `token`
     pub token: Option<SecretSource>,
-    /// `ca_file`: PEM file of the authorities that an https remote is checked against, instead of the system's.
+    /// `ca_file`: PEM file of authorities that an https remote may have, besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// `proxy`, or that of the top level: `http://[USER:PASSWORD@]HOST[:PORT]` through which http and https remotes are reached.
+    pub proxy: Option<Proxy>,
+    /// `keys`: private keys for submodules, by their URLs.
+    pub keys: Vec<(GitUrl, PathBuf)>,
+    /// `submodule_hosts`: hosts and networks that submodules may name although they are private.
+    pub submodule_hosts: Vec<String>,
     /// `allow_from`; empty: everybody.
     pub allow_from: Vec<AllowFrom>,
     /// `allow_sha1`: take GitHub's legacy `X-Hub-Signature: sha1=…`.

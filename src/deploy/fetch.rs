@@ -33,6 +33,10 @@ pub fn access(config: &Config, secrets: &Secrets, repo: &Repo) -> Access {
         known_hosts,
         token: secrets.token.get(&repo.name).cloned(),
         ca_file: repo.ca_file.clone(),
+        proxy: repo.proxy.clone(),
+        keys: repo.keys.clone(),
+        submodule_hosts: repo.submodule_hosts.clone(),
+        follows: Some(repo.targets.values().map(|target| target.refs.clone()).collect()),
     }
 }
 
@@ -232,10 +236,10 @@ impl Run<'_> {
         match self
             .world
             .git
-            .changed_paths(&self.mirror(), from, commit, &self.halt.token)
+            .changed_paths(&self.mirror(), from, commit, patterns, &self.halt.token)
             .await
         {
-            Ok(changed) => match changed.iter().find(|path| crate::config::matches(patterns, path)) {
+            Ok(changed) => match changed.matching {
                 Some(path) => {
                     let text = format!("`paths`: {path} changed");
                     self.say_once(commit, &text);
@@ -243,7 +247,7 @@ impl Run<'_> {
                 }
                 None => Err(Stop::Unchanged(format!(
                     "none of the {} changed files matches `paths`",
-                    changed.len()
+                    changed.count
                 ))),
             },
             Err(error) if error.kind == GitErrorKind::Cancelled => Err(Stop::Halted),

@@ -1,8 +1,7 @@
 //! The phase `build`: a new release beside the live one; and the choice of one that is there already.
 
-use std::path::Path;
-
 use crate::clock;
+use crate::config::Pattern;
 use crate::exec::Ended;
 use crate::git::{Fetched, Progress as GitProgress};
 use crate::model::{CommitId, Phase};
@@ -97,12 +96,13 @@ impl Run<'_> {
             return;
         };
         // Without the live commit in the mirror there is nothing to compare with.
-        let mirror = self.mirror();
-        let changed = self.world.git.changed_paths(&mirror, live, commit, &self.halt.token);
-        let Ok(changed) = changed.await else { return };
+        let (mirror, git) = (self.mirror(), &self.world.git);
         for entry in shared {
-            let below = |path: &&String| Path::new(path).starts_with(entry.trim_end_matches('/'));
-            if let Some(path) = changed.iter().find(below) {
+            let Ok(below) = Pattern::of_path(&entry) else { continue };
+            let changed = git.changed_paths(&mirror, live, commit, &below, &self.halt.token);
+            if let Ok(changed) = changed.await
+                && let Some(path) = changed.matching
+            {
                 let text = format!(
                     "the commit changes {path}, which has no effect: `shared` keeps {}",
                     self.layout.shared().join(&entry).display()

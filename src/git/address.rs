@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use url::Url;
 
 use crate::config::Transport;
+use crate::model::GitUrl;
 
 /// The place that credentials and host keys belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub struct Address {
 impl Address {
     /// Takes `https://…`, `http://…`, `ssh://…`, `file://…`, `user@host:path` and absolute paths.
     pub fn parse(url: &str) -> Option<Self> {
+        url.parse::<GitUrl>().ok()?;
         if url.starts_with('/') || url.starts_with("file://") {
             return Some(Self {
                 transport: Transport::Local,

@@ -15,21 +15,28 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::address::Address;
-use super::wire::{Description, Id, Job, RemoteSpec, Reply, Request, WireSigned};
+use super::wire::{Description, Id, Job, RemoteSpec, Reply, Request, Url, WireFilter, WireSigned};
 use super::{
-    Access, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, HostKey, Progress, RemoteRef, SignedObject,
-    Transport, Updated,
+    Access, Bounds, Changed, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, HostKey, Progress,
+    RemoteRef, SignedObject, Transport, Updated,
 };
-use crate::model::{CommitId, GitRef, Timestamp};
+use crate::config::{Pattern, RefFilter};
+use crate::model::{CommitId, GitRef, Secret, Timestamp};
 
-/// Longest line of a worker: the refs of a huge repository. The daemon must not grow with what a remote sends.
-const LINE_MAX: u64 = 64 * 1024 * 1024;
+/// Longest line of a worker: as many refs as are followed at most. The daemon must not grow with what a remote sends.
+const LINE_MAX: u64 = 16 * 1024 * 1024;
 
 /// Most of a dying worker's standard error that is reported.
 const STDERR_KEPT: usize = 2000;
 
 /// Where programs are looked for if the daemon has no `$PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Memory of a worker besides files, bytes: the list of the largest tree, libgit2's caches, threads.
+const MEMORY_BASE: u64 = 180 << 20;
+
+/// How many times the largest file a worker may have in memory: what a delta is based on, the delta, and what it gives.
+const MEMORY_FILES: u64 = 3;
 
 /// A file without authorities, for workers that speak no TLS: OpenSSL reads all of the system's when it begins, which takes longer
 /// than most of what a worker does.
@@ -48,7 +55,12 @@ pub struct Git {
     pub lifeline: Option<PathBuf>,
     /// Where workers have what is of no use after them; whoever gives it sweeps it after a crash.
     pub scratch: PathBuf,
+    /// What a commit may take.
+    pub bounds: Bounds,
 }
+
+/// What Rust's runtime says when an allocation fails.
+const OUT_OF_MEMORY: &str = "memory allocation of ";
 
 type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
@@ -61,7 +73,14 @@ impl Git {
             total,
             lifeline: None,
             scratch: std::env::temp_dir(),
+            bounds: Bounds::default(),
         }
+    }
+
+    /// The same, with other bounds for commits.
+    #[must_use]
+    pub fn within(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
     }
 
     /// The same, with workers that hold this file locked, and use that directory.
@@ -74,9 +93,18 @@ impl Git {
         }
     }
 
-    /// Heads and tags of the remote, in its order.
+    /// Heads and tags of the remote, in its order: those that [`Access::follows`] takes, and up to 100 other branches.
+    /// `Unsupported` if it takes more than 10,000.
     pub async fn ls_remote(&self, access: &Access, cancel: &CancellationToken) -> Result<Vec<RemoteRef>, GitError> {
-        match self.call(Some(access), Job::LsRemote, cancel, &mut |_| {}).await? {
+        let filter = |filter: &RefFilter| WireFilter {
+            tags: matches!(filter, RefFilter::Tags(_)),
+            patterns: filter.patterns().iter().map(|pattern| pattern.text.clone()).collect(),
+        };
+        let follows = access.follows.as_ref().map(|all| all.iter().map(filter).collect());
+        match self
+            .call(Some(access), Job::LsRemote { follows }, cancel, &mut |_| {})
+            .await?
+        {
             Reply::Refs(refs) => Ok(refs
                 .into_iter()
                 .map(|r| RemoteRef {
@@ -204,22 +232,24 @@ impl Git {
         }
     }
 
-    /// Paths that differ between two commits, sorted; what is not UTF-8 in them is replaced. `RefMissing` if the
-    /// mirror lacks one of the commits.
+    /// How many paths differ between two commits, and the first that the patterns take; a submodule is taken by patterns of what
+    /// is below it, too. `RefMissing` if the mirror lacks one of the commits.
     pub async fn changed_paths(
         &self,
         mirror: &Path,
         from: &CommitId,
         to: &CommitId,
+        patterns: &[Pattern],
         cancel: &CancellationToken,
-    ) -> Result<Vec<String>, GitError> {
+    ) -> Result<Changed, GitError> {
         let job = Job::ChangedPaths {
             mirror: mirror.to_owned(),
             from: from.into(),
             to: to.into(),
+            patterns: patterns.iter().map(|pattern| pattern.text.clone()).collect(),
         };
         match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::Paths(paths) => Ok(paths),
+            Reply::Changed(changed) => Ok(changed),
             _ => Err(unexpected()),
         }
     }
@@ -327,13 +357,8 @@ impl Git {
         let over_tls = access.is_some_and(|a| {
             matches!(a.transport, Transport::Https | Transport::Http) || matches!(job, Job::Checkout { .. })
         });
-        let authorities = match access.and_then(|a| a.ca_file.as_deref()) {
-            Some(file) => Some(file),
-            None if over_tls => None,
-            None => Some(Path::new(NO_AUTHORITIES)),
-        };
         let line = self.request(access, job, scratch.path())?;
-        let mut worker = Worker::start(&self.program, authorities, scratch.path())?;
+        let mut worker = Worker::start(&self.program, over_tls, scratch.path())?;
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(GitError::new(GitErrorKind::Cancelled, "cancelled")),
@@ -358,6 +383,8 @@ impl Git {
             scratch: scratch.to_owned(),
             lifeline: self.lifeline.clone(),
             remote: access.map(spec).transpose()?,
+            bounds: self.bounds,
+            memory: MEMORY_BASE + MEMORY_FILES * self.bounds.file_size,
             job,
         };
         let failed =
@@ -410,17 +437,24 @@ fn spec(access: &Access) -> Result<RemoteSpec, GitError> {
             "the remote's URL does not match its transport and host",
         ));
     }
-    let text = |token: &crate::model::Secret| String::from_utf8(token.expose().to_vec());
+    let text = |secret: &Secret, what: &str| {
+        String::from_utf8(secret.expose().to_vec()).map_err(|_| refuse(format!("the {what} is not text")))
+    };
+    let token = access.token.as_ref().map(|token| text(token, "token")).transpose()?;
+    let proxy = access.proxy.as_ref().map(|proxy| text(&proxy.0, "proxy")).transpose()?;
     Ok(RemoteSpec {
-        url: access.url.clone(),
+        url: Url(access.url.clone()),
         ssh_key: access.ssh_key.clone(),
         known_hosts: access.known_hosts.clone(),
-        token: access
-            .token
-            .as_ref()
-            .map(text)
-            .transpose()
-            .map_err(|_| refuse("the token is not text".to_owned()))?,
+        token,
+        ca_file: access.ca_file.clone(),
+        proxy,
+        keys: access
+            .keys
+            .iter()
+            .map(|(url, file)| (Url(url.clone()), file.clone()))
+            .collect(),
+        submodule_hosts: access.submodule_hosts.clone(),
     })
 }
 
@@ -445,8 +479,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// `authorities` are believed instead of the system's.
-    fn start(program: &Path, authorities: Option<&Path>, scratch: &Path) -> Result<Self, GitError> {
+    /// `over_tls`: whether it needs the system's authorities.
+    fn start(program: &Path, over_tls: bool, scratch: &Path) -> Result<Self, GitError> {
         let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         let mut command = Command::new(program);
         command
@@ -462,9 +496,11 @@ impl Worker {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        if let Some(file) = authorities {
+        if !over_tls {
             // The system's directory must not be searched either.
-            command.env("SSL_CERT_FILE", file).env("SSL_CERT_DIR", scratch);
+            command
+                .env("SSL_CERT_FILE", NO_AUTHORITIES)
+                .env("SSL_CERT_DIR", scratch);
         }
         let child = command.spawn().map_err(|e| GitError::disk(program, &e))?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
@@ -513,11 +549,14 @@ impl Worker {
             .rev()
             .collect();
         let unsent = unsent.map(|e| format!(", {e}")).unwrap_or_default();
+        if said.contains(OUT_OF_MEMORY) {
+            return GitError::too_large();
+        }
         GitError::new(
             GitErrorKind::Cut,
             format!("the git worker died ({status}{unsent}): {tail}"),
         )
-        .hint("if memory ran out, allow the service more than twice the largest file of the repository")
+        .hint("if memory ran out, allow the service more, or set a lower `file_size` in `[limits]`")
     }
 
     fn kill(&self) {

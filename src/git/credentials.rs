@@ -53,7 +53,7 @@ impl<'a> Wallet<'a> {
         if allowed.contains(CredentialType::SSH_KEY) {
             let key = self.spec.ssh_key.as_deref().ok_or_else(|| {
                 refused(format!("{host} wants an ssh key, and none is configured"))
-                    .hint("set `ssh_key` of the repo to a private key whose public half is a deploy key there")
+                    .hint("set `ssh_key` of the repo, or `keys` for a submodule, to a private key whose public half is a deploy key there")
             })?;
             check_key_file(key)?;
             return Cred::ssh_key(user.unwrap_or(SSH_USER), None, key, None).map_err(|e| other(&e));

@@ -66,6 +66,15 @@ impl GitError {
         self
     }
 
+    /// Something needs more memory than a worker may take.
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            GitErrorKind::Unsupported,
+            "the repository has an object that takes more memory than a git worker may use",
+        )
+        .hint("if it is meant to be so large, raise `file_size` in `[limits]`")
+    }
+
     /// A failure of the local disk, from the path that it was about.
     pub(super) fn disk(path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::new(GitErrorKind::Disk, format!("{}: {error}", path.display()))
@@ -79,6 +88,9 @@ impl GitError {
 
     /// What libgit2 reports, while doing `doing` (`fetching from example.org`), in hookd's words.
     pub(super) fn from_git2(error: &git2::Error, doing: &str) -> Self {
+        if error.class() == git2::ErrorClass::NoMemory || error.message().eq_ignore_ascii_case("out of memory") {
+            return Self::too_large();
+        }
         let (kind, hint) = classify(error);
         Self {
             kind,

@@ -2,6 +2,7 @@
 //! second thread and before any other call into libgit2.
 #![allow(unsafe_code)]
 
+use std::path::Path;
 use std::time::Duration;
 
 use git2::{ConfigLevel, Error, opts};
@@ -14,8 +15,11 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A place where no configuration can be.
 const NOWHERE: &str = "/nonexistent";
 
-/// Sets everything. `silence` is how long a server may say nothing.
-pub(super) fn set(silence: Duration) -> Result<(), Error> {
+/// How much of a pack is mapped at once, bytes, and of all packs together: what is mapped counts as the worker's memory, too.
+const WINDOW: (usize, usize) = (32 << 20, 256 << 20);
+
+/// Sets everything. `silence` is how long a server may say nothing; `authorities` are trusted besides the system's.
+pub(super) fn set(silence: Duration, authorities: Option<&Path>) -> Result<(), Error> {
     // SHA-1 of every blob read costs a third of a checkout; packs are hashed when they come in, and zlib has a
     // checksum.
     opts::strict_hash_verification(false);
@@ -25,6 +29,13 @@ pub(super) fn set(silence: Duration) -> Result<(), Error> {
     // process has this one thread (see the module's first lines).
     unsafe { opts::set_server_connect_timeout_in_milliseconds(connect)? };
     unsafe { opts::set_server_timeout_in_milliseconds(server)? };
+    // SAFETY (both): plain globals, as above; no pack is open yet.
+    unsafe { opts::set_mwindow_size(WINDOW.0)? };
+    unsafe { opts::set_mwindow_mapped_limit(WINDOW.1)? };
+    if let Some(file) = authorities {
+        // SAFETY: changes the global TLS context, which no connection uses yet.
+        unsafe { opts::set_ssl_cert_file(file)? };
+    }
     for level in [
         ConfigLevel::ProgramData,
         ConfigLevel::System,

@@ -3,28 +3,55 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use git2::{Oid, Repository, Sort};
+use git2::{FileMode, Oid, Repository, Sort};
 
 use super::mirror::{Hold, Mirror, oid};
 use super::wire::Description;
-use super::{GitError, GitErrorKind};
-use crate::model::CommitId;
+use super::{Changed, GitError, GitErrorKind};
+use crate::config::{Pattern, matches};
+use crate::model::{CommitId, words};
 
-/// Paths that differ between the trees of two commits, sorted; a renamed file is there under both names.
-pub(super) fn changed_paths(mirror: &Path, from: &CommitId, to: &CommitId) -> Result<Vec<String>, GitError> {
+/// Most of a path that is told, characters.
+const PATH_SHOWN: usize = 200;
+
+/// How many paths differ between the trees of two commits, and the first by name that the patterns take; a renamed file counts
+/// under both names.
+pub(super) fn changed_paths(
+    mirror: &Path,
+    from: &CommitId,
+    to: &CommitId,
+    patterns: &[Pattern],
+) -> Result<Changed, GitError> {
     let mirror = Mirror::lock(mirror, Hold::Read)?;
     let repo = mirror.open()?;
     let failed = |e: git2::Error| GitError::from_git2(&e, "comparing commits");
     let old = find_commit(&repo, from)?.tree().map_err(failed)?;
     let new = find_commit(&repo, to)?.tree().map_err(failed)?;
     let diff = repo.diff_tree_to_tree(Some(&old), Some(&new), None).map_err(failed)?;
-    let mut paths = BTreeSet::new();
+    let (mut count, mut matching) = (0, None::<String>);
     for delta in diff.deltas() {
-        for file in [delta.old_file(), delta.new_file()] {
-            paths.extend(file.path_bytes().map(|p| String::from_utf8_lossy(p).into_owned()));
+        let files = [delta.old_file(), delta.new_file()];
+        let same = files[0].path_bytes() == files[1].path_bytes();
+        for file in &files[usize::from(same)..] {
+            let Some(path) = file.path_bytes() else { continue };
+            let path = String::from_utf8_lossy(path);
+            count += 1;
+            let is_submodule = files.iter().any(|file| file.mode() == FileMode::Commit);
+            let taken = matches(patterns, &path) || (is_submodule && takes_below(patterns, &path));
+            if taken && matching.as_deref().is_none_or(|first| *path < *first) {
+                matching = Some(path.into_owned());
+            }
         }
     }
-    Ok(paths.into_iter().collect())
+    let matching = matching.map(|path| words::shown(&path, PATH_SHOWN));
+    Ok(Changed { count, matching })
+}
+
+/// Whether something below the path of a submodule can be meant: what has changed in there is not known.
+fn takes_below(patterns: &[Pattern], path: &str) -> bool {
+    let below = format!("{path}/");
+    let names_it = |pattern: &Pattern| !pattern.negated && pattern.text.starts_with(&below);
+    matches(patterns, &format!("{below}x")) || patterns.iter().any(names_it)
 }
 
 /// What a commit is.

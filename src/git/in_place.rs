@@ -20,7 +20,7 @@ use super::materialise::{Blobs, Pointers, UMASK};
 use super::submodule::Plan;
 use super::tree::{Item, Kind};
 use super::worker::Reporter;
-use super::{GitError, GitErrorKind};
+use super::{Bounds, GitError, GitErrorKind};
 use crate::model::CommitId;
 
 /// Where new files wait, in the directory itself so that a rename can't cross file systems; 0700, since the directory
@@ -48,6 +48,7 @@ pub(super) fn update(
     to: &CommitId,
     directory: &Path,
     refuse_lfs: bool,
+    bounds: &Bounds,
     reporter: &Reporter,
 ) -> Result<Done, GitError> {
     if new.items.iter().any(|i| i.path.starts_with(STAGING)) {
@@ -58,7 +59,7 @@ pub(super) fn update(
     fs::create_dir_all(directory).map_err(|e| GitError::disk(directory, &e))?;
     let root = Folder::open(directory)?;
     let staging = Staging::make(directory)?;
-    let (staged, bytes) = stage(&root, &staging.folder, new, refuse_lfs, reporter)?;
+    let (staged, bytes) = stage(&root, &staging.folder, new, refuse_lfs, bounds, reporter)?;
     obstacles(&root, old, new, &staged)?;
     let before = cut_off(directory);
     let both: Vec<CommitId> = before.iter().chain([to]).cloned().collect();
@@ -89,12 +90,12 @@ fn undone(mut error: GitError, undone: Result<(), GitError>, staging: &Staging, 
 }
 
 /// Whether the directory holds the files of `plan` as they are in it, and no update was cut off.
-pub(super) fn holds(plan: &Plan, directory: &Path, reporter: &Reporter) -> Result<bool, GitError> {
+pub(super) fn holds(plan: &Plan, directory: &Path, bounds: &Bounds, reporter: &Reporter) -> Result<bool, GitError> {
     if !directory.is_dir() || !cut_off(directory).is_empty() {
         return Ok(false);
     }
     let root = Folder::open(directory)?;
-    let blobs = Blobs::new(plan, reporter)?;
+    let blobs = Blobs::new(plan, bounds, reporter)?;
     let differs = AtomicBool::new(false);
     blobs.each(|_, item, content| {
         let same = match item.kind {
@@ -186,10 +187,11 @@ fn stage(
     staging: &Folder,
     new: &Plan,
     refuse_lfs: bool,
+    bounds: &Bounds,
     reporter: &Reporter,
 ) -> Result<(Vec<usize>, u64), GitError> {
     let pointers = Pointers::new(refuse_lfs);
-    let blobs = Blobs::new(new, reporter)?;
+    let blobs = Blobs::new(new, bounds, reporter)?;
     let differing = Mutex::new(Vec::new());
     let note = |index| {
         differing

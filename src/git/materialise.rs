@@ -16,10 +16,13 @@ use super::mirror::{Hold, Mirror};
 use super::submodule::Plan;
 use super::tree::{Item, Kind};
 use super::worker::Reporter;
-use super::{GitError, GitErrorKind, Progress, ProgressPhase};
+use super::{Bounds, GitError, GitErrorKind, Progress, ProgressPhase};
 
 /// Inflating is what takes the time; beyond four threads the disk is the limit.
 const THREADS_MAX: usize = 4;
+
+/// Blobs above this size, bytes, are in memory one at a time; with their deltas they take up to three times as much.
+const LARGE: usize = 8 << 20;
 
 /// `PATH_MAX` of Linux: a longer target can't be a link's.
 const LINK_MAX: usize = 4095;
@@ -39,6 +42,7 @@ pub(super) fn checkout(
     plan: &Plan,
     destination: &Path,
     refuse_lfs: bool,
+    bounds: &Bounds,
     reporter: &Reporter,
 ) -> Result<(u64, u64), GitError> {
     umask(UMASK);
@@ -48,7 +52,7 @@ pub(super) fn checkout(
         root.make(directory).map_err(|errno| root.error(directory, errno))?;
     }
     let pointers = Pointers::new(refuse_lfs);
-    let blobs = Blobs::new(plan, reporter)?;
+    let blobs = Blobs::new(plan, bounds, reporter)?;
     let bytes = blobs.each(|_, item, content| {
         let Kind::File { executable } = item.kind else {
             return Ok(0);
@@ -133,10 +137,13 @@ pub(super) struct Blobs<'p> {
     plan: &'p Plan,
     reporter: &'p Reporter,
     mirrors: Vec<Mirror>,
+    file_size: u64,
+    /// Held while a large blob is in memory.
+    large: Mutex<()>,
 }
 
 impl<'p> Blobs<'p> {
-    pub(super) fn new(plan: &'p Plan, reporter: &'p Reporter) -> Result<Self, GitError> {
+    pub(super) fn new(plan: &'p Plan, bounds: &Bounds, reporter: &'p Reporter) -> Result<Self, GitError> {
         // Once per file: a second lock of the same one by the same process would not fail, but need not be either.
         let mirrors = plan
             .sources
@@ -147,6 +154,8 @@ impl<'p> Blobs<'p> {
             plan,
             reporter,
             mirrors,
+            file_size: bounds.file_size,
+            large: Mutex::new(()),
         })
     }
 
@@ -210,6 +219,18 @@ impl<'p> Blobs<'p> {
         let failed =
             |e: git2::Error| GitError::from_git2(&e, &format!("reading `{}` from the mirror", item.path.display()));
         let odb = repo.odb().map_err(failed)?;
+        let size = odb.read_header(item.blob).map_err(failed)?.0;
+        if size as u64 > self.file_size {
+            let message = format!(
+                "`{}` has {} MiB, more than the {} MiB that a file may have",
+                item.path.display(),
+                size >> 20,
+                self.file_size >> 20
+            );
+            return Err(GitError::new(GitErrorKind::UnsafeTree, message).hint("raise `file_size` in `[limits]`"));
+        }
+        // One at a time: libgit2 can only inflate a packed blob as a whole.
+        let _alone = (size > LARGE).then(|| locked(&self.large));
         let object = odb.read(item.blob).map_err(failed)?;
         work(object.data())
     }

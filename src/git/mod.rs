@@ -2,7 +2,7 @@
 //! crash or the memory of a huge pack never touches the daemon: [`Git`] starts one per call, watches it and kills it.
 //!
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
-//! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `credentials`, `known_hosts`, `published`, `program`
+//! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `reach`, `credentials`, `known_hosts`, `published`, `program`
 //! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `changes`, `folder`
 
 pub mod address;
@@ -20,6 +20,7 @@ mod materialise;
 mod mirror;
 mod program;
 mod published;
+mod reach;
 mod remote;
 mod signed;
 mod submodule;
@@ -31,8 +32,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Transport;
-use crate::model::{CommitId, Secret, Timestamp};
+use crate::config::{Proxy, RefFilter, Transport};
+use crate::model::{CommitId, GitUrl, Secret, Timestamp};
 
 pub use client::Git;
 pub use credentials::key_problem;
@@ -51,7 +52,7 @@ pub const SUBCOMMAND: &str = "git-worker";
 #[derive(Clone)]
 pub struct Access {
     /// As `config::Remote::url` has it.
-    pub url: String,
+    pub url: GitUrl,
     /// Which transport `url` names.
     pub transport: Transport,
     /// Host of `url`, in lower case; none for a local path.
@@ -63,8 +64,16 @@ pub struct Access {
     /// Password for http and https: `TOKEN` alone, or `USER:TOKEN` where the forge wants a certain user (deploy tokens
     /// of GitLab). Shown to this host and port only, and never after a redirect.
     pub token: Option<Secret>,
-    /// PEM file of the authorities to trust for https, instead of the system's.
+    /// PEM file of authorities to trust for https, besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// The proxy for http and https: `http://[USER:PASSWORD@]HOST[:PORT]`.
+    pub proxy: Option<Proxy>,
+    /// Private keys for submodules, by their URLs.
+    pub keys: Vec<(GitUrl, PathBuf)>,
+    /// Hosts and networks that submodules may name although they are private.
+    pub submodule_hosts: Vec<String>,
+    /// Which refs [`Git::ls_remote`] lists, besides some branches that show what else is there; none: all refs.
+    pub follows: Option<Vec<RefFilter>>,
 }
 
 /// Host and port of the ssh server that a URL names; none for other transports.
@@ -113,6 +122,34 @@ pub struct SignedObject {
     pub payload: Vec<u8>,
     /// The signature, armoured; none if it has none.
     pub signature: Option<Vec<u8>>,
+}
+
+/// What a commit may take of a worker, and the worker of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Largest file, bytes.
+    pub file_size: u64,
+    /// Most files, directories and submodules together.
+    pub files: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let limits = crate::config::Limits::default();
+        Self {
+            file_size: limits.file_size,
+            files: limits.files,
+        }
+    }
+}
+
+/// How two commits differ, as far as somebody asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// How many paths differ.
+    pub count: u64,
+    /// The first of them that is matched by the patterns, made fit to be shown.
+    pub matching: Option<String>,
 }
 
 /// What to do about the special things of a tree.

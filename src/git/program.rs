@@ -13,7 +13,8 @@ use super::worker::Reporter;
 use super::{GitError, GitErrorKind, Progress, ProgressPhase};
 
 /// Serves the remote whoever owns it; nothing in a repository's configuration makes upload-pack run programs.
-const UPLOAD_PACK: &str = "--upload-pack=git -c safe.directory='*' upload-pack";
+const UPLOAD_PACK: &str = "--upload-pack=git -c safe.directory='*' -c core.bigFileThreshold=16m -c pack.windowMemory=32m \
+    -c core.packedGitWindowSize=16m -c core.packedGitLimit=128m upload-pack";
 
 /// Most of what git says on standard error that is kept for an error.
 const STDERR_KEPT: usize = 16 * 1024;
@@ -58,6 +59,15 @@ impl Program {
                 "core.hooksPath=/dev/null",
                 "-c",
                 "core.fsync=all",
+                // What is larger goes through in a stream; see `worker::confine`.
+                "-c",
+                "core.bigFileThreshold=16m",
+                "-c",
+                "pack.windowMemory=32m",
+                "-c",
+                "core.packedGitWindowSize=16m",
+                "-c",
+                "core.packedGitLimit=128m",
             ])
             .current_dir("/")
             .stdin(Stdio::null())
@@ -248,6 +258,9 @@ fn failure(url: &str, said: &str) -> GitError {
         .lines()
         .find(|l| l.starts_with("fatal:") || l.starts_with("error:"))
         .unwrap_or("git failed");
+    if says(&["out of memory", "malloc failed"]) {
+        return GitError::too_large();
+    }
     let kind = if says(&["couldn't find remote ref"]) {
         GitErrorKind::RefMissing
     } else if says(&[

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use git2::{
-    AutotagOption, CertificateCheckStatus, Direction, FetchOptions, FetchPrune, Progress as Transfer, RemoteCallbacks,
-    RemoteRedirect, Repository, RepositoryInitOptions,
+    AutotagOption, CertificateCheckStatus, Direction, FetchOptions, FetchPrune, Progress as Transfer, ProxyOptions,
+    RemoteCallbacks, RemoteRedirect, Repository, RepositoryInitOptions,
 };
 
 use super::address::Address;
@@ -17,6 +17,16 @@ use super::wire::RemoteSpec;
 use super::worker::Reporter;
 use super::{GitError, GitErrorKind, Progress, ProgressPhase};
 use crate::config::Transport;
+use crate::model::words;
+
+/// Most branches or tags that are compared with one that is not there.
+const COMPARED_MAX: usize = 1000;
+
+/// Most branches or tags that a message names.
+const NAMED_MAX: usize = 8;
+
+/// Most of the name of one that is shown, characters.
+const NAME_SHOWN: usize = 80;
 
 /// A ref as the remote lists it. `name^{}` is what an annotated tag names.
 #[derive(Debug, Clone)]
@@ -77,7 +87,7 @@ impl<'a> Remote<'a> {
         let place = self.scratch.join("list.git");
         let repo = init_bare(&place).map_err(|e| GitError::from_git2(&e, "making a scratch repository"))?;
         self.connected(&repo, "asking", |remote, callbacks| {
-            let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), None)?;
+            let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), self.proxy())?;
             Ok(advertised(connection.list()?))
         })
     }
@@ -94,7 +104,7 @@ impl<'a> Remote<'a> {
             Err(stop())
         });
         let asked = repo
-            .remote_anonymous(&self.spec.url)
+            .remote_anonymous(self.spec.url.as_str())
             .and_then(|mut remote| remote.connect_auth(Direction::Fetch, Some(callbacks), None).map(|_| ()));
         match (seen.take(), asked) {
             (Some(key), _) => Ok(key),
@@ -106,9 +116,13 @@ impl<'a> Remote<'a> {
     /// Fetches `specs` into the bare repository `into`. Fails with `RefMissing` if the remote lacks one of them.
     pub(super) fn download(&self, into: &Path, specs: &[Spec], depth: u32) -> Result<(), GitError> {
         if let Some(git) = self.program() {
-            return git
-                .fetch(into, &self.spec.url, specs, depth, self.reporter)
-                .map_err(|e| self.missing(e, specs));
+            let fetched = git.fetch(into, &self.spec.url, specs, depth, self.reporter);
+            return fetched.map_err(|error| match specs {
+                [only] if error.kind == GitErrorKind::RefMissing => {
+                    self.missing(only, &self.list().unwrap_or_default())
+                }
+                _ => error,
+            });
         }
         let repo = super::mirror::open(into)?;
         // libgit2's local transport can't do shallow fetches; there is no wire to spare either.
@@ -126,26 +140,44 @@ impl<'a> Remote<'a> {
                 .download_tags(AutotagOption::None)
                 .update_fetchhead(false)
                 .follow_redirects(RemoteRedirect::None);
+            if let Some(proxy) = self.proxy() {
+                options.proxy_options(proxy);
+            }
             let refspecs: Vec<String> = specs.iter().map(Spec::refspec).collect();
             remote.fetch(&refspecs, Some(&mut options), None)?;
             Ok(advertised(remote.list()?))
         })?;
         // libgit2 fetches nothing, and says nothing, for a ref that isn't there.
-        let listed: HashSet<&str> = listed.iter().map(|a| a.name.as_str()).collect();
-        let there = |spec: &Spec| !spec.from.starts_with("refs/") || listed.contains(spec.from.as_str());
-        if specs.iter().all(there) {
-            return Ok(());
+        let names: HashSet<&str> = listed.iter().map(|a| a.name.as_str()).collect();
+        let is_there = |spec: &&Spec| !spec.from.starts_with("refs/") || names.contains(spec.from.as_str());
+        match specs.iter().find(|spec| !is_there(spec)) {
+            None => Ok(()),
+            Some(lacking) => Err(self.missing(lacking, &listed)),
         }
-        Err(self.missing(GitError::new(GitErrorKind::RefMissing, String::new()), specs))
     }
 
-    fn missing(&self, error: GitError, specs: &[Spec]) -> GitError {
-        if error.kind != GitErrorKind::RefMissing {
+    /// Says that a ref is not there, and what else of its kind is.
+    fn missing(&self, spec: &Spec, listed: &[Advertised]) -> GitError {
+        let message = format!("{} does not exist in {}", spec.from, self.redacted_url());
+        let error = GitError::new(GitErrorKind::RefMissing, message);
+        let kinds = [("refs/heads/", "branches"), ("refs/tags/", "tags")];
+        let Some((prefix, kind)) = kinds.iter().find(|(prefix, _)| spec.from.starts_with(prefix)) else {
             return error;
+        };
+        let names = listed.iter().filter_map(|a| a.name.strip_prefix(prefix));
+        let names = names.filter(|name| !name.ends_with("^{}")).collect();
+        match existing(&spec.from[prefix.len()..], names) {
+            Some(names) => error.hint(format!("its {kind}: {names}")),
+            None => error.hint(format!("it has no {kind}")),
         }
-        let names: Vec<&str> = specs.iter().map(|s| s.from.as_str()).collect();
-        let message = format!("{} does not exist in {}", names.join(", "), self.redacted_url());
-        GitError::new(GitErrorKind::RefMissing, message)
+    }
+
+    /// The proxy, for what is reached by http.
+    fn proxy(&self) -> Option<ProxyOptions<'_>> {
+        let url = self.spec.proxy.as_deref()?;
+        let mut options = ProxyOptions::new();
+        options.url(url);
+        Some(options)
     }
 
     /// Runs `work` with an anonymous remote; of two errors, the callbacks' and libgit2's, the first says what happened.
@@ -160,7 +192,7 @@ impl<'a> Remote<'a> {
         let wallet = Wallet::new(&self.spec, &self.address);
         let callbacks = self.callbacks(&wallet, hosts.as_ref(), &trouble);
         let outcome = repo
-            .remote_anonymous(&self.spec.url)
+            .remote_anonymous(self.spec.url.as_str())
             .and_then(|mut remote| work(&mut remote, callbacks));
         outcome.map_err(|error| {
             let plain = || GitError::from_git2(&error, &format!("{doing} {}", self.redacted_url()));
@@ -233,7 +265,13 @@ impl<'a> Remote<'a> {
 
     /// Texts of libgit2 and of servers may quote anything.
     fn scrubbed(&self, mut error: GitError) -> GitError {
-        error.message = error.message.replace(&self.spec.url, &self.redacted_url());
+        error.message = error.message.replace(self.spec.url.as_str(), &self.redacted_url());
+        if let Some(proxy) = &self.spec.proxy {
+            error.message = error.message.replace(proxy.as_str(), &redacted(proxy));
+            if let Some(password) = url::Url::parse(proxy).ok().as_ref().and_then(url::Url::password) {
+                error.message = error.message.replace(password, "…");
+            }
+        }
         if let Some(token) = &self.spec.token {
             let secret = token.rsplit_once(':').map_or(token.as_str(), |(_, secret)| secret);
             if !secret.is_empty() {
@@ -242,6 +280,31 @@ impl<'a> Remote<'a> {
         }
         error
     }
+}
+
+/// The names that are there, the most similar to `wanted` first: as many as fit a line that a person reads.
+fn existing(wanted: &str, mut names: Vec<&str>) -> Option<String> {
+    if names.is_empty() {
+        return None;
+    }
+    let count = names.len();
+    names.truncate(COMPARED_MAX);
+    names.sort_by_cached_key(|name| {
+        let same = wanted.eq_ignore_ascii_case(name) || ["main", "master"].contains(name);
+        (!same, strsim::osa_distance(wanted, name.get(..100).unwrap_or(name)))
+    });
+    let shown: Vec<String> = names
+        .iter()
+        .take(NAMED_MAX)
+        .map(|name| words::shown(name, NAME_SHOWN))
+        .collect();
+    let more = count.saturating_sub(NAMED_MAX);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    Some(shown.join(", ") + &more)
 }
 
 /// A URL without what stands before an `@` in its authority.

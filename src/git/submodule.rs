@@ -11,18 +11,25 @@ use super::address::{Address, resolve};
 use super::fetch::parse_id;
 use super::history::find_commit;
 use super::mirror::{Hold, Mirror, discard, open, tip_ref};
+use super::reach::require_allowed;
 use super::remote::{Remote, Spec, redacted};
-use super::tree::{Item, Kind, list};
-use super::wire::RemoteSpec;
-use super::{CheckoutOptions, GitError, GitErrorKind};
+use super::tree::{Budget, Item, Kind, list};
+use super::wire::{RemoteSpec, Url};
+use super::{Bounds, CheckoutOptions, GitError, GitErrorKind};
 use crate::config::Transport;
-use crate::model::CommitId;
+use crate::model::{CommitId, GitUrl, words};
 
 /// Submodules of submodules: real ones nest two or three deep.
 const DEPTH_MAX: usize = 8;
 
 /// Most submodules in all, nested ones included.
 const COUNT_MAX: usize = 256;
+
+/// Largest `.gitmodules` that is read, bytes: [`COUNT_MAX`] entries have a tenth of it.
+const MODULES_MAX: usize = 1 << 20;
+
+/// Most of a pusher's URL that a message shows, characters.
+const URL_SHOWN: usize = 200;
 
 /// Everything that a commit puts on disk.
 #[derive(Default)]
@@ -32,6 +39,8 @@ pub(super) struct Plan {
     /// Parents before children.
     pub directories: Vec<PathBuf>,
     pub items: Vec<Item>,
+    /// What of it is left to be listed.
+    pub budget: Budget,
 }
 
 /// Whether submodules that aren't in their mirrors are fetched, or left out of the plan.
@@ -56,9 +65,13 @@ pub(super) fn plan(
     mirror: &Path,
     commit: &CommitId,
     options: &CheckoutOptions,
+    bounds: &Bounds,
     missing: Missing,
 ) -> Result<Plan, GitError> {
-    let mut plan = Plan::default();
+    let mut plan = Plan {
+        budget: Budget::new(bounds),
+        ..Plan::default()
+    };
     let level = Level {
         remote,
         mirror,
@@ -81,12 +94,12 @@ fn add(
     plan.sources.push(level.mirror.to_owned());
     let lock = Mirror::lock(level.mirror, Hold::Read)?;
     let repo = lock.open()?;
-    let listing = list(&repo, level.commit, level.prefix, source)?;
-    let urls = if listing.gitlinks.is_empty() || !options.submodules {
+    let listing = list(&repo, level.commit, level.prefix, source, &mut plan.budget)?;
+    let modules = if listing.gitlinks.is_empty() || !options.submodules {
         BTreeMap::new()
     } else {
         let place = level.prefix.join(".gitmodules");
-        urls(
+        modules(
             &repo,
             listing.items.iter().find(|i| i.path == place),
             level.remote.scratch,
@@ -102,9 +115,13 @@ fn add(
         if !options.submodules {
             continue;
         }
-        let inner = path.strip_prefix(level.prefix).unwrap_or(&path);
-        let done = parse_id(commit)
-            .and_then(|commit| add_submodule(level, top, urls.get(inner), &path, &commit, options, missing, plan));
+        let module = modules.get(path.strip_prefix(level.prefix).unwrap_or(&path));
+        if module.is_some_and(|module| module.skipped) {
+            continue;
+        }
+        let url = module.and_then(|module| module.url.as_ref());
+        let done =
+            parse_id(commit).and_then(|commit| add_submodule(level, top, url, &path, &commit, options, missing, plan));
         match done {
             Err(error) if missing == Missing::Fetch => return Err(about(&path, error)),
             _ => {}
@@ -129,10 +146,14 @@ fn add_submodule(
         return refuse("submodules are nested too deeply, or there are too many".to_owned());
     }
     let Some(url) = url else {
-        return refuse("it has no URL in .gitmodules".to_owned());
+        return refuse(".gitmodules of the same commit gives no URL for it".to_owned());
     };
     let Some(full) = resolve(&level.remote.spec.url, url) else {
-        return refuse(format!("its URL {} leads out of the remote", redacted(url)));
+        return refuse(format!("its URL {} leads out of the remote", shown(url)));
+    };
+    let full: GitUrl = match full.parse() {
+        Ok(full) => full,
+        Err(error) => return refuse(format!("its URL {} is refused: {error}", shown(&full))),
     };
     let remote = Remote::new(spec(&full, top)?, level.remote.scratch, level.remote.reporter)?;
     let mirror = options
@@ -151,24 +172,50 @@ fn add_submodule(
     add(&below, top, options, missing, plan).map_err(|error| discard(error, std::slice::from_ref(&mirror)))
 }
 
+/// A URL of a pusher, for messages.
+fn shown(url: &str) -> String {
+    words::shown(&redacted(url), URL_SHOWN)
+}
+
 /// How to reach a submodule: by https, http or ssh, from local remotes also locally; with the credentials of the repo
 /// only where they belong.
-fn spec(url: &str, top: &Remote<'_>) -> Result<RemoteSpec, GitError> {
-    let refuse = |why: &str| GitError::new(GitErrorKind::Submodule, format!("its URL {} {why}", redacted(url)));
+fn spec(url: &GitUrl, top: &Remote<'_>) -> Result<RemoteSpec, GitError> {
+    let refuse = |why: &str| GitError::new(GitErrorKind::Submodule, format!("its URL {} {why}", shown(url)));
     let address = Address::parse(url).ok_or_else(|| refuse("is of no kind that hookd fetches from"))?;
-    if address.transport == Transport::Local && top.address.transport != Transport::Local {
+    let is_local = |address: &Address| address.transport == Transport::Local;
+    if is_local(&address) && !is_local(&top.address) {
         return Err(refuse("is a local path, which the repository of a remote may not name"));
     }
-    let same_host = address.host == top.address.host;
+    if !is_local(&address) && !is_local(&top.address) {
+        let by_proxy = top.spec.proxy.is_some() && address.transport != Transport::Ssh;
+        require_allowed(&address, &top.address, &top.spec.submodule_hosts, by_proxy)?;
+    }
+    let own_key = top.spec.ssh_key.clone().filter(|_| address.host == top.address.host);
+    let listed = top.spec.keys.iter().find(|(listed, _)| same_repository(listed, url));
     Ok(RemoteSpec {
-        url: url.to_owned(),
-        ssh_key: top.spec.ssh_key.clone().filter(|_| same_host),
-        known_hosts: top.spec.known_hosts.clone(),
+        url: Url(url.clone()),
+        ssh_key: listed.map(|(_, file)| file.clone()).or(own_key),
         token: top.spec.token.clone().filter(|_| address.same_place(&top.address)),
+        ..top.spec.clone()
     })
 }
 
-/// Sees to it that the mirror has the commit: all heads, which any server gives out, then the commit by its name.
+/// Whether two URLs name one repository of an ssh server: `git@host:a/b.git` and `ssh://git@host/a/b` do.
+fn same_repository(one: &str, other: &str) -> bool {
+    let place = |url: &str| {
+        let address = Address::parse(url).filter(|address| address.transport == Transport::Ssh)?;
+        let path = match url.split_once("://") {
+            Some((_, rest)) => rest.split_once('/')?.1,
+            None => url.rsplit_once(':')?.1,
+        };
+        let path = path.trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path).to_owned();
+        Some((address.user, address.host, address.port, path))
+    };
+    place(one).is_some_and(|found| Some(found) == place(other))
+}
+
+/// Sees to it that the mirror has the commit: all heads, which any server gives out, then all tags, then the commit by its name.
 fn provide(remote: &Remote<'_>, path: &Path, commit: &CommitId) -> Result<(), GitError> {
     let mirror = Mirror::lock(path, Hold::Write)?;
     mirror.sweep()?;
@@ -176,18 +223,22 @@ fn provide(remote: &Remote<'_>, path: &Path, commit: &CommitId) -> Result<(), Gi
         if has(at, commit)? {
             return Ok(());
         }
-        let heads = remote.list()?.into_iter().filter(|a| a.name.starts_with("refs/heads/"));
-        let specs: Vec<Spec> = heads
-            .map(|a| Spec {
-                to: tip_ref(&a.name),
-                from: a.name,
-            })
-            .collect();
-        if !specs.is_empty() {
-            remote.download(at, &specs, 0)?;
-        }
-        if has(at, commit)? {
-            return Ok(());
+        let listed = remote.list()?;
+        for prefix in ["refs/heads/", "refs/tags/"] {
+            let names = listed.iter().map(|a| &a.name);
+            let names = names.filter(|name| name.starts_with(prefix) && !name.ends_with("^{}"));
+            let specs: Vec<Spec> = names
+                .map(|name| Spec {
+                    to: tip_ref(name),
+                    from: name.clone(),
+                })
+                .collect();
+            if !specs.is_empty() {
+                remote.download(at, &specs, 0)?;
+            }
+            if has(at, commit)? {
+                return Ok(());
+            }
         }
         let name = commit.to_string();
         let by_name = remote.download(
@@ -201,7 +252,10 @@ fn provide(remote: &Remote<'_>, path: &Path, commit: &CommitId) -> Result<(), Gi
         if by_name.is_ok() && has(at, commit)? {
             return Ok(());
         }
-        let message = format!("commit {commit} is in no branch of {}", redacted(&remote.spec.url));
+        let message = format!(
+            "commit {commit} is in no branch and under no tag of {}",
+            shown(&remote.spec.url)
+        );
         Err(GitError::new(GitErrorKind::Submodule, message)
             .hint("push the submodule's commit before the superproject's"))
     };
@@ -221,8 +275,17 @@ fn has(mirror: &Path, commit: &CommitId) -> Result<bool, GitError> {
     }
 }
 
-/// `path` to `url` of a `.gitmodules`.
-fn urls(repo: &Repository, file: Option<&Item>, scratch: &Path) -> Result<BTreeMap<PathBuf, String>, GitError> {
+/// What `.gitmodules` says of a submodule (gitmodules(5)).
+#[derive(Default)]
+struct Module {
+    path: Option<PathBuf>,
+    url: Option<String>,
+    /// `update = none`: git leaves it out, unless somebody asks for it by name.
+    skipped: bool,
+}
+
+/// The submodules of a `.gitmodules`, by their paths.
+fn modules(repo: &Repository, file: Option<&Item>, scratch: &Path) -> Result<BTreeMap<PathBuf, Module>, GitError> {
     let failed = |e: git2::Error| {
         GitError::new(
             GitErrorKind::Submodule,
@@ -232,9 +295,17 @@ fn urls(repo: &Repository, file: Option<&Item>, scratch: &Path) -> Result<BTreeM
     let Some(item) = file.filter(|i| i.kind != Kind::Link) else {
         return Ok(BTreeMap::new());
     };
-    let blob = repo
-        .find_blob(item.blob)
-        .map_err(|e| GitError::from_git2(&e, "reading .gitmodules"))?;
+    let reading = |e: git2::Error| GitError::from_git2(&e, "reading .gitmodules");
+    let size = repo
+        .odb()
+        .and_then(|odb| odb.read_header(item.blob))
+        .map_err(reading)?
+        .0;
+    if size > MODULES_MAX {
+        let message = format!(".gitmodules has {size} bytes, and {MODULES_MAX} are the most that is read");
+        return Err(GitError::new(GitErrorKind::Submodule, message));
+    }
+    let blob = repo.find_blob(item.blob).map_err(reading)?;
     // The parser is that of configuration files, which can include others; .gitmodules can't.
     if String::from_utf8_lossy(blob.content())
         .to_ascii_lowercase()
@@ -248,7 +319,7 @@ fn urls(repo: &Repository, file: Option<&Item>, scratch: &Path) -> Result<BTreeM
     let copy = scratch.join("gitmodules");
     std::fs::write(&copy, blob.content()).map_err(|e| GitError::disk(&copy, &e))?;
     let config = Config::open(&copy).map_err(failed)?;
-    let mut found: BTreeMap<String, (Option<String>, Option<String>)> = BTreeMap::new();
+    let mut found: BTreeMap<String, Module> = BTreeMap::new();
     let entries = config.entries(None).map_err(failed)?;
     let read = entries.for_each(|entry| {
         let (Ok(key), Ok(value)) = (entry.name(), entry.value()) else {
@@ -257,18 +328,17 @@ fn urls(repo: &Repository, file: Option<&Item>, scratch: &Path) -> Result<BTreeM
         let Some((name, field)) = key.strip_prefix("submodule.").and_then(|k| k.rsplit_once('.')) else {
             return;
         };
-        let both = found.entry(name.to_owned()).or_default();
+        let module = found.entry(name.to_owned()).or_default();
         match field {
-            "path" => both.0 = Some(value.to_owned()),
-            "url" => both.1 = Some(value.to_owned()),
+            "path" => module.path = Some(PathBuf::from(value.trim_end_matches('/'))),
+            "url" => module.url = Some(value.to_owned()),
+            "update" => module.skipped = value == "none",
             _ => {}
         }
     });
     read.map_err(failed)?;
-    Ok(found
-        .into_values()
-        .filter_map(|(path, url)| Some((PathBuf::from(path?.trim_end_matches('/')), url?)))
-        .collect())
+    let by_path = |module: Module| Some((module.path.clone()?, module));
+    Ok(found.into_values().filter_map(by_path).collect())
 }
 
 /// Names the submodule. What is wrong with its remote is a wrong submodule; what may pass keeps its kind.

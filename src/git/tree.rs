@@ -9,17 +9,67 @@ use std::path::{Path, PathBuf};
 use git2::{Oid, Repository};
 
 use super::history::find_commit;
-use super::{GitError, GitErrorKind};
-use crate::model::CommitId;
+use super::{Bounds, GitError, GitErrorKind};
+use crate::model::{CommitId, words};
 
 /// `NAME_MAX` of Linux file systems.
 const NAME_MAX: usize = 255;
 
+/// Most of a path that a message shows, characters.
+const PATH_SHOWN: usize = 200;
+
 /// Deepest directory; far beyond real trees, and far from the end of the stack.
 const DEPTH_MAX: usize = 256;
 
-/// Most files of a tree. A few kilobytes of nested trees can stand for billions of files.
-const ITEMS_MAX: usize = 2_000_000;
+/// Longest path, bytes: `PATH_MAX` of Linux, with the directory that the tree is written to.
+const PATH_MAX: usize = 4096;
+
+/// Paths of all entries together, bytes for each entry that may be: real trees have half of it.
+const PATH_MEAN_MAX: usize = 128;
+
+/// Largest tree object, bytes: one directory with a million files.
+const TREE_MAX: usize = 64 << 20;
+
+/// What is left of what a commit and its submodules may have together. A few kilobytes of nested trees can stand for billions
+/// of entries, so all that costs memory or inodes counts: files, directories, submodules, and the length of their paths.
+#[derive(Default)]
+pub(super) struct Budget {
+    limit: usize,
+    entries: usize,
+    path_bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn new(bounds: &Bounds) -> Self {
+        Self {
+            limit: bounds.files,
+            entries: bounds.files,
+            path_bytes: bounds.files.max(10_000) * PATH_MEAN_MAX,
+        }
+    }
+
+    fn take(&mut self, path: &Path) -> Result<(), GitError> {
+        let length = path.as_os_str().len();
+        if length > PATH_MAX {
+            return Err(unsafe_tree(
+                path.parent().unwrap_or(path),
+                "has paths of more than 4096 bytes",
+            ));
+        }
+        let left = (self.entries.checked_sub(1), self.path_bytes.checked_sub(length));
+        let (Some(entries), Some(path_bytes)) = left else {
+            let limit = self.limit;
+            let message = format!(
+                "the commit is refused: `{}` takes it over {limit} files, directories and submodules",
+                cut(path)
+            );
+            return Err(GitError::new(GitErrorKind::UnsafeTree, message)
+                .hint("if it is meant, raise `files` in `[limits]`; long paths count more than once"));
+        };
+        (self.entries, self.path_bytes) = (entries, path_bytes);
+        Ok(())
+    }
+}
 
 /// A file or symbolic link of a tree.
 #[derive(Debug, Clone)]
@@ -49,10 +99,16 @@ pub(super) struct Listing {
 }
 
 /// Lists the tree of a commit, with all paths below `prefix`.
-pub(super) fn list(repo: &Repository, commit: &CommitId, prefix: &Path, source: usize) -> Result<Listing, GitError> {
+pub(super) fn list(
+    repo: &Repository,
+    commit: &CommitId,
+    prefix: &Path,
+    source: usize,
+    budget: &mut Budget,
+) -> Result<Listing, GitError> {
     let root = find_commit(repo, commit)?.tree_id();
     let mut listing = Listing::default();
-    add(repo, root, prefix, source, 0, &mut listing)?;
+    add(repo, root, prefix, source, 0, budget, &mut listing)?;
     Ok(listing)
 }
 
@@ -62,14 +118,17 @@ fn add(
     prefix: &Path,
     source: usize,
     depth: usize,
+    budget: &mut Budget,
     listing: &mut Listing,
 ) -> Result<(), GitError> {
     if depth > DEPTH_MAX {
         return Err(unsafe_tree(prefix, "is nested too deeply"));
     }
-    let tree = repo
-        .find_tree(tree)
-        .map_err(|e| GitError::from_git2(&e, "reading a tree"))?;
+    let failed = |e: git2::Error| GitError::from_git2(&e, "reading a tree");
+    if repo.odb().and_then(|odb| odb.read_header(tree)).map_err(failed)?.0 > TREE_MAX {
+        return Err(unsafe_tree(prefix, "is one directory of more than 64 MiB of names"));
+    }
+    let tree = repo.find_tree(tree).map_err(failed)?;
     let mut names = HashSet::new();
     for entry in &tree {
         let name = entry.name_bytes();
@@ -81,10 +140,11 @@ fn add(
         if !names.insert(name.to_vec()) {
             return Err(unsafe_tree(&path, "is there twice"));
         }
+        budget.take(&path)?;
         let kind = match entry.filemode_raw() & 0o170_000 {
             0o040_000 => {
                 listing.directories.push(path.clone());
-                add(repo, entry.id(), &path, source, depth + 1, listing)?;
+                add(repo, entry.id(), &path, source, depth + 1, budget, listing)?;
                 continue;
             }
             0o160_000 => {
@@ -111,9 +171,6 @@ fn add(
             blob: entry.id(),
             source,
         });
-        if listing.items.len() > ITEMS_MAX {
-            return Err(unsafe_tree(prefix, "takes the tree over two million files"));
-        }
     }
     Ok(())
 }
@@ -132,8 +189,13 @@ fn unsafe_name(name: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// A path as messages have it.
+fn cut(path: &Path) -> String {
+    words::shown(&path.to_string_lossy(), PATH_SHOWN)
+}
+
 fn unsafe_tree(path: &Path, why: &str) -> GitError {
-    let message = format!("the commit is refused: `{}` {why}", path.display());
+    let message = format!("the commit is refused: `{}` {why}", cut(path));
     GitError::new(GitErrorKind::UnsafeTree, message).hint("no git client makes such a tree; find out who did")
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckoutOptions, GitError, Progress};
-use crate::model::CommitId;
+use super::{Bounds, Changed, CheckoutOptions, GitError, Progress};
+use crate::model::{CommitId, GitUrl};
 
 /// The only line that the worker reads. It holds the token, so it has no `Debug`.
 #[derive(Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub(super) struct Request {
     pub lifeline: Option<PathBuf>,
     /// The remote, for the jobs that talk to one.
     pub remote: Option<RemoteSpec>,
+    /// What a commit may take.
+    pub bounds: Bounds,
+    /// Most memory of the worker, bytes, without the files that are mapped into it.
+    pub memory: u64,
     /// What to do.
     pub job: Job,
 }
@@ -25,16 +29,29 @@ pub(super) struct Request {
 /// How to reach a remote and what to show it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct RemoteSpec {
-    pub url: String,
+    pub url: Url,
     pub ssh_key: Option<PathBuf>,
     pub known_hosts: Vec<PathBuf>,
     pub token: Option<String>,
+    pub ca_file: Option<PathBuf>,
+    pub proxy: Option<String>,
+    pub keys: Vec<(Url, PathBuf)>,
+    pub submodule_hosts: Vec<String>,
+}
+
+/// [`crate::config::RefFilter`], for the wire: patterns as they are configured.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireFilter {
+    pub tags: bool,
+    pub patterns: Vec<String>,
 }
 
 /// One job of the worker.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Job {
-    LsRemote,
+    LsRemote {
+        follows: Option<Vec<WireFilter>>,
+    },
     HostKey,
     Fetch {
         mirror: PathBuf,
@@ -68,6 +85,7 @@ pub(super) enum Job {
         mirror: PathBuf,
         from: Id,
         to: Id,
+        patterns: Vec<String>,
     },
     Contains {
         mirror: PathBuf,
@@ -111,7 +129,7 @@ pub(super) enum Reply {
         bytes: u64,
         old_known: bool,
     },
-    Paths(Vec<String>),
+    Changed(Changed),
     Contains(bool),
     NewestOf(Option<Description>),
     Signed(Vec<WireSigned>),
@@ -168,5 +186,30 @@ impl From<Id> for String {
 impl From<&CommitId> for Id {
     fn from(id: &CommitId) -> Self {
         Self(id.clone())
+    }
+}
+
+/// [`GitUrl`], for the wire: checked again on the other side.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct Url(pub GitUrl);
+
+impl TryFrom<String> for Url {
+    type Error = crate::model::GitUrlError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Url> for String {
+    fn from(url: Url) -> Self {
+        url.0.into()
+    }
+}
+
+impl std::ops::Deref for Url {
+    type Target = GitUrl;
+    fn deref(&self) -> &GitUrl {
+        &self.0
     }
 }

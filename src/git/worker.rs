@@ -9,19 +9,30 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{getpgrp, getpid};
 
 use super::mirror::{Hold, Mirror, discard};
 use super::remote::Remote;
 use super::submodule::{Missing, Plan, plan};
-use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireRef};
-use super::{CheckoutOptions, GitError, GitErrorKind, Progress, ProgressPhase};
+use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireFilter, WireRef};
+use super::{Bounds, CheckoutOptions, GitError, GitErrorKind, Progress, ProgressPhase};
 use super::{fetch, globals, history, in_place, materialise, signed};
-use crate::model::{CommitId, GitRef};
+use crate::config::{Pattern, matches};
+use crate::model::{CommitId, GitRef, RefKind};
 
 /// A request is a few kilobytes.
 const REQUEST_MAX: u64 = 16 * 1024 * 1024;
+
+/// What is added to the worker's badness, of 1000, when the kernel looks for a process to kill (see proc(5)).
+const OOM_SCORE: &str = "500";
+
+/// Most refs that are listed because they are followed: ten times those of the largest known repositories' release tags.
+const FOLLOWED_MAX: usize = 10_000;
+
+/// Most other branches that are listed, for people who have misspelt one.
+const OTHERS_MAX: usize = 100;
 
 /// Shortest time between two progress lines of the same phase.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -48,8 +59,14 @@ pub fn worker_main() -> ExitCode {
         // The next daemon may have asked for the lifeline already, and begun.
         return ExitCode::FAILURE;
     }
-    if let Err(error) = globals::set(Duration::from_millis(request.idle_ms)) {
-        send(&Reply::Error(GitError::from_git2(&error, "setting up libgit2")));
+    confine(request.memory);
+    let authorities = request.remote.as_ref().and_then(|remote| remote.ca_file.as_deref());
+    if let Err(error) = globals::set(Duration::from_millis(request.idle_ms), authorities) {
+        let doing = match authorities {
+            Some(file) => format!("setting up libgit2 with `ca_file` {}", file.display()),
+            None => "setting up libgit2".to_owned(),
+        };
+        send(&Reply::Error(GitError::from_git2(&error, &doing)));
         return ExitCode::FAILURE;
     }
     std::thread::spawn(end_with_parent);
@@ -58,6 +75,14 @@ pub fn worker_main() -> ExitCode {
     let failed = reply.is_err();
     send(&reply.unwrap_or_else(Reply::Error));
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What a remote sends must not take the machine's memory, and if it runs out nevertheless, this process goes first. What it can't
+/// set it does without: the limits of the service stand behind it. A `git` that is started inherits both.
+fn confine(memory: u64) {
+    // Not the address space: packs are mapped into it.
+    let _ = setrlimit(Resource::RLIMIT_DATA, memory, memory);
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
 }
 
 /// Locks the lifeline, until this process ends.
@@ -88,14 +113,18 @@ fn end_with_parent() {
 
 fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
     let Request {
-        scratch, remote, job, ..
+        scratch,
+        remote,
+        bounds,
+        job,
+        ..
     } = request;
     let connect = |spec: Option<RemoteSpec>| {
         let spec = spec.ok_or_else(|| GitError::new(GitErrorKind::Other, "a request without a remote"))?;
         Remote::new(spec, &scratch, reporter)
     };
     match job {
-        Job::LsRemote => Ok(Reply::Refs(ls_remote(&connect(remote)?)?)),
+        Job::LsRemote { follows } => Ok(Reply::Refs(ls_remote(&connect(remote)?, follows)?)),
         Job::HostKey => connect(remote)?.host_key().map(|key| Reply::HostKey {
             line: key.line,
             fingerprint: key.fingerprint,
@@ -107,9 +136,9 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             destination,
             options,
         } => {
-            let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, Missing::Fetch)
+            let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, &bounds, Missing::Fetch)
                 .map_err(|e| discard(e, std::slice::from_ref(&mirror)))?;
-            let written = materialise::checkout(&plan, &destination, options.refuse_lfs, reporter);
+            let written = materialise::checkout(&plan, &destination, options.refuse_lfs, &bounds, reporter);
             let (files, bytes) = written.map_err(|e| discard(e, &plan.sources))?;
             Ok(Reply::CheckedOut { files, bytes })
         }
@@ -122,7 +151,7 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
         } => {
             let remote = connect(remote)?;
             let from = from.map(|id| id.0);
-            update(&remote, &mirror, from.as_ref(), &to.0, &directory, &options)
+            update(&remote, &mirror, from.as_ref(), &to.0, &directory, &options, &bounds)
         }
         Job::Describe { mirror, commit } => history::describe(&mirror, &commit.0).map(Reply::Described),
         Job::Holds {
@@ -131,12 +160,17 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             directory,
             options,
         } => {
-            let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, Missing::Fetch)
+            let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, &bounds, Missing::Fetch)
                 .map_err(|e| discard(e, std::slice::from_ref(&mirror)))?;
-            let holds = in_place::holds(&plan, &directory, reporter);
+            let holds = in_place::holds(&plan, &directory, &bounds, reporter);
             holds.map(Reply::Contains).map_err(|e| discard(e, &plan.sources))
         }
-        Job::ChangedPaths { mirror, from, to } => history::changed_paths(&mirror, &from.0, &to.0).map(Reply::Paths),
+        Job::ChangedPaths {
+            mirror,
+            from,
+            to,
+            patterns,
+        } => history::changed_paths(&mirror, &from.0, &to.0, &compiled(&patterns)?).map(Reply::Changed),
         Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor.0, &tip.0).map(Reply::Contains),
         Job::NewestOf {
             mirror,
@@ -168,28 +202,55 @@ fn parse_ref(name: &str) -> Result<GitRef, GitError> {
         .map_err(|e| GitError::new(GitErrorKind::Other, format!("{name}: {e}")))
 }
 
-/// Heads and tags; `name^{}`, which stands for what a tag object names, joins its tag.
-fn ls_remote(remote: &Remote<'_>) -> Result<Vec<WireRef>, GitError> {
+fn compiled(patterns: &[String]) -> Result<Vec<Pattern>, GitError> {
+    let compile = |text: &String| Pattern::new(text).map_err(|e| GitError::new(GitErrorKind::Other, e.to_string()));
+    patterns.iter().map(compile).collect()
+}
+
+/// Heads and tags that are followed, and a few other heads; `name^{}`, which stands for what a tag object names, joins its tag.
+fn ls_remote(remote: &Remote<'_>, follows: Option<Vec<WireFilter>>) -> Result<Vec<WireRef>, GitError> {
     let id = |text: &str| {
         let parsed = text
             .parse()
             .map_err(|e| GitError::new(GitErrorKind::Other, format!("{text}: {e}")));
         parsed.map(Id)
     };
+    let filters = follows.map(|all| all.iter().map(|f| Ok((f.tags, compiled(&f.patterns)?))).collect());
+    let filters: Option<Vec<(bool, Vec<Pattern>)>> = filters.transpose()?;
+    let is_followed = |name: &GitRef| match &filters {
+        None => true,
+        Some(filters) => filters
+            .iter()
+            .any(|(tags, patterns)| *tags == (name.kind() == RefKind::Tag) && matches(patterns, name.short())),
+    };
+    let (mut followed, mut others) = (0, 0);
     let mut refs: Vec<WireRef> = Vec::new();
     for listed in remote.list()? {
-        if !listed.name.starts_with("refs/heads/") && !listed.name.starts_with("refs/tags/") {
+        if let Some(tag) = listed.name.strip_suffix("^{}") {
+            if let Some(last) = refs.last_mut().filter(|last| last.name == tag) {
+                last.peeled = Some(id(&listed.id)?);
+            }
             continue;
         }
-        let object = id(&listed.id)?;
-        match (listed.name.strip_suffix("^{}"), refs.last_mut()) {
-            (Some(tag), Some(last)) if last.name == tag => last.peeled = Some(object),
-            (Some(_), _) => {}
-            (None, _) => refs.push(WireRef {
-                name: listed.name,
-                object,
-                peeled: None,
-            }),
+        // Names that can't be deployed, such as those that a command would take for an option, are nobody's.
+        let Ok(name) = listed.name.parse::<GitRef>() else {
+            continue;
+        };
+        if is_followed(&name) {
+            followed += 1;
+        } else if others < OTHERS_MAX && name.kind() == RefKind::Branch {
+            others += 1;
+        } else {
+            continue;
+        }
+        refs.push(WireRef {
+            name: listed.name,
+            object: id(&listed.id)?,
+            peeled: None,
+        });
+        if followed > FOLLOWED_MAX && filters.is_some() {
+            let message = format!("more than {FOLLOWED_MAX} branches and tags of the remote are followed");
+            return Err(GitError::new(GitErrorKind::Unsupported, message).hint("name fewer by `branch` or `tag`"));
         }
     }
     Ok(refs)
@@ -202,10 +263,11 @@ fn update(
     to: &CommitId,
     directory: &Path,
     options: &CheckoutOptions,
+    bounds: &Bounds,
 ) -> Result<Reply, GitError> {
     let damaged = |error| discard(error, std::slice::from_ref(&mirror.to_owned()));
-    let new = plan(remote, mirror, to, options, Missing::Fetch).map_err(damaged)?;
-    let (old, old_known) = match from.map(|from| plan(remote, mirror, from, options, Missing::LeaveOut)) {
+    let new = plan(remote, mirror, to, options, bounds, Missing::Fetch).map_err(damaged)?;
+    let (old, old_known) = match from.map(|from| plan(remote, mirror, from, options, bounds, Missing::LeaveOut)) {
         None => (Plan::default(), true),
         Some(Ok(old)) => (old, true),
         Some(Err(error)) if error.kind == GitErrorKind::Corrupt => return Err(damaged(error)),
@@ -214,11 +276,11 @@ fn update(
     // An update that was cut off may have left files that only its commit has.
     let mut old = old;
     for half in in_place::cut_off(directory) {
-        if let Ok(half) = plan(remote, mirror, &half, options, Missing::LeaveOut) {
+        if let Ok(half) = plan(remote, mirror, &half, options, bounds, Missing::LeaveOut) {
             old.items.extend(half.items);
         }
     }
-    let done = in_place::update(&old, &new, to, directory, options.refuse_lfs, remote.reporter);
+    let done = in_place::update(&old, &new, to, directory, options.refuse_lfs, bounds, remote.reporter);
     let done = done.map_err(|error| discard(error, &new.sources))?;
     Ok(Reply::Updated {
         written: done.written,

@@ -131,7 +131,7 @@ pub fn repo(name: &str, full_name: &str) -> Repo {
     Repo {
         name: name.parse().unwrap(),
         remote: Remote {
-            url: format!("https://git.example/{full_name}.git"),
+            url: format!("https://git.example/{full_name}.git").parse().unwrap(),
             host: Some("git.example".into()),
             path: full_name.into(),
             transport: Transport::Https,
@@ -144,6 +144,9 @@ pub fn repo(name: &str, full_name: &str) -> Repo {
         known_hosts: None,
         token: None,
         ca_file: None,
+        proxy: None,
+        keys: Vec::new(),
+        submodule_hosts: Vec::new(),
         allow_from: Vec::new(),
         allow_sha1: false,
         timestamp_tolerance: Duration::from_mins(5),
@@ -240,24 +243,5 @@ pub fn config(repos: Vec<Repo>) -> Config {
 }
 
 fn limits() -> Limits {
-    let time = Duration::from_secs(30);
-    Limits {
-        body: 25 << 20,
-        headers: 64 << 10,
-        header_count: 100,
-        header_time: time,
-        body_time: time,
-        body_rate: 1024,
-        connections: 512,
-        connections_per_address: 32,
-        auth_failures: 60,
-        queue: 1000,
-        output: 16 << 20,
-        history_age: time,
-        history_count: 10_000,
-        fetch_idle: time,
-        fetch_total: time,
-        free_space: 64 << 20,
-        stop_grace: time,
-    }
+    Limits::default()
 }

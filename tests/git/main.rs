@@ -119,13 +119,17 @@ fn access(url: &str) -> Access {
         _ => Transport::Local,
     };
     Access {
-        url: url.to_owned(),
+        url: url.parse().unwrap(),
         transport,
         host: (transport != Transport::Local).then(|| "127.0.0.1".to_owned()),
         ssh_key: None,
         known_hosts: Vec::new(),
         token: None,
         ca_file: None,
+        proxy: None,
+        keys: Vec::new(),
+        submodule_hosts: Vec::new(),
+        follows: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use hookd::config::Pattern;
 use hookd::git::{GitErrorKind, sweep};
 use hookd::model::GitRef;
 
@@ -154,7 +155,7 @@ async fn shallow_mirrors_stay_so_until_all_is_wanted() {
         assert_eq!(error.kind, GitErrorKind::Unsupported, "{error}");
         let error = world
             .git
-            .changed_paths(&world.mirror(), &id(&first), &id(&next), &world.cancel)
+            .changed_paths(&world.mirror(), &id(&first), &id(&next), &[], &world.cancel)
             .await
             .unwrap_err();
         assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
@@ -202,23 +203,29 @@ async fn changed_paths_come_from_the_trees() {
     );
     let remote = access(&origin.file_url());
     world.fetch(&remote, "main").await.unwrap();
-    let changed = world
-        .git
-        .changed_paths(&world.mirror(), &id(&old), &id(&new), &world.cancel)
-        .await
-        .unwrap();
-    assert_eq!(changed, ["docs/a", "gone", "new/deep/file", "x"]);
-    let none = world
-        .git
-        .changed_paths(&world.mirror(), &id(&new), &id(&new), &world.cancel)
-        .await
-        .unwrap();
-    assert!(none.is_empty());
+    for (from, pattern, count, matching) in [
+        (&old, "**", 4, Some("docs/a")),
+        (&old, "gone", 4, Some("gone")),
+        (&old, "new/**", 4, Some("new/deep/file")),
+        (&old, "x", 4, Some("x")),
+        (&old, "same", 4, None),
+        (&new, "**", 0, None),
+    ] {
+        let patterns = [Pattern::new(pattern).unwrap()];
+        let (mirror, from, new) = (world.mirror(), id(from), id(&new));
+        let changed = world.git.changed_paths(&mirror, &from, &new, &patterns, &world.cancel);
+        let changed = changed.await.unwrap();
+        assert_eq!(
+            (changed.count, changed.matching.as_deref()),
+            (count, matching),
+            "{pattern}"
+        );
+    }
 
     let missing = id(&"1".repeat(40));
     let error = world
         .git
-        .changed_paths(&world.mirror(), &missing, &id(&new), &world.cancel)
+        .changed_paths(&world.mirror(), &missing, &id(&new), &[], &world.cancel)
         .await
         .unwrap_err();
     assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");

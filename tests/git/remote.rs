@@ -88,7 +88,7 @@ async fn what_a_pusher_wrote_is_decoded_and_bounded() {
 }
 
 #[tokio::test]
-async fn https_is_checked_against_the_configured_authority_alone() {
+async fn https_is_checked_against_the_configured_authority_too() {
     let world = World::new();
     let head = world.origin("blog.git").commit("main", "x", &[Change::File("a", b"a")]);
     let server = GitServer::https(&world.root());
@@ -273,7 +273,7 @@ async fn a_cut_connection_is_told_and_the_next_fetch_works() {
             cut.ssh_key = Some(server.ssh_key());
         }
         let whole = Access {
-            url: server.url("blog.git"),
+            url: server.url("blog.git").parse().unwrap(),
             ..cut.clone()
         };
         std::fs::remove_dir_all(world.mirror()).unwrap_or_default();

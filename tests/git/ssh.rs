@@ -32,7 +32,7 @@ async fn a_deploy_key_and_a_known_host() {
     world.checkout(&access, &id(&head), "release").await.unwrap();
 
     let mut missing = access.clone();
-    missing.url = server.url("nothing.git");
+    missing.url = server.url("nothing.git").parse().unwrap();
     let error = world.fetch(&missing, "main").await.unwrap_err();
     assert_eq!(error.kind, GitErrorKind::NotFound, "{error}");
 }
@@ -61,7 +61,7 @@ async fn the_host_key_is_shown_before_it_is_known() {
     assert!(git::is_known(&access).unwrap());
     assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
 
-    access.url = "ssh://127.0.0.1:1/x".into();
+    access.url = "ssh://127.0.0.1:1/x".parse().unwrap();
     assert!(world.git.host_key(&access, &world.cancel).await.is_err());
 }
 
@@ -162,7 +162,8 @@ async fn a_url_without_a_user_means_git() {
     let world = World::new();
     let (server, mut access, _) = serve(&world);
     let path = world.root().join("blog.git");
-    access.url = format!("ssh://127.0.0.1:{}{}", server.port(), path.display());
+    let url = format!("ssh://127.0.0.1:{}{}", server.port(), path.display());
+    access.url = url.parse().unwrap();
     // There is no account `git` here, so that asking as `git` is what fails.
     let error = world.fetch(&access, "main").await.unwrap_err();
     assert_eq!(error.kind, GitErrorKind::Authentication, "{error}");

@@ -1,5 +1,6 @@
 //! Submodules: where they may come from, and what is shown to whom.
 
+use hookd::config::Pattern;
 use hookd::git::{CheckoutOptions, GitErrorKind};
 
 use super::support::faults::Canned;
@@ -146,7 +147,21 @@ async fn urls_that_are_refused() {
     for (number, (text, says)) in [
         (modules("theme", local), "local path"),
         (modules("theme", &theme.file_url()), "local path"),
-        (modules("theme", "ext::sh -c 'touch /tmp/x'"), "of no kind"),
+        (modules("theme", "ext::sh -c 'touch /tmp/x'"), "a blank"),
+        (modules("theme", "ext::sh"), "of no kind"),
+        (modules("theme", "http://127.0.0.1:6379/ HTTP/1.1\\nSET a b"), "a blank"),
+        (modules("theme", "http://127.0.0.1:6379/%0d%0aSET%20a"), "control"),
+        (modules("theme", "../theme%0a.git"), "control"),
+        (modules("theme", "../the me.git"), "a blank"),
+        (modules("theme", "ssh://git@127.0.0.1/a%20b"), "a blank"),
+        (modules("theme", "http://127.0.0.2:6379/x"), "private network"),
+        (modules("theme", "http://localhost:6379/x"), "private network"),
+        (modules("theme", "http://localhost./x"), "private network"),
+        (modules("theme", "http://[::1]/x"), "private network"),
+        (modules("theme", "http://[::ffff:127.0.0.1]/x"), "private network"),
+        (modules("theme", "http://127.1.1:80/x"), "private network"),
+        (modules("theme", "git@10.0.0.1:x.git"), "private network"),
+        (modules("theme", "ssh://git@169.254.169.254/x"), "private network"),
         (modules("theme", "git://127.0.0.1/x"), "of no kind"),
         (modules("theme", "-u./payload"), "of no kind"),
         (modules("theme", "../../../../x"), "leads out"),
@@ -175,6 +190,77 @@ async fn urls_that_are_refused() {
             .unwrap_err();
         assert_eq!(error.kind, GitErrorKind::Submodule, "{error}");
         assert!(error.message.contains(says), "{says}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn private_hosts_that_the_configuration_lists_are_within_reach() {
+    let world = World::new();
+    let (origin, theme) = (world.origin("blog.git"), world.origin("theme.git"));
+    let commit = theme.commit("main", "x", &[Change::File("css", b"1")]);
+    let server = GitServer::http(&world.root());
+    let by_name = server.url("theme.git").replace("127.0.0.1", "localhost");
+    let changes = [
+        Change::File(".gitmodules", &modules("theme", &by_name).into_bytes()),
+        Change::Submodule("theme", &commit),
+    ];
+    let head = origin.commit("main", "x", &changes);
+    let mut remote = access(&server.url("blog.git"));
+    world.fetch(&remote, "main").await.unwrap();
+    let error = world.checkout(&remote, &id(&head), "refused").await.unwrap_err();
+    assert!(error.hint.unwrap().contains("submodule_hosts"));
+    remote.submodule_hosts = vec!["localhost".to_owned()];
+    world.checkout(&remote, &id(&head), "listed").await.unwrap();
+    assert_eq!(read(&world.path("listed/theme/css")), "1");
+}
+
+#[tokio::test]
+async fn what_only_a_tag_reaches_is_found_and_what_is_switched_off_is_left_out() {
+    let world = World::new();
+    let (origin, theme) = (world.origin("blog.git"), world.origin("theme.git"));
+    let tagged = theme.commit("main", "tagged", &[Change::File("css", b"tagged")]);
+    theme.git(&["tag", "-a", "-m", "x", "v1", &tagged]);
+    theme.rewrite("main", "other", &[Change::File("css", b"other")]);
+    let off = "[submodule \"off\"]\n\tpath = off\n\turl = https://no-such-host.invalid/x\n\tupdate = none\n";
+    let gitmodules = modules("theme", "../theme.git") + off;
+    let changes = [
+        Change::File(".gitmodules", gitmodules.as_bytes()),
+        Change::Submodule("theme", &tagged),
+        Change::Submodule("off", &tagged),
+    ];
+    let head = origin.commit("main", "x", &changes);
+    let server = GitServer::http(&world.root());
+    let remote = access(&server.url("blog.git"));
+    world.fetch(&remote, "main").await.unwrap();
+    world.checkout(&remote, &id(&head), "release").await.unwrap();
+    assert_eq!(read(&world.path("release/theme/css")), "tagged");
+    assert_eq!(std::fs::read_dir(world.path("release/off")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_bump_changes_what_is_below_the_submodule() {
+    let world = World::new();
+    let (origin, lib) = (world.origin("blog.git"), world.origin("lib.git"));
+    let first = lib.commit("main", "1", &[Change::File("a", b"1")]);
+    let second = lib.commit("main", "2", &[Change::File("a", b"2")]);
+    let old = origin.commit(
+        "main",
+        "1",
+        &[Change::Submodule("lib", &first), Change::File("library", b"")],
+    );
+    let new = origin.commit("main", "2", &[Change::Submodule("lib", &second)]);
+    world.fetch(&access(&origin.file_url()), "main").await.unwrap();
+    for (patterns, matching) in [
+        (&["lib/**"][..], Some("lib")),
+        (&["lib"], Some("lib")),
+        (&["lib/src/*.css"], Some("lib")),
+        (&["library/**"], None),
+        (&["**", "!lib/**", "!lib"], None),
+    ] {
+        let patterns: Vec<Pattern> = patterns.iter().map(|text| Pattern::new(text).unwrap()).collect();
+        let (mirror, old, new) = (world.mirror(), id(&old), id(&new));
+        let changed = world.git.changed_paths(&mirror, &old, &new, &patterns, &world.cancel);
+        assert_eq!(changed.await.unwrap().matching.as_deref(), matching, "{patterns:?}");
     }
 }
 

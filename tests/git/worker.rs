@@ -34,20 +34,22 @@ fn workers(mark: &str) -> Vec<PathBuf> {
         .collect()
 }
 
+/// A world whose workers have its directory in their environment.
+fn marked() -> (World, String) {
+    let mut world = World::new();
+    world.git.scratch = world.dir.path().to_owned();
+    let mark = world.dir.path().to_str().unwrap().to_owned();
+    (world, mark)
+}
+
 #[tokio::test]
 async fn secrets_are_neither_argument_nor_environment() {
-    let world = World::new();
+    let (world, mark) = marked();
     let (_server, proxy, access) = stalled(&world);
-    let mark = world.path("ca.pem");
-    fs::write(&mark, b"").unwrap();
-    let access = Access {
-        ca_file: Some(mark.clone()),
-        ..access
-    };
     let cancel = world.cancel.clone();
     let looker = tokio::task::spawn_blocking(move || {
         proxy.wait();
-        let found = workers(mark.to_str().unwrap());
+        let found = workers(&mark);
         let seen = found.iter().map(|p| {
             [
                 fs::read(p.join("cmdline")).unwrap(),
@@ -83,14 +85,8 @@ async fn secrets_are_neither_argument_nor_environment() {
 
 #[tokio::test]
 async fn a_dropped_call_takes_its_worker_along() {
-    let world = World::new();
+    let (world, mark) = marked();
     let (_server, proxy, access) = stalled(&world);
-    let mark = world.path("ca.pem");
-    fs::write(&mark, b"").unwrap();
-    let access = Access {
-        ca_file: Some(mark.clone()),
-        ..access
-    };
     let waiting = tokio::task::spawn_blocking(move || proxy.wait());
     tokio::select! {
         fetched = world.fetch(&access, "main") => panic!("{fetched:?}"),
@@ -98,7 +94,7 @@ async fn a_dropped_call_takes_its_worker_along() {
     }
     // Killed when dropped; the kernel may need a moment to end it.
     let begun = Instant::now();
-    while !workers(mark.to_str().unwrap()).is_empty() {
+    while !workers(&mark).is_empty() {
         assert!(begun.elapsed() < LONG, "the worker is still there");
         tokio::task::yield_now().await;
     }
@@ -109,10 +105,13 @@ fn the_end_of_the_input_is_the_end_of_the_worker() {
     let world = World::new();
     let (server, proxy, _) = stalled(&world);
     let url = server.url_at_port("blog.git", proxy.port());
-    let remote = format!(r#"{{"url":"{url}","ssh_key":null,"known_hosts":[],"token":"u:t0p-s3cr3t"}}"#);
+    let remote = format!(
+        r#"{{"url":"{url}","ssh_key":null,"known_hosts":[],"token":"u:t0p-s3cr3t","keys":[],"submodule_hosts":[]}}"#
+    );
     let at = world.dir.path().display();
     let job = format!(r#"{{"Fetch":{{"mirror":"{at}/m.git","git_ref":"refs/heads/main","depth":0}}}}"#);
-    let request = format!(r#"{{"idle_ms":600000,"scratch":"{at}","remote":{remote},"job":{job}}}"#);
+    let limits = r#""bounds":{"file_size":1000000,"files":1000},"memory":500000000"#;
+    let request = format!(r#"{{"idle_ms":600000,"scratch":"{at}",{limits},"remote":{remote},"job":{job}}}"#);
     let mut command = Command::new(HOOKD);
     command.arg("git-worker").stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().unwrap();

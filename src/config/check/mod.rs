@@ -35,7 +35,7 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
     }
     let mut repos = BTreeMap::new();
     for (name, section) in root.tables("repo", "repo.NAME", defaults.as_ref().map(|d| d.table)) {
-        if let Some(repo) = repo::read(name, &section, &notify_names, &forges, &mut seen) {
+        if let Some(repo) = repo::read(name, &section, &notify_names, &forges, server.proxy.as_ref(), &mut seen) {
             repos.insert(repo.name.clone(), Arc::new(repo));
         }
     }

@@ -14,10 +14,11 @@ use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{
-    AllowFrom, Encoding, ForgeApi, Generic, HashAlgorithm, QueueMode, Remote, Repo, SecretSource, Target, Transport,
+    AllowFrom, Encoding, ForgeApi, Generic, HashAlgorithm, Proxy, QueueMode, Remote, Repo, SecretSource, Target,
+    Transport,
 };
 use crate::config::{ForgeKind, remote};
-use crate::model::{RepoName, TargetName};
+use crate::model::{GitUrl, RepoName, TargetName};
 
 /// All `[forge.NAME]`.
 type Forges = BTreeMap<String, ForgeApi>;
@@ -28,6 +29,7 @@ pub(super) struct Options {
     ssh_key: Option<PathBuf>,
     known_hosts: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+    submodule_hosts: Vec<String>,
     allow_from: Vec<AllowFrom>,
     allow_sha1: bool,
     timestamp_tolerance: Duration,
@@ -43,6 +45,7 @@ pub(super) fn options(s: &Section, forges: &Forges) -> Options {
         ssh_key: path("ssh_key"),
         known_hosts: path("known_hosts"),
         ca_file: path("ca_file"),
+        submodule_hosts: s.each("submodule_hosts", |text| submodule_host(s, text)),
         allow_from: s.each("allow_from", |text| allow_from(s, text, forges)),
         allow_sha1: s.boolean("allow_sha1"),
         timestamp_tolerance: s.duration("timestamp_tolerance"),
@@ -72,6 +75,7 @@ pub(super) fn read(
     section: &Section,
     notify_names: &[&str],
     forges: &Forges,
+    proxy: Option<&Proxy>,
     seen: &mut Seen,
 ) -> Option<Repo> {
     let repo_name = name.value.parse::<RepoName>();
@@ -128,6 +132,9 @@ pub(super) fn read(
         known_hosts: options.known_hosts,
         token,
         ca_file: options.ca_file,
+        proxy: server::proxy(section, proxy),
+        keys: keys(section),
+        submodule_hosts: options.submodule_hosts,
         allow_from: options.allow_from,
         allow_sha1: options.allow_sha1,
         timestamp_tolerance: options.timestamp_tolerance,
@@ -151,6 +158,35 @@ fn every_commit_is_there(section: &Section, options: &Options, targets: &BTreeMa
         );
         section.wrong(entry.key, message, "leave `depth` out".to_owned());
     }
+}
+
+/// The name of a host, an address, or a network.
+fn submodule_host(section: &Section, text: At<&str>) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if !text.value.bytes().all(plain) {
+        server::network(section, "submodule_hosts", text)?;
+    }
+    Some(text.value.to_ascii_lowercase())
+}
+
+/// Private keys by the URLs of submodules.
+fn keys(section: &Section) -> Vec<(GitUrl, PathBuf)> {
+    let mut keys = Vec::new();
+    for (url, file) in section.pairs("keys") {
+        let remote = remote::parse(url.value, section.problems.directory(url.place));
+        match remote {
+            Ok(remote) if remote.transport == Transport::Ssh => {
+                keys.extend(section.as_path("keys", file).map(|file| (remote.url, file)));
+            }
+            Ok(_) => section.wrong(
+                url.place,
+                "`keys`: only ssh remotes have keys",
+                "write \"USER@HOST:PATH\" = \"FILE\"".to_owned(),
+            ),
+            Err(error) => section.wrong(url.place, format!("`keys`: {error}"), error.hint()),
+        }
+    }
+    keys
 }
 
 fn url(section: &Section) -> Option<Remote> {

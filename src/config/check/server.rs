@@ -13,7 +13,8 @@ use crate::config::problems::Problems;
 use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::{At, Place};
-use crate::config::types::{Http, Limits, Listen, Tls};
+use crate::config::types::{Http, Limits, Listen, Proxy, Tls};
+use crate::model::{GitUrl, Secret};
 
 /// Without `listen`: loopback, since TLS is mostly done by a proxy on the same machine.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
@@ -37,6 +38,7 @@ pub(super) struct Server {
     pub max_jobs: usize,
     pub limits: Limits,
     pub http: Http,
+    pub proxy: Option<Proxy>,
 }
 
 pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) -> Server {
@@ -73,6 +75,7 @@ pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) ->
         http: root
             .sub("http", "http")
             .map_or_else(Http::default, |section| http(&section, &seen.listeners)),
+        proxy: proxy(root, None),
     }
 }
 
@@ -174,7 +177,30 @@ fn limits(s: &Section) -> Limits {
         fetch_total,
         free_space: s.size("free_space"),
         stop_grace: s.duration("stop_grace"),
+        file_size: s.size("file_size"),
+        files: s.count("files"),
     }
+}
+
+/// `proxy`, here and in a repo, where that of the top level holds `otherwise`. No message repeats it: it may hold a password.
+pub(super) fn proxy(section: &Section, otherwise: Option<&Proxy>) -> Option<Proxy> {
+    let Some(text) = section.string("proxy") else {
+        return otherwise.cloned();
+    };
+    if text.value == "off" {
+        return None;
+    }
+    let plain = text.value.parse::<GitUrl>().ok();
+    let url = plain.and_then(|url| url::Url::parse(&url).ok());
+    let holds = |url: &url::Url| {
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        url.scheme() == "http" && url.has_host() && bare
+    };
+    if !url.as_ref().is_some_and(holds) {
+        let hint = "write \"http://HOST:PORT\", with USER:PASSWORD@ before the host if it asks for one, or \"off\"";
+        section.wrong(text.place, "`proxy` is not the URL of an http proxy", hint.to_owned());
+    }
+    Some(Proxy(Secret::new(text.value.as_bytes().to_vec())))
 }
 
 fn http(section: &Section, listeners: &[At<Listen>]) -> Http {
