@@ -90,7 +90,7 @@ impl Poller {
         };
         let access = access(&settings.config, &settings.secrets, repo);
         let remote = self.world.git.ls_remote(&access, &CancellationToken::new()).await?;
-        Ok(schedule::newest_version(&target.refs, &remote))
+        Ok(schedule::newest_version(target, &remote))
     }
 
     /// What the last look at a remote found.

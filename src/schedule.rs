@@ -82,7 +82,7 @@ pub struct Reconciled {
 /// tags by their versions wants the newest; one that follows another pattern wants what moved since the last look, and of
 /// several the greatest.
 pub fn reconcile(target: &Target, row: &TargetRow, tips: &Tips, remote: &[RemoteRef]) -> Reconciled {
-    if !knows_enough(target) {
+    if !target.sees_enough() {
         return Reconciled::default();
     }
     let is_live =
@@ -113,11 +113,19 @@ pub fn reconcile(target: &Target, row: &TargetRow, tips: &Tips, remote: &[Remote
     Reconciled { wanted, seen }
 }
 
-/// The newest version of the tags that a target follows, for targets that keep it; none if the remote has none, or if the
-/// target does not go by versions.
-pub fn newest_version(refs: &RefFilter, remote: &[RemoteRef]) -> Option<GitRef> {
-    let newest = || Some(followed(refs, remote).pop()?.git_ref);
-    refs.by_version().then(newest).flatten()
+/// The newest version of the tags that a target follows, for targets that keep it; none if the remote has none, or if what
+/// it has says too little.
+pub fn newest_version(target: &Target, remote: &[RemoteRef]) -> Option<GitRef> {
+    let newest = || Some(followed(&target.refs, remote).pop()?.git_ref);
+    (target.refs.by_version() && target.sees_enough())
+        .then(newest)
+        .flatten()
+}
+
+/// Whether what is live is a newer version than a ref of a target that keeps the newest.
+pub fn is_older(target: &Target, git_ref: &GitRef, live: &GitRef) -> bool {
+    let comparable = target.refs.by_version() && target.refs.follows(live);
+    comparable && compare_tags(git_ref.short(), live.short()).is_lt()
 }
 
 /// The refs of the remote that a target follows, the greatest last.
@@ -132,13 +140,6 @@ fn followed(refs: &RefFilter, remote: &[RemoteRef]) -> Vec<Tip> {
     all.retain(|tip| refs.follows(&tip.git_ref));
     all.sort_by(|a, b| compare_tags(a.git_ref.short(), b.git_ref.short()));
     all
-}
-
-/// Whether a look at the remote can tell that the target is to be deployed. Who pushed, and what else happened on the
-/// forge, only a delivery tells.
-fn knows_enough(target: &Target) -> bool {
-    let pushes = target.on.is_empty() || target.on.iter().any(|on| on.0 == "push");
-    pushes && target.pusher.is_empty()
 }
 
 /// The ref to begin with: the first pattern that has any, and the greatest by version of those.

@@ -15,7 +15,7 @@ use crate::deploy::access;
 use crate::doctor;
 use crate::exec::{self, Units};
 use crate::git::{Git, RemoteRef};
-use crate::machine::Machine;
+use crate::machine::{Account, Machine};
 use crate::release::Layout;
 
 /// What `hookd check` found.
@@ -70,6 +70,7 @@ pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure
                     bad_file = false;
                     report.passed.push(summary(&loaded.config));
                     look_at_isolation(&loaded.config, &mut report);
+                    look_at_users(&loaded.config, &mut report);
                     bad_file |= look_at_reloads(file, &loaded.config, &mut report)?;
                     let unsigned = crate::signature::problems(&loaded.config);
                     report.errors.extend(unsigned.into_iter().map(Finding::from));
@@ -146,9 +147,30 @@ fn look_at_isolation(config: &Config, report: &mut Report) {
     }
 }
 
+/// A `run_as` that is no user of this machine fails each deployment.
+fn look_at_users(config: &Config, report: &mut Report) {
+    let targets = config.repos.values().flat_map(|repo| repo.targets.values());
+    for (target, user) in targets.filter_map(|target| Some((target, target.run_as.as_ref()?))) {
+        if Account::named(user).is_none() {
+            let message = format!("`run_as`: there is no user {user} on this machine");
+            let hint = format!("as root, type: useradd --system --shell /usr/sbin/nologin {user}");
+            let key = format!("repo.{}.deploy.{}.run_as", target.id.repo, target.id.target);
+            report
+                .warnings
+                .push(config.warning_at(&key, message, Some(hint)).into());
+        }
+    }
+}
+
 /// What each `reload` asks systemd for must be allowed to the daemon's user; says whether one is not.
 fn look_at_reloads(file: &Path, config: &Config, report: &mut Report) -> Result<bool, Failure> {
     let machine = block_on(async { Ok(Machine::look(file, None).await) })?;
+    let targets = config.repos.values().flat_map(|repo| repo.targets.values());
+    for target in targets.filter(|target| !machine.systemd && exec::reload_rule(target, &machine.me.name).is_some()) {
+        let message = "`reload` asks systemd, which does not run this machine".to_owned();
+        let key = format!("repo.{}.deploy.{}.reload", target.id.repo, target.id.target);
+        report.warnings.push(config.warning_at(&key, message, None).into());
+    }
     let mut refused = false;
     for reload in doctor::reloads(config, &machine)
         .into_iter()

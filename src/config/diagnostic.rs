@@ -59,6 +59,14 @@ impl Diagnostic {
         Self { message, hint, ..self }
     }
 
+    /// The same as a warning.
+    pub(super) fn into_warning(self) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..self
+        }
+    }
+
     pub(super) fn at(severity: Severity, source: &Source, place: Place, message: String, hint: Option<String>) -> Self {
         let shown = source.show(place);
         Self {

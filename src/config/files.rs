@@ -109,7 +109,8 @@ pub(super) fn merge(problems: &Problems) -> Option<Table> {
                 start: span.start,
                 end: span.end,
             };
-            problems.error(place, error.message(), None);
+            let (_, line) = source.line_at(span.start);
+            problems.error(place, error.message(), syntax_hint(error.message(), &source.text[line]));
         }
         if number > 0 {
             keep_drop_in_keys(&mut table, problems);
@@ -117,6 +118,28 @@ pub(super) fn merge(problems: &Problems) -> Option<Table> {
         add(&mut merged, table, "", problems);
     }
     (!broken).then_some(merged)
+}
+
+/// What to do about a line that is no TOML, as far as it looks like something else.
+fn syntax_hint(message: &str, line: &str) -> Option<String> {
+    let line = line.trim();
+    let value = line.split_once('=').map_or("", |(_, value)| value.trim());
+    let hint = match message {
+        _ if line.contains(['“', '”', '„', '‘', '’']) => "write plain quotes: \"",
+        "duplicate key" if line.starts_with('[') => "write its keys below the first table of that name",
+        "duplicate key" => "write each key once; several values are a list: [\"a\", \"b\"]",
+        _ if line.starts_with(['{', '}']) => "the file is TOML, not JSON: `key = value`, below `[table]`",
+        _ if !line.contains('=') && line.contains(':') => "TOML has `key = value`, and no colons",
+        _ if matches!(value, "True" | "False" | "yes" | "no" | "on" | "off") => "write true or false",
+        text if text.starts_with("string values must be quoted") => "put it in quotes",
+        text if text.starts_with("missing escaped value") || text.contains("unicode") => {
+            "write a backslash as `\\\\`, or the text in single quotes"
+        }
+        text if text.starts_with("invalid basic string") => "the closing quote is missing",
+        text if text.starts_with("unclosed table") => "the closing `]` is missing",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn keep_drop_in_keys(table: &mut Table, problems: &Problems) {

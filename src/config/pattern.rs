@@ -42,7 +42,7 @@ impl Pattern {
         if text.len() > PATTERN_MAX {
             return Err(PatternError::TooLong);
         }
-        let glob = GlobBuilder::new(bare).literal_separator(true).build();
+        let glob = GlobBuilder::new(&over_levels(bare)).literal_separator(true).build();
         let glob = glob.map_err(|e| PatternError::Glob(e.kind().to_string()))?;
         Ok(Self {
             text: text.to_owned(),
@@ -66,6 +66,20 @@ impl Pattern {
     pub fn bare(&self) -> &str {
         self.text.strip_prefix('!').unwrap_or(&self.text)
     }
+}
+
+/// `**` within a name, as in `release**`, for any text over any levels: to a glob it would be a `*`.
+fn over_levels(glob: &str) -> String {
+    if glob.contains(['{', '[', '\\', ',']) {
+        return glob.to_owned();
+    }
+    let level = |level: &str| match level.split_once("**") {
+        Some((left, right)) if level != "**" && !right.contains("**") => {
+            format!("{{{left}*{right},{left}*/**/*{right}}}")
+        }
+        _ => level.to_owned(),
+    };
+    glob.split('/').map(level).collect::<Vec<_>>().join("/")
 }
 
 /// Shows the text alone: the compiled form is pages long.
@@ -143,5 +157,26 @@ mod tests {
         assert_eq!(Pattern::new("!").unwrap_err(), PatternError::Empty);
         assert_eq!(Pattern::new(&"a".repeat(1025)).unwrap_err(), PatternError::TooLong);
         assert!(matches!(Pattern::new("a[b"), Err(PatternError::Glob(_))));
+    }
+
+    #[test]
+    fn two_stars_cross_levels_wherever_they_stand() {
+        for (glob, taken, not_taken) in [
+            ("a**", &["a", "ab", "a/b", "ab/c/d"][..], &["ba", "b/a"][..]),
+            ("a*", &["a", "ab"], &["a/b"]),
+            ("**", &["a", "a/b"], &[]),
+            ("release/**", &["release/1", "release/1/x"], &["release", "other/1"]),
+            ("**/x", &["x", "a/x", "a/b/x"], &["a/xy"]),
+            ("a**z/x", &["az/x", "abz/x", "a/b/z/x"], &["a/x"]),
+            ("**-rc", &["v1-rc", "app/v1-rc"], &["v1-rc/x"]),
+        ] {
+            let pattern = Pattern::new(glob).unwrap();
+            for text in taken {
+                assert!(pattern.glob.is_match(text), "{glob} takes {text}");
+            }
+            for text in not_taken {
+                assert!(!pattern.glob.is_match(text), "{glob} does not take {text}");
+            }
+        }
     }
 }

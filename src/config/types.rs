@@ -61,6 +61,11 @@ impl Config {
         }
     }
 
+    /// A warning at the place of a key.
+    pub fn warning_at(&self, key: &str, message: String, hint: Option<String>) -> Diagnostic {
+        self.error_at(key, 0, message, hint).into_warning()
+    }
+
     /// The target of that id, with its repo.
     pub fn target(&self, id: &TargetId) -> Option<(&Arc<Repo>, &Arc<Target>)> {
         let repo = self.repos.get(&id.repo)?;
@@ -362,6 +367,21 @@ pub enum TagOrder {
     Version,
     /// What is pushed last.
     Pushed,
+}
+
+impl Target {
+    /// Whether a look at the remote can tell that it is to be deployed. Who pushed, and what else happened on the forge,
+    /// only a delivery tells.
+    pub fn sees_enough(&self) -> bool {
+        let pushes = self.on.is_empty() || self.on.iter().any(|on| on.0 == "push");
+        pushes && self.pusher.is_empty()
+    }
+
+    /// Whether a newer request leaves the waiting one in its place: with `queue = "all"`, and where the newest version must
+    /// be told from what was delivered, since what the remote has does not tell.
+    pub fn keeps_requests(&self) -> bool {
+        self.queue == QueueMode::All || (self.refs.by_version() && !self.sees_enough())
+    }
 }
 
 impl RefFilter {

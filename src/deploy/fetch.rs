@@ -118,12 +118,23 @@ impl Run<'_> {
 
     /// Of tags, the newest version is deployed, whichever of them was pushed last or asked for.
     async fn prefer_newest_version(&mut self, access: &Access) -> Result<(), Stop> {
-        let refs = &self.site.target.refs;
-        if !refs.by_version() {
+        let target = &self.site.target;
+        if !target.refs.by_version() {
             return Ok(());
         }
+        if !target.sees_enough() {
+            let row = self.world.store.target(&target.id).await?;
+            return match row.live_ref {
+                Some(live) if schedule::is_older(target, &self.git_ref, &live) => Err(Stop::Unchanged(format!(
+                    "{} is older than {}, which is live",
+                    self.git_ref.short(),
+                    live.short()
+                ))),
+                _ => Ok(()),
+            };
+        }
         let remote = self.world.git.ls_remote(access, &self.halt.token).await?;
-        let Some(newest) = schedule::newest_version(refs, &remote).filter(|newest| *newest != self.git_ref) else {
+        let Some(newest) = schedule::newest_version(target, &remote).filter(|newest| *newest != self.git_ref) else {
             return Ok(());
         };
         let text = format!(

@@ -1,6 +1,6 @@
 //! From verdicts to what the store keeps: jobs, and the states of CI checks.
 
-use crate::config::{QueueMode, Repo};
+use crate::config::Repo;
 use crate::model::TargetId;
 use crate::rules::{Decision, Note, Verdict};
 use crate::store::{NewCheck, NewJob, Source};
@@ -17,7 +17,7 @@ pub(super) fn jobs(repo: &Repo, verdicts: Vec<Verdict>, source: Source) -> Vec<N
         else {
             continue;
         };
-        let keep_all = queue_of(repo, &verdict.target) == QueueMode::All;
+        let keep_all = keeps_requests(repo, &verdict.target);
         if !keep_all {
             jobs.retain(|job| job.target != verdict.target);
         }
@@ -37,7 +37,7 @@ pub(super) fn jobs(repo: &Repo, verdicts: Vec<Verdict>, source: Source) -> Vec<N
 /// What CI said, for the store.
 pub(super) fn checks(repo: &Repo, notes: Vec<Note>) -> Vec<NewCheck> {
     let with_queue = |target: TargetId| {
-        let keep_all = queue_of(repo, &target) == QueueMode::All;
+        let keep_all = keeps_requests(repo, &target);
         (target, keep_all)
     };
     let stored = |note: Note| NewCheck {
@@ -50,8 +50,8 @@ pub(super) fn checks(repo: &Repo, notes: Vec<Note>) -> Vec<NewCheck> {
     notes.into_iter().map(stored).collect()
 }
 
-fn queue_of(repo: &Repo, target: &TargetId) -> QueueMode {
+fn keeps_requests(repo: &Repo, target: &TargetId) -> bool {
     repo.targets
         .get(&target.target)
-        .map_or(QueueMode::Latest, |target| target.queue)
+        .is_some_and(|target| target.keeps_requests())
 }

@@ -33,7 +33,7 @@ impl Operator {
         if let Some(only) = target.refs.single() {
             return make(only).map_err(invalid);
         }
-        if target.refs.by_version() {
+        if target.refs.by_version() && target.sees_enough() {
             let newest = self.poller.newest_version(&self.settings(), target).await;
             let newest = newest.map_err(|error| Refusal::new(RefusalKind::Unavailable, error.message))?;
             let none = || Refusal::not_found(format!("the remote has no {}", follows(&target.refs)));

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::api::{Asked, DeployRequest, QueuedJob, RollbackRequest};
 use crate::clock;
-use crate::config::{QueueMode, Strategy, Target};
+use crate::config::{Strategy, Target};
 use crate::intake::{Intake, NotReplayed};
 use crate::model::{Refusal, RefusalKind, TargetId};
 use crate::overview::no_delivery;
@@ -84,7 +84,7 @@ impl Operator {
             source,
             pusher: None,
             release: None,
-            keep_all: target.queue == QueueMode::All,
+            keep_all: target.keeps_requests(),
         };
         Ok(self.queued(self.store.request(vec![job], clock::now()).await?))
     }

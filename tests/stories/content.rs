@@ -185,6 +185,35 @@ fn pre_releases_are_deployed_only_if_wanted() {
 }
 
 #[test]
+fn the_newest_of_the_versions_that_were_released_stays_live() {
+    let world = World::new(&target("tag = \"v*\"\non = \"release\""));
+    for name in ["v1.9.0", "v1.10.0", "v2.0.0"] {
+        tag(&world, name);
+    }
+    let release = |name: &str| {
+        let body = serde_json::json!({
+            "action": "published",
+            "release": { "tag_name": name, "draft": false, "prerelease": false, "target_commitish": "main" },
+            "repository": { "full_name": "alice/site" },
+            "sender": { "login": "alice" },
+        });
+        let delivery = Delivery::github("release", body.to_string()).signed(SECRET);
+        world.send(&delivery).expect(202);
+    };
+    // v2.0.0 is not released yet.
+    release("v1.10.0");
+    release("v1.9.0");
+    world.settled();
+    assert_eq!(world.served(), "v1.10.0");
+    let last = world.history().pop().unwrap();
+    assert_eq!(last["outcome"], "unchanged");
+    assert_eq!(last["reason"], "v1.9.0 is older than v1.10.0, which is live");
+    release("v2.0.0");
+    world.settled();
+    assert_eq!(world.served(), "v2.0.0");
+}
+
+#[test]
 fn the_tag_that_is_pushed_last_wins_where_that_is_wanted() {
     let world = World::new(&target("tag = \"v*\"\norder = \"pushed\""));
     for name in ["v2.10.0", "v2.9.0"] {
@@ -246,7 +275,7 @@ build = "printf %s \"$HOOKD_BRANCH\" > branch; printf %s \"$HOOKD_REF\" > ref"
 
 #[test]
 fn paths_deploy_only_what_touches_them() {
-    let world = World::site(r#"paths = ["content/", "*.toml", "!content/drafts/"]"#);
+    let world = World::site(r#"paths = ["content", "*.toml", "!content/drafts"]"#);
     let push = |files: &[(&str, &str)]| {
         let before = world.outcomes().len();
         world.site.commit(files);

@@ -117,6 +117,14 @@ fn a_configuration_that_was_named_and_is_not_there_is_told_by_every_command() {
 }
 
 #[test]
+fn what_only_the_machine_can_tell_is_warned_of_at_its_place() {
+    let world = World::still_site("run_as = \"nobody-like-this\"\n");
+    let said = world.hookd(&["check"]).expect(0);
+    let place = format!("{}:14:10: warning: `run_as`", world.path("hookd.toml").display());
+    assert!(said.err.contains(&place) && said.err.contains("useradd"), "{said:?}");
+}
+
+#[test]
 fn the_schema_is_printed_without_a_configuration() {
     let world = World::still("");
     let schema = world.hookd(&["schema"]).expect(0).json();

@@ -80,7 +80,13 @@ pub(super) fn read(
 ) -> Option<Repo> {
     let repo_name = name.value.parse::<RepoName>();
     if let Err(e) = &repo_name {
-        section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
+        let last = name
+            .value
+            .rsplit('/')
+            .next()
+            .filter(|last| last.parse::<RepoName>().is_ok());
+        let hint = last.map(|last| format!("write `[repo.{last}]`"));
+        section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), hint);
     }
     let remote = url(section);
     let forge = match section.string("forge") {
@@ -110,6 +116,16 @@ pub(super) fn read(
         section.problems.warning(entry.key, message, hint);
     }
     let options = options(section, forges);
+    let other = |allowed: &&AllowFrom| matches!(allowed, AllowFrom::Published(published) if forge.is_some_and(|kind| kind != published.kind));
+    if let (Some(AllowFrom::Published(published)), Some(entry), Some(kind)) =
+        (options.allow_from.iter().find(other), section.own("allow_from"), forge)
+    {
+        let message = format!(
+            "`allow_from` lets in {}, and the webhooks come from {kind}",
+            published.name
+        );
+        section.problems.warning(entry.node.place, message, None);
+    }
     let generic = generic(section, forge);
     let public_key = section.string("public_key").and_then(|text| public_key(section, text));
     let auth_header = header(section, "auth_header");

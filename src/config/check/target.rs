@@ -205,10 +205,12 @@ pub(super) fn read(
     contradictions(section, &options);
     let build = command::read(section, "build");
     let reload = command::read(section, "reload");
-    seen.note(
-        &format!("repo.{repo}.deploy.{}.reload", name.value),
-        section.value_at("reload"),
-    );
+    for key in ["reload", "run_as"] {
+        seen.note(
+            &format!("repo.{repo}.deploy.{}.{key}", name.value),
+            section.value_at(key),
+        );
+    }
     let url = section.string("url").and_then(|text| apis::web_url(section, text));
     let environment = environment_name(section);
     let check = command::check(section);
@@ -428,7 +430,8 @@ fn sample(glob: &str) -> Option<String> {
     Some(name)
 }
 
-/// A pattern of paths in the tree; one that ends with `/` stands for all that is below.
+/// A pattern of paths in the tree; one that ends with `/` stands for all that is below, and a plain name for itself and
+/// for that.
 fn path_pattern(section: &Section, text: At<&str>) -> Option<Pattern> {
     let bare = text.value.strip_prefix('!').unwrap_or(text.value);
     if bare.starts_with('/') || bare.starts_with("./") || bare.split('/').any(|part| part == "..") {
@@ -443,12 +446,18 @@ fn path_pattern(section: &Section, text: At<&str>) -> Option<Pattern> {
         );
         return None;
     }
-    let whole = if bare.ends_with('/') {
-        format!("{}**", text.value)
-    } else {
-        text.value.to_owned()
+    let not = if bare.len() < text.value.len() { "!" } else { "" };
+    let plain = !bare.is_empty() && !bare.contains(['*', '?', '[', ']', '{', '}', '\\', ',']);
+    let whole = match bare.strip_suffix('/') {
+        Some(_) => format!("{not}{bare}**"),
+        None if plain => format!("{not}{{{bare},{bare}/**}}"),
+        None => text.value.to_owned(),
     };
-    pattern(section, "paths", text, &whole)
+    let pattern = pattern(section, "paths", text, &whole)?;
+    Some(Pattern {
+        text: text.value.to_owned(),
+        ..pattern
+    })
 }
 
 fn pattern(section: &Section, key: &str, text: At<&str>, glob: &str) -> Option<Pattern> {

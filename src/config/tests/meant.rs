@@ -1,6 +1,6 @@
 //! What is typed wrong by people who know what they want: told at its place, with what was meant.
 
-use super::{each_gives_one, errors, warnings, with_repo, with_target};
+use super::{each_gives_one, errors, read, warnings, with_repo, with_target};
 
 #[test]
 fn what_nobody_replaces_is_refused() {
@@ -219,6 +219,33 @@ fn what_people_type_wrong() {
     ] {
         assert_eq!(warnings(&text), [warning], "{text}");
     }
+}
+
+#[test]
+fn lines_that_are_no_toml() {
+    for (line, hint) in [
+        ("branch = “main”", "plain quotes"),
+        ("branch = main", "in quotes"),
+        ("branch = \"main", "closing quote"),
+        ("branch: \"main\"", "no colons"),
+        ("network = True", "true or false"),
+        ("run_as = \"DOMAIN\\user\"", "backslash"),
+        ("[repo.blog]", "below the first"),
+        ("path = \"/srv/b\"", "several values are a list"),
+        ("[repo.blog.deploy.next", "closing `]`"),
+    ] {
+        let report = read(&with_target(line)).expect_err(line);
+        let hints: Vec<_> = report.diagnostics.iter().filter_map(|d| d.hint.clone()).collect();
+        assert!(
+            hints.iter().any(|given| given.contains(hint)),
+            "{line}: {hints:?}\n{report}"
+        );
+        assert_eq!(report.diagnostics[0].line, Some(7), "{report}");
+    }
+    let json = read("{ \"max_jobs\": 2 }").unwrap_err().to_string();
+    assert!(json.contains("not JSON"), "{json}");
+    // Editors that write a mark of the byte order do no harm.
+    assert_eq!(warnings("\u{feff}max_jobs = 2\n"), Vec::<String>::new());
 }
 
 #[test]
