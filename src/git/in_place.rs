@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,6 @@ pub(super) fn update(
         Ok(removed) => removed,
         Err(error) => return Err(undone(error, changes.undo(), &staging, &before)),
     };
-    staging.note(std::slice::from_ref(to))?;
     sync(&root)?;
     Ok(Done {
         written: staged.len() as u64,
@@ -150,8 +149,14 @@ impl Staging {
         let text = commits
             .iter()
             .fold(String::new(), |text, commit| text + commit.as_str() + "\n");
-        let noted = fs::write(&new, text).and_then(|()| fs::rename(&new, &file));
-        noted.map_err(|e| GitError::disk(&file, &e))
+        let write = || -> io::Result<()> {
+            let mut to = fs::File::create(&new)?;
+            to.write_all(text.as_bytes())?;
+            // A name that reaches the disk before the content would say nothing after a power cut.
+            to.sync_all()?;
+            fs::rename(&new, &file)
+        };
+        write().map_err(|e| GitError::disk(&file, &e))
     }
 }
 
