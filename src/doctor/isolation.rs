@@ -1,15 +1,16 @@
 //! The units that commands run in: whether they are there, and whether root's drop-ins say what the configuration does.
 
 use std::fs;
+use std::path::PathBuf;
 
-use super::{Area, Findings, Scene};
+use super::{Area, Findings, Scene, fence};
 use crate::config::{Config, Isolation};
 use crate::exec::{DropIn, ReloadRule, Units, drop_ins, reload_rule, writing};
 use crate::machine::Machine;
 use crate::model::TargetId;
 
 /// Where polkit's rules are: root's own, and those of packages.
-const POLKIT_RULES: [&str; 2] = ["/etc/polkit-1/rules.d", "/usr/share/polkit-1/rules.d"];
+pub(super) const POLKIT_RULES: [&str; 2] = ["/etc/polkit-1/rules.d", "/usr/share/polkit-1/rules.d"];
 
 /// Looks at templates and drop-ins, and at what the daemon says of them.
 pub(super) fn look(scene: &Scene<'_>, found: &mut Findings) {
@@ -85,7 +86,7 @@ pub fn reloads(config: &Config, machine: &Machine) -> Vec<Reload> {
     else {
         return Vec::new();
     };
-    let texts = polkit_rules();
+    let texts: Option<Vec<String>> = polkit_rules().map(|rules| rules.into_iter().map(|(_, text)| text).collect());
     let targets = config.repos.values().flat_map(|repo| repo.targets.values());
     let rules = targets.filter_map(|target| Some((target.id.clone(), reload_rule(target, &daemon.name)?)));
     // Rules are programs; what a person wrote in another way is taken for right if it names the unit and the user.
@@ -134,8 +135,8 @@ pub(super) fn look_at_reloads(scene: &Scene<'_>, found: &mut Findings) {
     }
 }
 
-/// The text of all rules but hookd's own; none if they can't be read.
-fn polkit_rules() -> Option<Vec<String>> {
+/// All rules but hookd's own, with their files; none if they can't be read.
+pub(super) fn polkit_rules() -> Option<Vec<(PathBuf, String)>> {
     let mut texts = Vec::new();
     for directory in POLKIT_RULES {
         let entries = match fs::read_dir(directory) {
@@ -143,8 +144,11 @@ fn polkit_rules() -> Option<Vec<String>> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(_) => return None,
         };
-        for entry in entries.flatten().filter(|entry| entry.file_name() != "50-hookd.rules") {
-            texts.push(fs::read_to_string(entry.path()).ok()?);
+        for entry in entries.flatten() {
+            let text = fs::read_to_string(entry.path()).ok()?;
+            if text != fence::RULE && text != fence::LAST_RULE {
+                texts.push((entry.path(), text));
+            }
         }
     }
     Some(texts)

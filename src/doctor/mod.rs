@@ -9,6 +9,7 @@
 mod clock;
 mod daemon;
 mod directories;
+mod fence;
 mod finding;
 mod isolation;
 mod remotes;
@@ -79,6 +80,7 @@ async fn look(file: &Path, told: &Told) -> Findings {
     unit::look(&machine, Some(config), &mut found);
     isolation::look(&scene, &mut found);
     isolation::look_at_reloads(&scene, &mut found);
+    fence::look(&scene, &mut found).await;
     daemon::control(&scene, &mut found);
     if let Some(status) = &told.status {
         daemon::status(status, machine.managed(), &mut found);

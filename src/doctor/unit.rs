@@ -46,7 +46,17 @@ const PLAIN: &[&str] = &[
     "LockPersonality",
     "SystemCallArchitectures",
     "UMask",
+    "CacheDirectory",
+    "CacheDirectoryMode",
+    "LimitNOFILE",
+    "LogRateLimitIntervalSec",
 ];
+
+/// Lists of what is out of sight.
+const HIDING: &[&str] = &["InaccessiblePaths", "TemporaryFileSystem", "ReadOnlyPaths"];
+
+/// Lists of what is brought into sight.
+const BINDING: &[&str] = &["BindPaths", "BindReadOnlyPaths"];
 
 /// Looks at the unit.
 pub fn look(machine: &Machine, config: Option<&Config>, found: &mut Findings) {
@@ -100,7 +110,7 @@ fn judge(unit: &Unit, socket: bool, at_home: Option<&TargetId>, found: &mut Find
     state(unit, socket, found);
     let mut shipped = UnitText::default();
     shipped.add(Path::new("hookd.service"), SHIPPED);
-    let wider = widened(&shipped, &unit.text);
+    let wider = widened("hookd.service", &shipped, &unit.text);
     if wider.is_empty() {
         found.ok(AREA, "hookd.service is as closed as it is shipped");
     }
@@ -171,8 +181,8 @@ fn state(unit: &Unit, socket: bool, found: &mut Findings) {
 }
 
 /// Where a unit is open further than another, with the setting that makes it so.
-fn widened<'u>(shipped: &UnitText, unit: &'u UnitText) -> Vec<(Option<&'u Setting>, String)> {
-    let mut wider = Vec::new();
+pub(super) fn widened<'u>(name: &str, shipped: &UnitText, unit: &'u UnitText) -> Vec<(Option<&'u Setting>, String)> {
+    let mut wider = unhidden(name, shipped, unit);
     for key in PLAIN {
         let (wanted, is) = (shipped.value(key), unit.value(key));
         let closed = closed_further(key, is);
@@ -184,7 +194,7 @@ fn widened<'u>(shipped: &UnitText, unit: &'u UnitText) -> Vec<(Option<&'u Settin
                     setting.file.display(),
                     setting.line
                 ),
-                None => format!("hookd.service lacks {key}={wanted}, which the unit of this version has"),
+                None => format!("{name} lacks {key}={wanted}, which the unit of this version has"),
             };
             wider.push((setting, text));
         }
@@ -192,7 +202,7 @@ fn widened<'u>(shipped: &UnitText, unit: &'u UnitText) -> Vec<(Option<&'u Settin
     for key in ALLOWING {
         let wanted = shipped.words(key);
         if unit.last(key).is_none() {
-            wider.push((None, format!("hookd.service lacks {key}={}", wanted.join(" "))));
+            wider.push((None, format!("{name} lacks {key}={}", wanted.join(" "))));
         }
         for (word, setting) in unit.each(key) {
             if !wanted.contains(&word) {
@@ -206,7 +216,7 @@ fn widened<'u>(shipped: &UnitText, unit: &'u UnitText) -> Vec<(Option<&'u Settin
         .iter()
         .find(|line| !is.iter().any(|other| other.value == line.value))
     {
-        wider.push((None, format!("hookd.service lacks SystemCallFilter={}", missing.value)));
+        wider.push((None, format!("{name} lacks SystemCallFilter={}", missing.value)));
     }
     for setting in is
         .iter()
@@ -220,6 +230,32 @@ fn widened<'u>(shipped: &UnitText, unit: &'u UnitText) -> Vec<(Option<&'u Settin
                 setting.value
             );
             wider.push((Some(setting), text));
+        }
+    }
+    wider
+}
+
+/// What is shown that the other hides, or bound to where it is not.
+fn unhidden<'u>(name: &str, shipped: &UnitText, unit: &'u UnitText) -> Vec<(Option<&'u Setting>, String)> {
+    let mut wider = Vec::new();
+    for key in HIDING {
+        let is = unit.words(key);
+        for word in shipped.words(key).into_iter().filter(|word| !is.contains(word)) {
+            wider.push((None, format!("{name} lacks {key}={word}")));
+        }
+    }
+    for key in BINDING {
+        let wanted = shipped.words(key);
+        for (word, setting) in unit.each(key) {
+            // What hookd's own drop-ins bind.
+            if !wanted.contains(&word) && word != "/run/hookd" {
+                let text = format!(
+                    "{}:{}: {key}={word} leads past directories that are closed to the commands' user",
+                    setting.file.display(),
+                    setting.line
+                );
+                wider.push((Some(setting), text));
+            }
         }
     }
     wider

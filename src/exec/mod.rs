@@ -35,6 +35,7 @@ pub use ask::{Answer, ask, installed, machine_stops, quoted};
 pub use lines::LINE_MAX;
 pub use orphans::end_orphans;
 pub use run::run;
+pub use start::Fence;
 pub use supervisor::{SUBCOMMAND, close_memory, supervisor_main};
 pub use unit::{DropIn, ReloadRule, Template, Unit, UnitName, drop_ins, files_group, reload_rule, writing};
 pub use units::Units;

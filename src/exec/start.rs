@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use landlock::{AccessFs, Ruleset, RulesetAttr, RulesetError, Scope};
+use landlock::{AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError, Scope};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -166,6 +166,38 @@ fn limit(order: &Start) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// How far this kernel can fence commands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// Not at all: it has no Landlock, or nobody may use it here.
+    None,
+    /// They can't look into other processes of the same user, and can signal them (Linux 5.13).
+    Memory,
+    /// They can do neither (Linux 6.12).
+    Whole,
+}
+
+impl Fence {
+    /// What the kernel can; nothing is fenced in by asking.
+    pub fn of_kernel() -> Self {
+        let rules = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+        let memory = || rules().handle_access(AccessFs::MakeBlock)?.create();
+        let whole = || {
+            rules()
+                .handle_access(AccessFs::MakeBlock)?
+                .scope(Scope::Signal | Scope::AbstractUnixSocket)?
+                .create()
+        };
+        if whole().is_ok() {
+            Self::Whole
+        } else if memory().is_ok() {
+            Self::Memory
+        } else {
+            Self::None
+        }
+    }
 }
 
 /// Fences the command in, as far as the kernel can (`landlock(7)`): it can't trace what is outside and runs as the same user, other

@@ -153,7 +153,7 @@ fn gets_at_nothing(kind: Kind) {
     assert!(!text.contains("GOT"), "{text}");
     assert_eq!(machine.sh("systemctl show -P MainPID hookd"), daemon, "{text}");
     assert_eq!(
-        machine.sh("stat -c '%U %a' /var/cache/hookd /var/cache/hookd/*"),
+        machine.sh("stat -c '%U %a' /var/cache/hookd /var/cache/hookd/blog@*"),
         "root 755\nhookd 700\nhookd 700\n"
     );
     assert_eq!(machine.sh("cat /dev/shm/two"), "secret\n");

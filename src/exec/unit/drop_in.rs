@@ -95,13 +95,14 @@ fn drop_in(config: &Config, unit: &str, whose: &str, settings: &str) -> DropIn {
     }
 }
 
-/// What other targets share between their releases, where either has a user of its own: a lock on a file there would hold the other up.
-fn foreign_shared<'c>(config: &'c Config, target: &Target) -> impl Iterator<Item = PathBuf> + 'c {
-    let (own, user) = (target.id.clone(), target.run_as.clone());
+/// The directories of targets whose commands run as another user: a lock on a file there would hold them up, and what is closed to
+/// strangers may be open to hookd.
+fn of_other_users<'c>(config: &'c Config, target: &Target) -> impl Iterator<Item = PathBuf> + 'c {
+    let (own, user) = (target.path.clone(), target.run_as.clone());
     let targets = config.repos.values().flat_map(|repo| repo.targets.values());
     targets
-        .filter(move |other| other.id != own && other.run_as != user && !other.shared.is_empty())
-        .map(|other| other.path.join("shared"))
+        .filter(move |other| other.run_as != user && !own.starts_with(&other.path))
+        .map(|other| other.path.clone())
 }
 
 /// The lines of the drop-in, if there are any.
@@ -130,7 +131,7 @@ fn settings(config: &Config, template: Template, target: &Target) -> Option<Stri
         // Else what is over the limit goes to the swap, and the machine slows down instead of the build.
         line("MemorySwapMax", "0");
     }
-    for path in foreign_shared(config, target) {
+    for path in of_other_users(config, target) {
         line("InaccessiblePaths", &format!("-{}", quoted(&path)));
     }
     if !target.network && template == Template::Run {
@@ -228,8 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn what_others_share_is_hidden_where_users_differ() {
-        let other = "shared = [\"db\"]\n[repo.blog.deploy.theirs]\nbranch = \"main\"\npath = \"/srv/theirs\"\nshared = [\"db\"]\n";
+    fn directories_of_targets_with_another_user_are_hidden() {
+        let other = "[repo.blog.deploy.theirs]\nbranch = \"main\"\npath = \"/srv/theirs\"\n";
         assert!(with("", "/etc/hookd/blog.secret", other).is_empty());
         let drop_ins = with("", "/etc/hookd/blog.secret", &format!("{other}run_as = \"alice\"\n"));
         let hidden = |unit: &str| {
@@ -240,11 +241,11 @@ mod tests {
         };
         assert_eq!(
             hidden("hookd-run@blog@live.service").unwrap(),
-            "InaccessiblePaths=-\"/srv/theirs/shared\""
+            "InaccessiblePaths=-\"/srv/theirs\""
         );
         assert_eq!(
             hidden("hookd-reload@blog@theirs.service").unwrap(),
-            "InaccessiblePaths=-\"/srv/blog/shared\""
+            "InaccessiblePaths=-\"/srv/blog\""
         );
     }
 

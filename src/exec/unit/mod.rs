@@ -37,7 +37,7 @@ pub use reload_rule::{ReloadRule, reload_rule, writing};
 const INSTANCE_MAX: usize = 80;
 
 /// The group of what commands with a user of their own make, through which hookd removes it one day. It is not the daemon's: members of
-/// that one are people, who may use the control socket. The packaged service has it, and no command of hookd's own user.
+/// that one are people, who may use the control socket.
 const FILES_GROUP: &str = "hookd-files";
 
 /// The number of that group, if this process is in it.

@@ -111,13 +111,9 @@ impl Asked {
         let mut asked = Self::default();
         match command {
             Command::Shell(line) => asked.add_line(line),
-            Command::Argv(words) => match words.as_slice() {
-                [shell, options, line, ..]
-                    if shell.ends_with("sh") && options.starts_with('-') && options.ends_with('c') =>
-                {
-                    asked.add_line(line);
-                }
-                words => asked.add(&words.iter().map(String::as_str).collect::<Vec<_>>()),
+            Command::Argv(words) => match line_of_shell(words) {
+                Some(line) => asked.add_line(line),
+                None => asked.add(&words.iter().map(String::as_str).collect::<Vec<_>>()),
             },
         }
         asked
@@ -153,6 +149,14 @@ impl Asked {
             }
         }
     }
+}
+
+/// The line of `sh -e -c LINE` and its like.
+fn line_of_shell(words: &[String]) -> Option<&String> {
+    let (shell, rest) = words.split_first()?;
+    let options = rest.iter().take_while(|word| word.starts_with('-')).count();
+    let takes_line = rest[..options].iter().any(|option| option.ends_with('c'));
+    rest.get(options).filter(|_| shell.ends_with("sh") && takes_line)
 }
 
 /// The words that are neither options nor their values.
