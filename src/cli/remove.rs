@@ -13,6 +13,7 @@ use super::output::{self, Code, Failure};
 use super::reload::{How, Reloaded, reload, running};
 use crate::api::Status;
 use crate::config::{self, Config, Repo};
+use crate::exec;
 use crate::forge_api::{Api, ApiError, Change};
 use crate::machine::{self, Machine};
 use crate::model::{RepoName, Secret};
@@ -43,8 +44,8 @@ struct Plan {
     header: Header,
     /// Files besides the drop-in of the configuration.
     files: Vec<PathBuf>,
-    /// Drop-ins of the unit.
-    openings: Vec<PathBuf>,
+    /// Drop-ins of units, and polkit's rules.
+    openings: Vec<Part>,
     /// What a purge takes away of the site.
     site: Vec<Part>,
 }
@@ -64,8 +65,15 @@ pub fn run(config: &Path, json: bool, options: &Remove) -> Result<ExitCode, Fail
             steps.extend(at_the_forge(&plan, options, token).await?);
         }
         let reloaded = take_out(&plan, &mut steps).await?;
-        for file in plan.files.iter().chain(&plan.openings) {
+        for file in &plan.files {
             steps.push(gone(&Part::Whole(file.clone()))?);
+        }
+        for part in &plan.openings {
+            steps.push(gone(part)?);
+        }
+        if !plan.openings.is_empty() {
+            // What is gone opens nothing after the next start of its unit, whatever systemd says.
+            drop(exec::ask("systemctl", &["daemon-reload"]).await);
         }
         for part in &plan.site {
             steps.push(gone(part)?);
@@ -134,11 +142,11 @@ async fn plan(config_file: &Path, options: &Remove) -> Result<Plan, Failure> {
         place.public_key(&name),
         place.known_hosts(&name),
     ];
-    let openings = repo
-        .targets
-        .keys()
-        .map(|target| machine::drop_in_file(&format!("{name}-{target}")));
-    let openings = openings.filter(|file| machine.managed() && file.exists()).collect();
+    let openings = if machine.managed() {
+        openings(&loaded.config, repo)
+    } else {
+        Vec::new()
+    };
     let site = if options.purge {
         site(&loaded.config, repo)
     } else {
@@ -153,6 +161,29 @@ async fn plan(config_file: &Path, options: &Remove) -> Result<Plan, Failure> {
         config: loaded.config,
         name,
     })
+}
+
+/// What root has written for the commands of the repo alone, and for nobody else's.
+fn openings(config: &Config, repo: &Repo) -> Vec<Part> {
+    let mut files = Vec::new();
+    let drop_ins = exec::drop_ins(config);
+    for target in repo.targets.values() {
+        let id = &target.id;
+        files.push(machine::drop_in_file(&format!("{}-{}", id.repo, id.target)));
+        files.extend(exec::reload_rule(target, "").map(|rule| rule.path));
+        let of_target = format!("@{}@{}.service", id.repo, id.target);
+        let own = drop_ins.iter().filter(|drop_in| drop_in.unit.ends_with(&of_target));
+        files.extend(own.map(|drop_in| drop_in.path.clone()));
+    }
+    files.retain(|file| file.exists());
+    let mut parts = Vec::new();
+    for file in files {
+        let directory = file.parent().filter(|parent| parent.to_string_lossy().contains('@'));
+        let directory = directory.map(|directory| Part::Empty(directory.to_owned()));
+        parts.push(Part::Whole(file));
+        parts.extend(directory);
+    }
+    parts
 }
 
 /// What deployments made: releases, what they share, and the mirrors.
@@ -284,7 +315,7 @@ fn dry_run(plan: &Plan) -> Vec<Step> {
     let fragment = plan.place.fragment(&plan.name);
     let files = std::iter::once(fragment.as_path()).chain(plan.files.iter().map(PathBuf::as_path));
     let all = files
-        .chain(plan.openings.iter().map(PathBuf::as_path))
+        .chain(plan.openings.iter().map(Part::path))
         .chain(plan.site.iter().map(Part::path));
     all.map(|path| Step::new("would go", path.display().to_string()))
         .collect()

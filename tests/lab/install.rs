@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::container::{Kind, Machine, NEWER, PLAIN};
 use crate::deb;
-use crate::site;
+use crate::site::{self, Site};
 use crate::support::forge::Delivery;
 
 /// The line that is not executed: it takes minutes and a compiler, and tests/run has executed it before. What it leaves behind is put
@@ -135,6 +135,36 @@ fn the_install_section_leads_to_a_site_that_follows_its_repository() {
         line == BUILD
     });
     follows_its_repository(&machine);
+}
+
+/// In one go, and away again.
+#[test]
+fn add_lets_a_reload_ask_systemd_and_remove_takes_that_back() {
+    const RULE: &str = "/etc/polkit-1/rules.d/60-hookd-blog-production.rules";
+    let site = Site::stopped();
+    let machine = &site.machine;
+    machine.until("systemctl is-active nginx");
+    machine.sh("systemctl enable --now hookd");
+    site.publish("one");
+    let add = "hookd add /srv/git/site.git --name blog --forge github --full-name alice/blog --path /srv/blog \
+               --reload 'systemctl reload nginx'";
+    let said = machine.sh(add);
+    assert!(said.contains(RULE), "{said}");
+    let rule = machine.sh(&format!("cat {RULE}; stat -c '%a %U' {RULE}"));
+    assert!(
+        rule.contains("\"nginx.service\"") && rule.ends_with("644 root\n"),
+        "{rule}"
+    );
+    machine.sh("hookd deploy blog");
+    assert!(machine.sh("hookd history").contains("live"));
+    assert_eq!(machine.sh("cat /srv/blog/current/index.html"), "one\n");
+    let again = machine.sh(add);
+    assert!(again.contains("nothing was changed"), "{again}");
+    machine.sh("hookd remove blog");
+    machine.sh(&format!(
+        "test ! -e {RULE}; test ! -e /etc/systemd/system/hookd-run@blog@production.service.d"
+    ));
+    assert_eq!(machine.sh("ls /etc/hookd.d"), "");
 }
 
 #[test]

@@ -71,6 +71,10 @@ pub(super) fn make(plan: &Plan) -> Result<(Vec<Step>, Made), Failure> {
             "lets the unit write there",
         )?;
     }
+    if let Some((file, text)) = &plan.rule {
+        let made = made.file(file, text.as_bytes(), 0o644, all);
+        step(file, made, "lets the reload ask systemd")?;
+    }
     // The last: only now is everything there that it names.
     let file = place.fragment(name);
     step(
@@ -104,7 +108,7 @@ pub(super) fn dry_run(plan: &Plan, json: bool) -> Result<ExitCode, Failure> {
         .iter()
         .map(|path| Step::new(state(path), path.display().to_string()))
         .collect();
-    if let Some((file, _)) = &plan.opening {
+    for (file, _) in plan.opening.iter().chain(&plan.rule) {
         steps.push(Step::new("would make", file.display().to_string()));
     }
     let text = plan.fragment.text();

@@ -11,6 +11,7 @@ use crate::cli::output::{Code, Failure};
 use crate::cli::reload::running;
 use crate::config::{self, Config, Repo, Secrets, Transport};
 use crate::deploy::access;
+use crate::exec;
 use crate::git::GitErrorKind;
 use crate::machine::{self, Machine};
 use crate::model::{RepoName, TargetName};
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) host_key: Option<(String, String)>,
     /// The drop-in that lets the unit write there.
     pub(super) opening: Option<(PathBuf, String)>,
+    /// The polkit rule by which `reload` may ask systemd for what it asks for, and nothing else.
+    pub(super) rule: Option<(PathBuf, String)>,
     pub(super) machine: Machine,
 }
 
@@ -157,8 +160,10 @@ pub(super) async fn plan(config: &Path, json: bool, options: &Add) -> Result<Pla
         );
     }
     let opening = opening(&machine, &name, &target, &fragment.path);
+    let config = checked(&place, &name, &text)?;
     Ok(Plan {
-        config: checked(&place, &name, &text)?,
+        rule: rule(&machine, one(&config, &name)?),
+        config,
         name,
         target,
         place,
@@ -210,6 +215,15 @@ fn opening(machine: &Machine, name: &RepoName, target: &TargetName, path: &Path)
         machine::drop_in_file(&format!("{name}-{target}")),
         format!("[Service]\n{settings}\n"),
     ))
+}
+
+/// The polkit rule that a `reload` needs, where there is a polkit to read it.
+fn rule(machine: &Machine, repo: &Repo) -> Option<(PathBuf, String)> {
+    let needed = machine.root() && machine.managed();
+    let daemon = machine.daemon.as_ref().filter(|daemon| needed && daemon.uid != 0)?;
+    let mut targets = repo.targets.values();
+    let rule = targets.find_map(|target| exec::reload_rule(target, &daemon.name))?;
+    rule.path.parent()?.is_dir().then_some((rule.path, rule.text))
 }
 
 /// Whether the remote has what is to be followed; it is asked before anything is made.
