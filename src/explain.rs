@@ -126,7 +126,7 @@ fn configured_forge(headers: &HeaderMap, body: &[u8], config: &Config) -> Option
     let (_, name) = forge::full_name(headers, body)?;
     config.repos.values().find_map(|repo| {
         repo.forge
-            .filter(|forge| rules::same_repo(*forge, &repo.full_name, &name))
+            .filter(|forge| rules::is_about(repo, *forge, Some(&name), &[]))
     })
 }
 
@@ -157,14 +157,9 @@ fn by_configuration(
     secrets: &Secrets,
     now: Timestamp,
 ) -> (Signature, Vec<Verdict>) {
-    // An empty push has no events, and yet a name.
-    let claimed = parsed
-        .events
-        .iter()
-        .find_map(|event| event.repo.clone())
-        .or_else(|| forge::full_name(headers, body).map(|(_, name)| name));
-    let is_meant = |repo: &&Arc<Repo>| match &claimed {
-        Some(name) => rules::same_repo(parsed.forge, &repo.full_name, name),
+    let claimed = parsed.repo.as_ref();
+    let is_meant = |repo: &&Arc<Repo>| match claimed {
+        Some(_) => rules::concerns(repo, parsed),
         None => rules::may_be_unnamed(parsed.forge) && repo.forge == Some(parsed.forge),
     };
     let repos: Vec<&Arc<Repo>> = config.repos.values().filter(is_meant).collect();
@@ -174,7 +169,7 @@ fn by_configuration(
             |claimed| {
                 format!(
                     "no repo of the configuration has the full name {}",
-                    rules::shown(&claimed)
+                    rules::shown(claimed)
                 )
             },
         );

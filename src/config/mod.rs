@@ -41,6 +41,7 @@ pub use diagnostic::{Diagnostic, Report, Severity};
 pub use example::example;
 pub use forge_kind::{ForgeKind, UnknownForge};
 pub use pattern::{Pattern, PatternError, matches};
+pub use remote::name_in_payloads;
 pub use schema::schema;
 pub use types::*;
 

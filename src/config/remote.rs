@@ -225,29 +225,51 @@ fn decode(path: &str) -> String {
 
 /// The name that the forge's payloads have for the repository, as far as the URL tells.
 pub(super) fn full_name(remote: &Remote, forge: Option<ForgeKind>) -> String {
-    let parts: Vec<&str> = remote.path.split('/').filter(|part| !part.is_empty()).collect();
-    let (project, repo) = match (forge, parts.as_slice()) {
-        // https://dev.azure.com/ORG/PROJECT/_git/REPO; the project is left out if it is named like the repository.
-        (Some(ForgeKind::AzureDevOps), [.., project, "_git", repo])
-            if parts.len() > 3 || names_organisation(remote) =>
-        {
-            (*project, *repo)
-        }
-        (Some(ForgeKind::AzureDevOps), [.., "_git", repo]) => (*repo, *repo),
-        // git@ssh.dev.azure.com:v3/ORG/PROJECT/REPO, and https://HOST/scm/PROJECT/REPO.git
-        (Some(ForgeKind::AzureDevOps), ["v3", _, project, repo])
-        | (Some(ForgeKind::BitbucketServer), ["scm", project, repo]) => (*project, *repo),
-        _ => return parts.join("/"),
-    };
-    format!("{project}/{repo}")
+    name_in_payloads(&remote.path, remote.host.as_deref(), forge)
 }
 
-/// `https://ORG.visualstudio.com/PROJECT/_git/REPO`: the organisation is in the host.
-fn names_organisation(remote: &Remote) -> bool {
-    remote
-        .host
-        .as_deref()
-        .is_some_and(|host| host.ends_with(".visualstudio.com"))
+/// The name that a forge's payloads have for what is at that path of its URLs: without the path below which the forge itself
+/// is served, and without what only URLs have.
+pub fn name_in_payloads(path: &str, host: Option<&str>, forge: Option<ForgeKind>) -> String {
+    use ForgeKind::{AzureDevOps, Bitbucket, BitbucketServer, Forgejo, GitHub, GitLab, Gitea, Gogs, Pagure, SourceHut};
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    match (forge, parts.as_slice()) {
+        (Some(AzureDevOps), parts) => azure_name(parts, host.unwrap_or_default()),
+        // https://HOST/projects/KEY/repos/SLUG and /users/NAME/repos/SLUG are pages; https://HOST/scm/KEY/SLUG.git is cloned.
+        (Some(BitbucketServer), [.., "projects", key, "repos", slug]) => format!("{key}/{slug}"),
+        (Some(BitbucketServer), [.., "users", name, "repos", slug]) => format!("~{name}/{slug}"),
+        (Some(BitbucketServer | Bitbucket | GitHub | Gitea | Forgejo | Gogs | SourceHut), [.., owner, name]) => {
+            format!("{owner}/{name}")
+        }
+        (Some(Pagure), ["fork", user, rest @ ..]) => format!("forks/{user}/{}", rest.join("/")),
+        (Some(GitLab | Pagure | ForgeKind::Standard | ForgeKind::Generic) | None | Some(_), parts) => parts.join("/"),
+    }
+}
+
+/// `PROJECT/REPO`. URLs leave the project out if it is named like the repository, and have more besides: the organisation or
+/// collection, and how much of a clone is wanted.
+fn azure_name(parts: &[&str], host: &str) -> String {
+    let is_default = |part: &str| part.eq_ignore_ascii_case("DefaultCollection");
+    let marker = parts.iter().rposition(|part| matches!(*part, "_git" | "_ssh"));
+    let Some(marker) = marker else {
+        return match parts {
+            // git@ssh.dev.azure.com:v3/ORG/PROJECT/REPO
+            [.., _, project, repo] => format!("{project}/{repo}"),
+            other => other.join("/"),
+        };
+    };
+    let repo = parts.last().copied().unwrap_or_default();
+    // Segments before the project: the organisation, unless the host names it; or a collection, perhaps below a path.
+    let before = &parts[..marker];
+    let fixed = if host == "dev.azure.com" || host.ends_with(".dev.azure.com") {
+        1
+    } else if host.ends_with(".visualstudio.com") {
+        usize::from(before.first().is_some_and(|part| is_default(part)))
+    } else {
+        1 + usize::from(before.len() > 1 && (before[0].eq_ignore_ascii_case("tfs") || is_default(before[1])))
+    };
+    let project = before.get(fixed..).and_then(<[&str]>::last).copied().unwrap_or(repo);
+    format!("{project}/{repo}")
 }
 
 #[cfg(test)]
@@ -385,6 +407,71 @@ mod tests {
                 "PRJ/blog",
             ),
             ("https://git.corp/scm/PRJ/blog.git", None, "scm/PRJ/blog"),
+            (
+                "https://git.corp/git/alice/blog.git",
+                Some(ForgeKind::Gitea),
+                "alice/blog",
+            ),
+            (
+                "https://git.corp/scm/MYSCM/blog.git",
+                Some(ForgeKind::BitbucketServer),
+                "MYSCM/blog",
+            ),
+            (
+                "https://git.corp/bb/scm/~alice/blog.git",
+                Some(ForgeKind::BitbucketServer),
+                "~alice/blog",
+            ),
+            (
+                "ssh://git@git.corp:7999/prj/blog.git",
+                Some(ForgeKind::BitbucketServer),
+                "prj/blog",
+            ),
+            (
+                "https://org.visualstudio.com/DefaultCollection/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "blog/blog",
+            ),
+            (
+                "https://org.visualstudio.com/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "blog/blog",
+            ),
+            (
+                "https://org.visualstudio.com/DefaultCollection/proj/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "proj/blog",
+            ),
+            (
+                "https://tfs.example.com/tfs/DefaultCollection/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "blog/blog",
+            ),
+            (
+                "https://tfs.example.com/tfs/DefaultCollection/proj/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "proj/blog",
+            ),
+            (
+                "https://tfs.example.com/Coll/proj/_git/blog",
+                Some(ForgeKind::AzureDevOps),
+                "proj/blog",
+            ),
+            (
+                "https://dev.azure.com/org/proj/_git/_optimized/blog",
+                Some(ForgeKind::AzureDevOps),
+                "proj/blog",
+            ),
+            (
+                "https://dev.azure.com/org/_git/_full/blog",
+                Some(ForgeKind::AzureDevOps),
+                "blog/blog",
+            ),
+            (
+                "https://pagure.io/fork/dev/site.git",
+                Some(ForgeKind::Pagure),
+                "forks/dev/site",
+            ),
         ] {
             assert_eq!(full_name(&read(url).unwrap(), forge), name, "{url}");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{commit, first_text, has, list, owned, ref_change, text};
+use super::fields::{commit, each, first_text, has, list, owned, ref_change, text};
 use super::parse::ParseError;
 use crate::model::{Action, Event, EventKind};
 
@@ -67,7 +67,7 @@ fn push(body: &Value) -> Result<Vec<Event>, ParseError> {
             ..event
         })
     };
-    list(body, "/resource/refUpdates").iter().map(update).collect()
+    each(list(body, "/resource/refUpdates"), update)
 }
 
 fn build(body: &Value) -> Event {

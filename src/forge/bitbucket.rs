@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::fields::{
-    branch_ref, commit, commit_in_address, first_text, flag, has, list, owned, ref_change, tag_ref, text, zero_like,
+    branch_ref, commit, commit_in_address, each, first_text, flag, has, list, owned, ref_change, tag_ref, text,
+    zero_like,
 };
 use super::parse::ParseError;
 use crate::model::{Action, Event, EventKind};
@@ -70,7 +71,7 @@ fn push(body: &Value) -> Result<Vec<Event>, ParseError> {
     if body.pointer("/push/changes").is_none_or(|changes| !changes.is_array()) {
         return Err(ParseError::MissingField("/push/changes".into()));
     }
-    list(body, "/push/changes").iter().map(change).collect()
+    each(list(body, "/push/changes"), change)
 }
 
 /// `new` is null for a deletion, `old` for a creation; no zeros anywhere.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{branch_ref, commit, first_text, has, list, owned, ref_change, text};
+use super::fields::{branch_ref, commit, each, first_text, has, list, owned, ref_change, text};
 use super::parse::ParseError;
 use crate::model::{Action, Event, EventKind};
 
@@ -69,7 +69,7 @@ fn push(body: &Value) -> Result<Vec<Event>, ParseError> {
             ParseError::ShapeMismatch
         });
     }
-    list(body, "/changes").iter().map(|one| change(one, body)).collect()
+    each(list(body, "/changes"), |one| change(one, body))
 }
 
 fn change(change: &Value, body: &Value) -> Result<Event, ParseError> {

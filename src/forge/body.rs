@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use url::form_urlencoded;
 
 /// Name of the form field that holds the JSON (GitHub, Gitea, Forgejo, Gogs, older Pagure).
 const FIELD: &[u8] = b"payload";
@@ -15,8 +14,20 @@ pub(super) fn json_text<'a>(headers: &HeaderMap, body: &'a [u8]) -> Cow<'a, [u8]
     if looks_like_json(body) || !is_form(headers, body) {
         return Cow::Borrowed(without_mark(body));
     }
-    let payload = form_urlencoded::parse(body).find(|(name, _)| name.as_bytes() == FIELD);
-    Cow::Owned(payload.map_or_else(Vec::new, |(_, value)| value.into_owned().into_bytes()))
+    let payload = body.split(|byte| *byte == b'&').find_map(|pair| {
+        let (name, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len()));
+        (decoded(name) == FIELD).then(|| decoded(value.strip_prefix(b"=").unwrap_or(value)))
+    });
+    Cow::Owned(payload.unwrap_or_default())
+}
+
+/// A name or value of a form, byte for byte: what was signed may be no UTF-8.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = text
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    percent_encoding::percent_decode(&spaced).collect()
 }
 
 fn looks_like_json(body: &[u8]) -> bool {

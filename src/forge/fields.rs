@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::parse::ParseError;
 use crate::model::{Action, CommitId, Event, EventKind};
 
 /// The non-empty text at a JSON pointer.
@@ -110,6 +111,61 @@ pub(super) fn ref_change(name: &str, git_ref: String, before: Option<CommitId>, 
         before,
         after,
         ..Event::new(kind, name, action)
+    }
+}
+
+/// Where payloads have the object that describes their repo.
+const REPOS: &[&str] = &[
+    "/repository",
+    "/project",
+    "/run/repository",
+    "/resource/repository",
+    "/pullrequest/destination/repository",
+    "/pullRequest/toRef/repository",
+    "/object_attributes/target",
+    "/msg/repo",
+    "/msg/project",
+    "/data/repository",
+    "/data/webhook/repository",
+];
+
+/// What an address is called there.
+const ADDRESSES: &[&str] = &[
+    "/clone_url",
+    "/ssh_url",
+    "/html_url",
+    "/git_url",
+    "/url",
+    "/git_http_url",
+    "/git_ssh_url",
+    "/http_url",
+    "/web_url",
+    "/homepage",
+    "/remoteUrl",
+    "/sshUrl",
+    "/webUrl",
+    "/full_url",
+    "/links/html/href",
+];
+
+/// The repo's own addresses in a payload, whatever the forge calls them.
+pub(super) fn addresses(body: &Value) -> Vec<String> {
+    let repos = || REPOS.iter().filter_map(|at| body.pointer(at));
+    let plain = repos().flat_map(|repo| ADDRESSES.iter().filter_map(move |at| text(repo, at)));
+    // Bitbucket Server has a list of them.
+    let listed = repos().flat_map(|repo| list(repo, "/links/clone").iter().filter_map(|link| text(link, "/href")));
+    plain.chain(listed).map(str::to_owned).collect()
+}
+
+/// Reads each entry of a list. One that can't be read is left out if another can: a push must not be lost to its neighbour.
+pub(super) fn each(
+    entries: &[Value],
+    read: impl Fn(&Value) -> Result<Event, ParseError>,
+) -> Result<Vec<Event>, ParseError> {
+    let (read, failed): (Vec<_>, Vec<_>) = entries.iter().map(read).partition(Result::is_ok);
+    match failed.into_iter().find_map(Result::err) {
+        Some(error) if read.is_empty() => Err(error),
+        _ => Ok(read.into_iter().flatten().collect()),
     }
 }
 

@@ -7,8 +7,10 @@ use http::HeaderMap;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::body;
 use super::detect::detect_with_body;
-use super::{azure, bitbucket, bitbucket_server, body, gitlab, hub, pagure, sourcehut, standard};
+use super::fields::addresses;
+use super::parse::Dialect;
 use crate::config::ForgeKind;
 
 /// Longest text that is kept, bytes: longer than any full name or address of a repo.
@@ -23,14 +25,21 @@ const KEYS: &[&str] = &[
     "actor",
     "canonicalName",
     "canonical_name",
+    "clone_url",
     "data",
     "destination",
     "eventKey",
     "eventType",
     "event_name",
     "full_name",
+    "git_url",
+    "git_ssh_url",
+    "full_url",
+    "git_http_url",
     "fullname",
     "homepage",
+    "html_url",
+    "http_url",
     "key",
     "login",
     "msg",
@@ -44,6 +53,7 @@ const KEYS: &[&str] = &[
     "project",
     "project_fullname",
     "publisherId",
+    "remoteUrl",
     "pullRequest",
     "pullrequest",
     "repo",
@@ -52,19 +62,31 @@ const KEYS: &[&str] = &[
     "run",
     "sender",
     "slug",
+    "sshUrl",
+    "ssh_url",
     "target",
     "toRef",
     "topic",
     "type",
+    "url",
     "username",
     "uuid",
     "web_url",
     "webhook",
 ];
 
-/// The full name that the payload claims, for the one request that does not name its repo, and the forge that writes names
-/// so. Reads the body once and keeps no more of it than the names; none if it is no JSON or names no repo.
-pub fn full_name(headers: &HeaderMap, raw: &[u8]) -> Option<(ForgeKind, String)> {
+/// What a payload that nobody vouches for says of its repo.
+pub struct ClaimedRepo {
+    /// The forge that writes so.
+    pub forge: ForgeKind,
+    /// Its full name.
+    pub name: Option<String>,
+    /// Where it is.
+    pub addresses: Vec<String>,
+}
+
+/// The repo that the payload claims to be about. Reads the body once and keeps no more of it than names; none if it is no JSON.
+pub fn claimed_repo(headers: &HeaderMap, raw: &[u8]) -> Option<ClaimedRepo> {
     let text = body::json_text(headers, raw);
     let mut left = KEYS_MAX;
     let mut reader = serde_json::Deserializer::from_slice(&text);
@@ -74,20 +96,18 @@ pub fn full_name(headers: &HeaderMap, raw: &[u8]) -> Option<(ForgeKind, String)>
     }
     .deserialize(&mut reader)
     .ok()?;
-    let kind = detect_with_body(headers, &body)?;
-    let name = match kind {
-        ForgeKind::GitHub | ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::Gogs | ForgeKind::Generic => {
-            hub::repo(&body)
-        }
-        ForgeKind::GitLab => gitlab::repo(&body),
-        ForgeKind::Bitbucket => bitbucket::repo(&body),
-        ForgeKind::BitbucketServer => bitbucket_server::repo(&body),
-        ForgeKind::AzureDevOps => azure::repo(&body),
-        ForgeKind::SourceHut => sourcehut::repo(&body),
-        ForgeKind::Pagure => pagure::repo(&body),
-        ForgeKind::Standard => standard::repo(&body),
-    };
-    Some((kind, name?))
+    let forge = detect_with_body(headers, &body)?;
+    Some(ClaimedRepo {
+        forge,
+        name: (Dialect::of(forge).repo)(&body),
+        addresses: addresses(&body),
+    })
+}
+
+/// The full name that the payload claims, and the forge that writes names so.
+pub fn full_name(headers: &HeaderMap, raw: &[u8]) -> Option<(ForgeKind, String)> {
+    let claimed = claimed_repo(headers, raw)?;
+    Some((claimed.forge, claimed.name?))
 }
 
 /// Reads JSON into a `Value` that has only the [`KEYS`].

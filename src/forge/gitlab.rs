@@ -154,6 +154,7 @@ fn pipeline(body: &Value) -> Result<Event, ParseError> {
         pusher: user(body),
         head_message: owned(body, &["/commit/message"]),
         foreign: of_fork || !own_source || name.is_none(),
+        trigger: owned(run, &["/source"]),
         check: owned(run, &["/name"]),
         success: status == "success",
         ..Event::new(EventKind::Ci, "pipeline", Action::Other(status.to_owned()))

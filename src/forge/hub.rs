@@ -198,6 +198,7 @@ pub(super) fn workflow_run(body: &Value) -> Result<Vec<Event>, ParseError> {
     let mut event = ci("workflow_run", body, run);
     event.foreign =
         !own_trigger || elsewhere || flag(run, "/head_repository/fork") == Some(true) && repo(body).is_none();
+    event.trigger = owned(run, &["/event"]);
     event.check = owned(body, &["/workflow_run/name", "/workflow/name", "/workflow_run/path"]);
     event.head_message = owned(run, &["/head_commit/message"]);
     Ok(vec![event])

@@ -21,6 +21,7 @@ mod gogs;
 mod hub;
 mod pagure;
 mod parse;
+mod repair;
 mod sample;
 mod scheme;
 mod sign;
@@ -31,8 +32,8 @@ mod verify;
 
 pub use delivery::{Delivery, header, is_unsigned_ping, restored_headers, stored_headers};
 pub use detect::{detect, detect_with_body, unsupported_algorithm, word};
-pub use full_name::full_name;
-pub use parse::{Claims, ParseError, Parsed, claims, may_stand_for_push, parse, parse_unverified};
+pub use full_name::{ClaimedRepo, claimed_repo, full_name};
+pub use parse::{Claims, ParseError, Parsed, claims, may_stand_for_push, not_understood, parse, parse_unverified};
 pub use sample::{Sample, sample_push};
 pub use sign::{CannotSign, Signing, sign};
 pub use trust::Trust;

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::delivery::header;
 use super::detect::{detect, detect_with_body, word};
-use super::fields::text;
+use super::fields::{addresses, text};
+use super::repair::repaired;
 use super::verify::Verified;
 use super::{
-    azure, bitbucket, bitbucket_server, body, forgejo, generic, gitea, github, gitlab, gogs, pagure, sourcehut,
+    azure, bitbucket, bitbucket_server, body, forgejo, generic, gitea, github, gitlab, gogs, hub, pagure, sourcehut,
     standard,
 };
 use crate::config::{ForgeKind, Generic};
@@ -28,6 +29,10 @@ pub struct Parsed {
     pub event: String,
     /// The forge's id of the delivery, if it has one.
     pub delivery: Option<DeliveryId>,
+    /// Full name of the repo as the payload has it.
+    pub repo: Option<String>,
+    /// Where the payload says that the repo is: to clone it, and its page.
+    pub addresses: Vec<String>,
     /// What happened: several ref changes in one delivery for some forges, none in an empty push.
     pub events: Vec<Event>,
 }
@@ -96,10 +101,27 @@ pub fn parse_unverified(
     dialect.read(event, headers, &body, pointers)
 }
 
+/// A genuine delivery of which hookd can tell nothing but its headers.
+pub fn not_understood(verified: &Verified<'_>) -> Parsed {
+    let claims = claims(verified.headers);
+    Parsed {
+        forge: verified.forge.unwrap_or(ForgeKind::Generic),
+        event: claims.event.map(clipped).unwrap_or_default(),
+        delivery: claims.delivery.and_then(|id| id.parse().ok()),
+        repo: None,
+        addresses: Vec::new(),
+        events: Vec::new(),
+    }
+}
+
 /// True if this is perhaps all that the forge says of a push, although it is none by itself: Pagure sends nothing but
-/// `git.branch.creation` for a new branch whose commits are in the default branch.
+/// `git.branch.creation` for a new branch whose commits are in the default branch, GitLab nothing but `repository_update` for a
+/// push of many refs to those who asked for no push events, and Azure DevOps a push without its refs if told to send few details.
 pub fn may_stand_for_push(parsed: &Parsed, event: &Event) -> bool {
-    parsed.forge == ForgeKind::Pagure && event.kind == EventKind::Branch && event.name == "create"
+    match parsed.forge {
+        ForgeKind::Pagure => event.kind == EventKind::Branch && event.name == "create",
+        _ => event.kind == EventKind::Other && matches!(event.name.as_str(), "push" | "repository_update"),
+    }
 }
 
 /// What a delivery calls itself in its headers.
@@ -135,10 +157,15 @@ pub(super) fn json(text: &[u8]) -> Result<Value, ParseError> {
     if text.trim_ascii().is_empty() {
         return Err(ParseError::Empty);
     }
-    let value: Value = serde_json::from_slice(text).map_err(|error| ParseError::MalformedJson {
+    let malformed = |error: serde_json::Error| ParseError::MalformedJson {
         line: error.line(),
         column: error.column(),
-    })?;
+    };
+    let value: Value = match serde_json::from_slice(text) {
+        Ok(value) => value,
+        // Told of the text as it came, if that does not help.
+        Err(error) => serde_json::from_slice(&repaired(text)).map_err(|_| malformed(error))?,
+    };
     if value.is_object() {
         Ok(value)
     } else {
@@ -157,6 +184,8 @@ pub(super) struct Dialect {
     delivery: &'static [Named],
     /// The forge's event name that the body alone looks like.
     pub(super) infer: fn(&Value) -> String,
+    /// The repo's full name.
+    pub(super) repo: fn(&Value) -> Option<String>,
     read: Read,
 }
 
@@ -171,29 +200,35 @@ enum Named {
 impl Dialect {
     pub(super) fn of(forge: ForgeKind) -> Self {
         use Named::{Body, Either, Header};
-        let (event, delivery, infer, read): (_, &'static [Named], fn(&Value) -> String, Read) = match forge {
+        type Repo = fn(&Value) -> Option<String>;
+        let (event, delivery, infer, repo, read): (_, &'static [Named], fn(&Value) -> String, Repo, Read) = match forge
+        {
             ForgeKind::GitHub => (
                 Header("X-GitHub-Event"),
                 &[Header("x-github-delivery")],
                 github::infer,
+                hub::repo,
                 github::read,
             ),
             ForgeKind::Gitea => (
                 Header("X-Gitea-Event"),
                 &[Header("x-gitea-delivery")],
                 gitea::infer,
+                hub::repo,
                 gitea::read,
             ),
             ForgeKind::Forgejo => (
                 Header("X-Forgejo-Event"),
                 &[Header("x-forgejo-delivery"), Header("x-gitea-delivery")],
                 forgejo::infer,
+                hub::repo,
                 forgejo::read,
             ),
             ForgeKind::Gogs => (
                 Header("X-Gogs-Event"),
                 &[Header("x-gogs-delivery")],
                 gogs::infer,
+                hub::repo,
                 gogs::read,
             ),
             // Not X-Gitlab-Event-UUID and X-Gitlab-Webhook-UUID: the first is inherited, the second new on every request.
@@ -201,41 +236,59 @@ impl Dialect {
                 Header("X-Gitlab-Event"),
                 &[Header("idempotency-key"), Header("webhook-id")],
                 gitlab::infer,
+                gitlab::repo,
                 gitlab::read,
             ),
             ForgeKind::Bitbucket => (
                 Header("X-Event-Key"),
                 &[Header("x-request-uuid")],
                 bitbucket::infer,
+                bitbucket::repo,
                 bitbucket::read,
             ),
             ForgeKind::BitbucketServer => (
                 Header("X-Event-Key"),
                 &[Header("x-request-id")],
                 bitbucket_server::infer,
+                bitbucket_server::repo,
                 bitbucket_server::read,
             ),
-            ForgeKind::AzureDevOps => (Body("/eventType"), &[Body("/id")], azure::infer, azure::read),
+            ForgeKind::AzureDevOps => (
+                Body("/eventType"),
+                &[Body("/id")],
+                azure::infer,
+                azure::repo,
+                azure::read,
+            ),
             ForgeKind::SourceHut => (
                 Either("X-Webhook-Event", "/data/webhook/event"),
                 &[Header("x-webhook-delivery")],
                 sourcehut::infer,
+                sourcehut::repo,
                 sourcehut::read,
             ),
             ForgeKind::Pagure => (
                 Header("X-Pagure-Topic"),
                 &[Body("/msg_id")],
                 pagure::infer,
+                pagure::repo,
                 pagure::read,
             ),
-            ForgeKind::Standard => (Body("/type"), &[Header("webhook-id")], standard::infer, standard::read),
-            ForgeKind::Generic => (Body("/event"), &[], standard::infer, standard::read),
+            ForgeKind::Standard => (
+                Body("/type"),
+                &[Header("webhook-id")],
+                standard::infer,
+                standard::repo,
+                standard::read,
+            ),
+            ForgeKind::Generic => (Body("/event"), &[], standard::infer, hub::repo, standard::read),
         };
         Self {
             forge,
             event,
             delivery,
             infer,
+            repo,
             read,
         }
     }
@@ -274,10 +327,16 @@ impl Dialect {
             }
             _ => (self.read)(&event, body)?,
         };
+        let repo = match pointers {
+            Some(pointers) if self.forge == ForgeKind::Generic => text(body, &pointers.repo).map(str::to_owned),
+            _ => (self.repo)(body),
+        };
         Ok(Parsed {
             forge: self.forge,
             event,
             delivery: id.and_then(|id| id.parse().ok()),
+            repo,
+            addresses: addresses(body),
             events,
         })
     }

@@ -138,14 +138,29 @@ pub(super) fn burn(body: &[u8]) {
     any_hmac(HashAlgorithm::Sha256, &[], &[body], &[]);
 }
 
+/// The keys to try: each secret as it is, and without blanks at its ends, which people paste without seeing them. An empty one
+/// would let anybody in, so it is none.
+pub(super) fn keys(secrets: &[Secret]) -> Vec<&[u8]> {
+    let mut keys = Vec::new();
+    for whole in secrets.iter().map(Secret::expose) {
+        let bare = whole.trim_ascii();
+        if !bare.is_empty() {
+            keys.push(whole);
+            keys.extend((bare.len() < whole.len()).then_some(bare));
+        }
+    }
+    keys
+}
+
 /// True if the text is one of the secrets. Compares digests, so that not even a secret's length shows in the time.
 pub(super) fn any_equal(secrets: &[Secret], text: &[u8]) -> bool {
-    let digest = Sha256::digest(text);
+    let digest = Sha256::digest(text.trim_ascii());
     let mut found = subtle::Choice::from(0);
     for secret in secrets {
-        found |= Sha256::digest(secret.expose()).ct_eq(&digest);
+        // A header has no blanks at its ends, so nor has a secret in one.
+        found |= Sha256::digest(secret.expose().trim_ascii()).ct_eq(&digest);
     }
-    found.into()
+    bool::from(found) && !text.trim_ascii().is_empty()
 }
 
 /// True if the key's owner signed the parts, one after the other. Strict: no weak keys, no malleable signatures.
@@ -159,7 +174,9 @@ pub(super) fn ed25519(key: &[u8; 32], parts: &[&[u8]], signature: &[u8]) -> bool
 /// The key in a secret of Standard Webhooks: base64 behind `whsec_`, with or without that; what is no base64 is the key
 /// itself. None if there is nothing behind it.
 pub(super) fn standard_key(secret: &Secret) -> Option<Zeroizing<Vec<u8>>> {
-    let text = secret.expose();
+    // What is shown beside it may have been copied with it: the version of the signature, blanks.
+    let text = secret.expose().trim_ascii();
+    let text = text.strip_prefix(b"v1,").unwrap_or(text);
     let encoded = text.strip_prefix(b"whsec_").unwrap_or(text);
     let key = BASE64.decode(encoded).unwrap_or_else(|_| text.to_vec());
     (!key.is_empty()).then(|| Zeroizing::new(key))

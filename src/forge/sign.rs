@@ -24,7 +24,7 @@ pub enum CannotSign {
     #[error("such deliveries are signed with the sender's private key, which nobody else has")]
     PrivateKey,
     /// The secret cannot stand in a header.
-    #[error("the secret has characters that a header cannot hold (line breaks, or other than ASCII)")]
+    #[error("the secret has characters that a header cannot hold (line breaks, or what is no UTF-8)")]
     HeaderText,
     /// The secret is empty.
     #[error("the secret is empty")]
@@ -105,9 +105,7 @@ fn signature(
         ForgeKind::Gitea => one("X-Gitea-Signature", sha256()),
         ForgeKind::Gogs => one("X-Gogs-Signature", sha256()),
         ForgeKind::Pagure => one("X-Pagure-Signature-256", sha256()),
-        ForgeKind::GitLab if !secret.expose().starts_with(b"whsec_") => {
-            one("X-Gitlab-Token", header_text(secret)?.to_owned())
-        }
+        ForgeKind::GitLab if !is_signing_token(secret) => one("X-Gitlab-Token", header_text(secret)?.to_owned()),
         ForgeKind::GitLab | ForgeKind::Standard => standard(secret, body, with),
         ForgeKind::AzureDevOps => {
             let Some(name) = with.auth_header else {
@@ -145,8 +143,14 @@ fn standard(secret: &Secret, body: &[u8], with: &Signing<'_>) -> Result<Vec<(Str
         .collect())
 }
 
+/// GitLab has two ways; the secret tells which one.
+fn is_signing_token(secret: &Secret) -> bool {
+    let text = secret.expose().trim_ascii();
+    text.strip_prefix(b"v1,").unwrap_or(text).starts_with(b"whsec_")
+}
+
 fn header_text(secret: &Secret) -> Result<&str, CannotSign> {
-    let text = std::str::from_utf8(secret.expose()).map_err(|_| CannotSign::HeaderText)?;
-    let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    let text = std::str::from_utf8(secret.expose().trim_ascii()).map_err(|_| CannotSign::HeaderText)?;
+    let fits = !text.is_empty() && !text.contains(|c: char| c.is_ascii_control());
     if fits { Ok(text) } else { Err(CannotSign::HeaderText) }
 }

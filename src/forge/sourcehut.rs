@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{branch_ref, commit, first_text, has, list, owned, ref_change, text, zero_like};
+use super::fields::{branch_ref, commit, each, first_text, has, list, owned, ref_change, text, zero_like};
 use super::parse::ParseError;
 use crate::model::{Action, Event, EventKind};
 
@@ -43,7 +43,7 @@ pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> 
         ],
     );
     let events = match at {
-        Some(at) if is_push => list(body, at).iter().map(update).collect::<Result<Vec<_>, _>>()?,
+        Some(at) if is_push => each(list(body, at), update)?,
         None if is_push => return Err(ParseError::MissingField("/refs".into())),
         Some(_) => return Err(ParseError::ShapeMismatch),
         None => vec![Event::new(EventKind::Other, event, Action::Other(event.to_owned()))],

@@ -10,7 +10,6 @@ use super::scheme::{self, any_equal, any_hmac, base64_bytes, burn};
 use super::trust::{Trust, Who};
 use super::{body, sourcehut};
 use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm};
-use crate::model::Secret;
 
 /// Most entries of a `webhook-signature` list that are tried; a sender in rotation has two.
 const SIGNATURES_MAX: usize = 8;
@@ -77,6 +76,12 @@ impl Verified<'_> {
     /// The forge whose signature it bears; none if nothing was checked and the headers say nothing.
     pub fn forge(&self) -> Option<ForgeKind> {
         self.forge
+    }
+
+    /// True if the sender was shown to hold the repo's own secret: not for the key of a service that many share, nor for a repo
+    /// that is open to everybody.
+    pub fn proves_a_secret(&self) -> bool {
+        self.signed && self.forge != Some(ForgeKind::SourceHut)
     }
 
     /// False if nothing was checked, since the repo is `insecure-none`.
@@ -165,29 +170,26 @@ impl Request<'_, '_> {
     }
 
     /// The one value of a header that must not be there twice.
-    fn single(&self, name: &str) -> Result<&str, Rejection> {
+    fn single_bytes(&self, name: &str) -> Result<&[u8], Rejection> {
         let mut values = self.headers.get_all(name).iter();
-        let value = values.next().ok_or(Rejection::Missing)?;
-        if values.next().is_some() {
-            return Err(Rejection::Repeated);
+        let value = values.next().ok_or(Rejection::Missing)?.as_bytes().trim_ascii();
+        match values.next() {
+            Some(_) => Err(Rejection::Repeated),
+            None if value.is_empty() => Err(Rejection::Empty),
+            None => Ok(value),
         }
-        let text = value.to_str().map_err(|_| Rejection::Wrong)?.trim();
-        if text.is_empty() {
-            Err(Rejection::Empty)
-        } else {
-            Ok(text)
-        }
+    }
+
+    /// The same of visible ASCII.
+    fn single(&self, name: &str) -> Result<&str, Rejection> {
+        let value = self.single_bytes(name)?;
+        let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii());
+        text.ok_or(Rejection::Wrong)
     }
 
     /// The keys to try. An empty one would let anybody in, so it is none.
     fn keys(&self) -> Result<Vec<&[u8]>, Rejection> {
-        let keys: Vec<_> = self
-            .trust
-            .secrets
-            .iter()
-            .map(Secret::expose)
-            .filter(|key| !key.is_empty())
-            .collect();
+        let keys = scheme::keys(self.trust.secrets);
         if keys.is_empty() {
             Err(Rejection::NoKey)
         } else {
@@ -208,10 +210,11 @@ impl Request<'_, '_> {
         fits(any_hmac(algorithm, &self.keys()?, &[signed], &[tag]))
     }
 
+    /// The token may be any text: GitLab sends its UTF-8 bytes.
     fn gitlab_token(&self) -> Result<(), Rejection> {
-        let token = self.single("x-gitlab-token")?;
+        let token = self.single_bytes("x-gitlab-token")?;
         self.keys()?;
-        fits(any_equal(self.trust.secrets, token.as_bytes()))
+        fits(any_equal(self.trust.secrets, token))
     }
 
     /// Standard Webhooks 1.0.0, and GitLab's signing token, which is the same.

@@ -257,17 +257,15 @@ impl Shared {
                 };
             }
         }
-        let path = request.uri().path();
-        let repo = path
-            .strip_prefix("/hook/")
-            .filter(|name| !name.is_empty() && !name.contains('/'));
-        if path == "/healthz" {
-            return control::healthz(&self.app, request.method()).await;
-        }
-        if repo.is_none() && path != "/hook" {
-            return super::answer::error(http::StatusCode::NOT_FOUND, "not found");
-        }
-        let repo = repo.map(ToOwned::to_owned);
+        // Slashes too many mean nothing: `//hook/blog/` is how some people and proxies put addresses together.
+        let path = request.uri().path().to_owned();
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let repo = match *parts.as_slice() {
+            ["healthz"] => return control::healthz(&self.app, request.method()).await,
+            ["hook"] => None,
+            ["hook", repo] => Some(repo.to_owned()),
+            _ => return super::answer::error(http::StatusCode::NOT_FOUND, "not found"),
+        };
         let authenticated = || drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
         hook::receive(&self.app, request, repo, peer, authenticated).await
     }

@@ -4,6 +4,7 @@
 mod jobs;
 mod rejections;
 mod replay;
+mod trouble;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,15 +15,17 @@ use crate::clock;
 use crate::config::{AllowFrom, ForgeKind, Repo};
 use crate::forge::{self, Delivery, ParseError, Parsed, Trust, Verified};
 use crate::logging::About;
-use crate::model::{EventKind, GitRef, Secret};
+use crate::model::{Event, EventKind, GitRef, RepoName, Secret};
 use crate::poll::Poller;
 use crate::ranges::{Member, Ranges};
 use crate::rules::{self, Verdict};
 use crate::store::{Accepted, DeliveryResult, NewDelivery, Source, Store, StoreError};
 use crate::worker::{Settings, Worker};
+use trouble::Troubles;
 
 pub use rejections::{Refused, Rejections};
 pub use replay::{NotReplayed, Replayed};
+pub use trouble::Trouble;
 
 /// Takes deliveries in.
 pub struct Intake {
@@ -36,6 +39,7 @@ pub struct Intake {
     ranges: Ranges,
     /// Deliveries that were not taken.
     pub rejections: Rejections,
+    troubles: Troubles,
 }
 
 /// A delivery as it came.
@@ -101,10 +105,20 @@ impl Refusal {
     }
 }
 
-/// What a genuine delivery says, or why hookd can't tell.
+/// A delivery whose sender holds the secret of that repo.
+type Genuine<'a> = (Arc<Repo>, Verified<'a>);
+
+/// What a genuine delivery says.
 struct Said {
     parsed: Parsed,
-    not_understood: Option<String>,
+    /// Why it says nothing that hookd can act on: it is not understood, or is about no repo of the configuration.
+    of_no_use: Option<String>,
+    /// Whether it was sent for the repo, or names it.
+    is_for_repo: bool,
+    /// The name that the payload has for the repo, where the sender meant another name to be the repo's.
+    mismatch: Option<String>,
+    /// Remotes that the delivery may hint at although it asks for no job.
+    hints: Vec<RepoName>,
 }
 
 impl Intake {
@@ -116,6 +130,7 @@ impl Intake {
             poller,
             ranges,
             rejections: Rejections::default(),
+            troubles: Troubles::default(),
         }
     }
 
@@ -125,9 +140,9 @@ impl Intake {
     /// Why it was not taken; it is noted among the rejections.
     pub async fn take(&self, arrival: &Arrival<'_>) -> Result<Taken, Refusal> {
         let taken = async {
-            let (repo, verified) = self.verify(arrival)?;
-            let said = parse(&verified)?;
-            let verdicts = rules::judge(&repo, &said.parsed);
+            let genuine = self.verify(arrival)?;
+            let ((repo, verified), said) = self.parse(arrival, genuine)?;
+            let verdicts = said.judge(&repo);
             let taken = self.accept(arrival, repo, &verified, &said, verdicts).await?;
             self.follow_up(arrival, &said, &taken);
             Ok(taken)
@@ -155,39 +170,82 @@ impl Intake {
         }
     }
 
-    /// The first repo whose secret the delivery was signed with, of those that it may be meant for.
-    fn verify<'a>(&self, arrival: &Arrival<'a>) -> Result<(Arc<Repo>, Verified<'a>), Refusal> {
+    /// The repos with whose secret the delivery was signed: the one that it was sent for, or any. What is signed with none of
+    /// them costs the same work, whatever it says.
+    fn verify<'a>(&self, arrival: &Arrival<'a>) -> Result<Vec<Genuine<'a>>, Refusal> {
         let now = clock::now();
+        let (delivery, secrets) = (&arrival.delivery, &arrival.settings.secrets.webhook);
         let mut reason = "unknown repo";
+        let mut genuine = Vec::new();
         let candidates = arrival.candidates();
         for repo in &candidates {
-            let secrets: &[Secret] = arrival
-                .settings
-                .secrets
-                .webhook
-                .get(&repo.name)
-                .map_or(&[], Vec::as_slice);
-            match forge::verify(&arrival.delivery, &Trust::of(repo, secrets, now)) {
-                Ok(verified) => {
-                    (arrival.authenticated)();
-                    self.admit(repo, arrival.from)?;
-                    return Ok((Arc::clone(repo), verified));
-                }
+            let secrets: &[Secret] = secrets.get(&repo.name).map_or(&[], Vec::as_slice);
+            match forge::verify(delivery, &Trust::of(repo, secrets, now)) {
+                Ok(verified) => genuine.push((Arc::clone(repo), verified)),
                 Err(rejection) => reason = rejection.reason(),
             }
         }
         if candidates.is_empty() {
             // The same work as for a repo that exists; nobody's secret never fits.
-            if let Err(rejection) = forge::verify(&arrival.delivery, &Trust::nobody(now)) {
+            if let Err(rejection) = forge::verify(delivery, &Trust::nobody(now)) {
                 tracing::debug!(reason = rejection.reason(), "unknown repo");
             }
         }
+        if genuine.is_empty() {
+            return Err(self.unauthorized(arrival, reason));
+        }
+        Ok(genuine)
+    }
+
+    /// What is answered to a sender that holds no secret.
+    fn unauthorized(&self, arrival: &Arrival<'_>, reason: &'static str) -> Refusal {
         // What an address signs rightly is taken even if it failed too often: an accepted push is worth more than the work saved.
         let limit = arrival.settings.config.limits.auth_failures;
-        Err(match self.rejections.failed(arrival.from, limit) {
+        match self.rejections.failed(arrival.from, limit) {
             Some(seconds) => Refusal::Blocked(seconds),
             None => Refusal::Unauthorized(reason),
-        })
+        }
+    }
+
+    /// What the delivery says, and which of the repos it is for: the one that it was sent for or that it names; or, since a hook
+    /// of an organisation tells of much that is nobody's here, any.
+    fn parse<'a>(&self, arrival: &Arrival<'a>, genuine: Vec<Genuine<'a>>) -> Result<(Genuine<'a>, Said), Refusal> {
+        let (mut meant, mut any) = (None, None);
+        let names: Vec<RepoName> = genuine.iter().map(|(repo, _)| repo.name.clone()).collect();
+        for (repo, verified) in genuine {
+            let said = parse(&verified);
+            let names_it = said.as_ref().is_ok_and(|said| rules::concerns(&repo, &said.parsed));
+            if names_it || arrival.repo.is_some() {
+                meant = Some(((repo, verified), said, names_it));
+                break;
+            }
+            // A service's own key, or none at all, vouches for nobody who has not named the repo.
+            if any.is_none() && verified.proves_a_secret() {
+                any = Some(((repo, verified), said));
+            }
+        }
+        let is_meant = meant.is_some();
+        let (genuine, said, names_it) = match (meant, any) {
+            (Some(found), _) => found,
+            (None, Some((genuine, said))) if !names_another(arrival, &said) => (genuine, said, false),
+            (None, _) => return Err(self.unauthorized(arrival, "unknown repo")),
+        };
+        (arrival.authenticated)();
+        self.admit(&genuine.0, arrival.from)?;
+        let mut said = said.inspect_err(|_| self.poller.look_soon(&genuine.0.name))?;
+        let claimed = said.parsed.repo.clone();
+        said.is_for_repo = is_meant;
+        if said.of_no_use.is_some() {
+            said.hints = names;
+        } else if !is_meant {
+            said.of_no_use = Some(match claimed {
+                Some(name) => format!("no repo of the configuration is {}", rules::shown(&name)),
+                None => "it is about no repo of the configuration".to_owned(),
+            });
+        } else if !names_it {
+            said.mismatch = claimed;
+        }
+        Ok((genuine, said))
     }
 
     /// Stores the delivery with the jobs that the verdicts ask for.
@@ -201,7 +259,7 @@ impl Intake {
     ) -> Result<Taken, StoreError> {
         let parsed = &said.parsed;
         let ping = parsed.events.iter().any(|event| event.kind == EventKind::Ping);
-        let reason = match &said.not_understood {
+        let reason = match &said.of_no_use {
             _ if ping => "ping".to_owned(),
             Some(why) => why.clone(),
             None => reason(&verdicts),
@@ -216,6 +274,7 @@ impl Intake {
         let new = NewDelivery {
             repo: repo.name.to_string(),
             delivery: delivery.clone(),
+            id_is_made: parsed.delivery.is_none(),
             forge: forge::word(parsed.forge),
             event: parsed.event.clone(),
             received_at: clock::now(),
@@ -260,12 +319,19 @@ impl Intake {
             said.parsed.event,
             forge::word(said.parsed.forge),
         ));
+        if let Some(claimed) = &said.mismatch {
+            warn_of_mismatch(repo, claimed);
+        }
+        if said.is_for_repo {
+            self.troubles.taken(&repo.name, &said.parsed, said.mismatch.as_deref());
+        }
+        said.hints.iter().for_each(|name| self.poller.look_soon(name));
         match taken.accepted.result {
             DeliveryResult::Accepted => self.worker.wake(),
             DeliveryResult::Ignored => {
                 // It may say of a check what a job waits for.
                 self.worker.wake();
-                if hints_at_push(repo, &said.parsed) {
+                if said.mismatch.is_none() && hints_at_push(repo, &said.parsed) {
                     self.poller.look_soon(&repo.name);
                 }
             }
@@ -287,55 +353,90 @@ impl Intake {
                 reason: Some(&error.to_string()),
                 ..About::default()
             }
-            .error(reason);
-        } else {
-            let claimed = match arrival.repo {
-                Some(name) => Some(name.to_owned()),
-                None => forge::full_name(arrival.delivery.headers, arrival.delivery.body).map(|(_, name)| name),
-            };
-            let refused = Refused::claiming(claimed.as_deref(), arrival.delivery.headers, &reason);
-            self.rejections.note(arrival.from, &refused);
+            .error(&reason);
+        }
+        let Delivery { headers, body } = arrival.delivery;
+        let claimed = forge::claimed_repo(headers, body);
+        let name = arrival
+            .repo
+            .or(claimed.as_ref().and_then(|claimed| claimed.name.as_deref()));
+        self.rejections
+            .note(arrival.from, &Refused::claiming(name, headers, &reason));
+        if let (Refusal::Unauthorized(reason), Some(claimed)) = (refusal, claimed) {
+            // Whoever does not know what the repo is called is a stranger, and no sign of a wrong secret.
+            let names_it =
+                |repo: &&Arc<Repo>| rules::is_about(repo, claimed.forge, claimed.name.as_deref(), &claimed.addresses);
+            for repo in arrival.candidates().iter().filter(names_it) {
+                self.troubles.refused(&repo.name, reason, arrival.from.to_string());
+            }
         }
     }
 }
 
 impl Arrival<'_> {
-    /// The repos that the delivery may be meant for; the secret decides which of them it is.
+    /// The repos that the delivery may be meant for.
     fn candidates(&self) -> Vec<Arc<Repo>> {
         let repos = &self.settings.config.repos;
-        if let Some(name) = self.repo {
-            let repo = name.parse().ok().and_then(|name| repos.get(&name));
-            return repo.into_iter().cloned().collect();
+        match self.repo {
+            Some(name) => name
+                .parse()
+                .ok()
+                .and_then(|name| repos.get(&name))
+                .into_iter()
+                .cloned()
+                .collect(),
+            None => repos.values().cloned().collect(),
         }
-        let Some((kind, full_name)) = forge::full_name(self.delivery.headers, self.delivery.body) else {
-            return Vec::new();
-        };
-        let is_meant = |repo: &&Arc<Repo>| rules::same_repo(repo.forge.unwrap_or(kind), &repo.full_name, &full_name);
-        repos.values().filter(is_meant).cloned().collect()
+    }
+}
+
+impl Said {
+    fn judge(&self, repo: &Repo) -> Vec<Verdict> {
+        match self.of_no_use {
+            Some(_) => Vec::new(),
+            None => rules::judge(repo, &self.parsed),
+        }
     }
 }
 
 /// The events of a genuine delivery. One that hookd can't understand has none, and the reason: forges switch hooks off whose
 /// genuine deliveries are refused.
 fn parse(verified: &Verified<'_>) -> Result<Said, Refusal> {
-    match forge::parse(verified) {
-        Ok(parsed) => Ok(Said {
-            parsed,
-            not_understood: None,
-        }),
+    let (parsed, of_no_use) = match forge::parse(verified) {
+        Ok(parsed) => (parsed, None),
         Err(error @ (ParseError::MalformedJson { .. } | ParseError::MissingEventHeader(_) | ParseError::Empty)) => {
-            Err(Refusal::Malformed(error.to_string()))
+            return Err(Refusal::Malformed(error.to_string()));
         }
-        Err(error) => Ok(Said {
-            parsed: Parsed {
-                forge: verified.forge().unwrap_or(ForgeKind::Generic),
-                event: String::new(),
-                delivery: None,
-                events: Vec::new(),
-            },
-            not_understood: Some(error.to_string()),
-        }),
+        Err(error) => (forge::not_understood(verified), Some(error.to_string())),
+    };
+    Ok(Said {
+        parsed,
+        of_no_use,
+        is_for_repo: false,
+        mismatch: None,
+        hints: Vec::new(),
+    })
+}
+
+/// Tells the line that makes signed deliveries of another name the repo's own.
+fn warn_of_mismatch(repo: &Repo, claimed: &str) {
+    let claimed = rules::shown(claimed);
+    About {
+        repo: Some(repo.name.as_str()),
+        reason: Some("webhook-mismatch"),
+        ..About::default()
     }
+    .warn(format!(
+        "a delivery signed with the secret of repo {} is about {claimed}, not about {}: if that is the same repository, write below [repo.{}]: full_name = \"{claimed}\"",
+        repo.name, repo.full_name, repo.name
+    ));
+}
+
+/// True if the delivery names a repo of the configuration: its secret would have had to sign it.
+fn names_another(arrival: &Arrival<'_>, said: &Result<Said, Refusal>) -> bool {
+    let repos = &arrival.settings.config.repos;
+    said.as_ref()
+        .is_ok_and(|said| repos.values().any(|repo| rules::concerns(repo, &said.parsed)))
 }
 
 /// Each target's verdict in one line.
@@ -349,10 +450,18 @@ fn reason(verdicts: &[Verdict]) -> String {
     }
 }
 
-/// True if a target follows what perhaps was pushed without the forge saying more: then the remote is asked.
+/// True if the delivery perhaps tells of a push without saying all of it: then the remote is asked.
 fn hints_at_push(repo: &Repo, parsed: &Parsed) -> bool {
-    let hints = parsed.events.iter().filter(|e| forge::may_stand_for_push(parsed, e));
-    let refs = hints.filter_map(|event| event.git_ref.as_deref()?.parse().ok());
-    let followed = |git_ref: GitRef| repo.targets.values().any(|t| t.refs.follows(&git_ref));
-    refs.into_iter().any(followed)
+    let is_followed = |git_ref: &str| {
+        let git_ref = git_ref.parse::<GitRef>().ok();
+        git_ref.is_some_and(|git_ref| repo.targets.values().any(|t| t.refs.follows(&git_ref)))
+    };
+    let hint = |event: &Event| match event.git_ref.as_deref() {
+        Some(git_ref) => {
+            let is_push = matches!(event.kind, EventKind::Branch | EventKind::Tag) && event.repo.is_none();
+            (is_push || forge::may_stand_for_push(parsed, event)) && is_followed(git_ref)
+        }
+        None => forge::may_stand_for_push(parsed, event),
+    };
+    parsed.events.iter().any(hint)
 }

@@ -83,6 +83,8 @@ pub struct Event {
     pub head_message: Option<String>,
     /// For CI and pull-request events: true if it stems from a fork or a pull request, and so proves nothing about the repo's own branch.
     pub foreign: bool,
+    /// For CI events: what the run was triggered by, in the forge's words.
+    pub trigger: Option<String>,
     /// For CI events: name of the check or workflow (`build`), as `require_checks` names it.
     pub check: Option<String>,
     /// For CI events: finished and green. For pull requests: merged. For releases: published and no draft.
@@ -104,6 +106,7 @@ impl Event {
             pusher: None,
             head_message: None,
             foreign: false,
+            trigger: None,
             check: None,
             success: false,
         }

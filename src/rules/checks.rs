@@ -31,7 +31,7 @@ pub fn noted(repo: &Repo, parsed: &Parsed) -> Vec<Note> {
         let Some(commit) = event.after.as_ref().filter(|commit| !commit.is_zero()) else {
             continue;
         };
-        if !repo_is_ours(repo, parsed.forge, event).passed {
+        if !repo_is_ours(repo, parsed, event).passed {
             continue;
         }
         for check in names(event) {

@@ -5,10 +5,10 @@ mod names;
 mod refs;
 
 pub use checks::{Note, noted};
-pub use names::{may_be_unnamed, same_repo};
+pub use names::{is_about, may_be_unnamed};
 pub use refs::matches;
 
-use crate::config::{ForgeKind, Repo, Target};
+use crate::config::{Repo, Target};
 use crate::forge::Parsed;
 use crate::model::{Action, CommitId, Event, EventKind, GitRef, TargetId, words};
 
@@ -76,15 +76,22 @@ pub fn judge(repo: &Repo, parsed: &Parsed) -> Vec<Verdict> {
         .flat_map(|event| {
             repo.targets
                 .values()
-                .map(move |target| judge_one(repo, target, parsed.forge, event))
+                .map(move |target| judge_one(repo, target, parsed, event))
         })
         .collect()
 }
 
-fn judge_one(repo: &Repo, target: &Target, forge: ForgeKind, event: &Event) -> Verdict {
+/// True if the delivery names that repo.
+pub fn concerns(repo: &Repo, parsed: &Parsed) -> bool {
+    let of_events = parsed.events.iter().map(|event| event.repo.as_deref());
+    let mut names = std::iter::once(parsed.repo.as_deref()).chain(of_events);
+    names.any(|name| is_about(repo, parsed.forge, name, &parsed.addresses))
+}
+
+fn judge_one(repo: &Repo, target: &Target, parsed: &Parsed, event: &Event) -> Verdict {
     let git_ref = refs::of_event(event);
     let mut conditions = vec![
-        repo_is_ours(repo, forge, event),
+        repo_is_ours(repo, parsed, event),
         refs::exists(event),
         event_is_wanted(target, event),
     ];
@@ -146,17 +153,19 @@ pub fn shown(text: &str) -> String {
     words::shown(text, SHOWN_MAX)
 }
 
-fn repo_is_ours(repo: &Repo, forge: ForgeKind, event: &Event) -> Condition {
+fn repo_is_ours(repo: &Repo, parsed: &Parsed, event: &Event) -> Condition {
     let name = "full_name";
+    let is_ours = is_about(repo, parsed.forge, event.repo.as_deref(), &parsed.addresses);
     match &event.repo {
-        Some(claimed) if same_repo(forge, &repo.full_name, claimed) => {
-            passed(name, format!("the repo is {}", shown(claimed)))
-        }
+        Some(claimed) if is_ours => passed(name, format!("the repo is {}", shown(claimed))),
         Some(claimed) => failed(
             name,
             format!("it is about {}, not about {}", shown(claimed), repo.full_name),
         ),
-        None if may_be_unnamed(forge) => passed(name, "the payload names no repo: the signature alone stands for it"),
+        None if is_ours => passed(name, "the payload has the repo's URL"),
+        None if may_be_unnamed(parsed.forge) => {
+            passed(name, "the payload names no repo: the signature alone stands for it")
+        }
         None => failed(name, "the payload names no repo"),
     }
 }
@@ -201,15 +210,33 @@ fn outcome_is_good(event: &Event) -> Vec<Condition> {
             format!("{} ({said}) is no reason to deploy", shown(&event.name)),
         ),
     };
-    let own = if event.foreign {
-        failed(
+    let own = match event.trigger.as_deref() {
+        _ if !event.foreign => passed("fork", "it is about the repo's own commits"),
+        // A run that another run or a comment set off may be for anybody's commit.
+        Some(trigger) if !OF_REQUESTS.iter().any(|of| trigger.contains(of)) && !is_own(trigger) => failed(
+            "fork",
+            format!(
+                "it was triggered by {}, which may be for a fork's commit, and says nothing about the repo's own branch",
+                shown(trigger)
+            ),
+        ),
+        _ => failed(
             "fork",
             "it comes from a fork or a pull request, and says nothing about the repo's own branch",
-        )
-    } else {
-        passed("fork", "it is about the repo's own commits")
+        ),
     };
     vec![good, own]
+}
+
+/// Triggers of CI with these in their names are those of pull requests.
+const OF_REQUESTS: &[&str] = &["pull_request", "merge_request"];
+
+/// Triggers that are about the repo's own commits, unless something else tells of a fork.
+fn is_own(trigger: &str) -> bool {
+    matches!(
+        trigger,
+        "push" | "schedule" | "workflow_dispatch" | "release" | "create"
+    )
 }
 
 /// `require_checks`, as far as it can be told from an event of one check. Other events wait for the checks in the deployment.

@@ -1,13 +1,44 @@
-//! Whether a payload's name of a repo and the configured one mean the same repo.
+//! Whether a payload's repo and the configured one are the same.
 
-use std::borrow::Cow;
+use percent_encoding::percent_decode_str;
 
-use crate::config::ForgeKind;
+use crate::config::{ForgeKind, Repo, name_in_payloads};
 
-/// True if both are the same repo: forges ignore case, and some write paths that differ from the URL's.
-pub fn same_repo(forge: ForgeKind, configured: &str, claimed: &str) -> bool {
-    let alike = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
-    alike(configured, claimed) || alike(&as_in_payload(forge, configured), claimed)
+/// Forges of which only the owner has a server below a path, by the host that is not one.
+const HOSTED: &[&str] = &["gitlab.com", "pagure.io", "gitee.com"];
+
+/// True if the payload is about that repo: by `full_name` where the configuration sets it; else by the path of the URL, with or
+/// without the path below which the forge is served, or by one of the payload's own addresses. Forges ignore case.
+pub fn is_about(repo: &Repo, forge: ForgeKind, claimed: Option<&str>, addresses: &[String]) -> bool {
+    let (path, host) = (&repo.remote.path, repo.remote.host.as_deref());
+    let is_set = ![repo.forge, Some(forge), None]
+        .into_iter()
+        .any(|forge| repo.full_name == name_in_payloads(path, host, forge));
+    let by_name = claimed.is_some_and(|claimed| {
+        let ours = [
+            repo.full_name.clone(),
+            name_in_payloads(&repo.full_name, host, Some(forge)),
+        ];
+        alike(&ours, claimed)
+    });
+    if by_name || is_set {
+        return by_name;
+    }
+    let ours = [path.clone(), name_in_payloads(path, host, Some(forge))];
+    if claimed.is_some_and(|claimed| alike(&ours, claimed)) {
+        return true;
+    }
+    let paths: Vec<&str> = addresses.iter().filter_map(|address| path_of(address)).collect();
+    if !paths.is_empty() {
+        return paths.iter().any(|path| alike(&ours[..1], path));
+    }
+    // Nested groups look like a forge below a path; only what is nobody's own server can't be.
+    claimed.is_some_and(|claimed| {
+        let (ours, claimed) = (plain(path), plain(claimed));
+        claimed.contains('/')
+            && ours.strip_suffix(&claimed).is_some_and(|above| above.ends_with('/'))
+            && !host.is_some_and(|host| HOSTED.contains(&host))
+    })
 }
 
 /// Forges, and senders of one's own, whose payloads may leave the repo out.
@@ -18,60 +49,24 @@ pub fn may_be_unnamed(forge: ForgeKind) -> bool {
     )
 }
 
-/// The path of a URL as the forge's payloads write it.
-fn as_in_payload(forge: ForgeKind, path: &str) -> Cow<'_, str> {
-    match forge {
-        // https://host/scm/KEY/slug.git
-        ForgeKind::BitbucketServer => Cow::Borrowed(path.rsplit_once("scm/").map_or(path, |(_, rest)| rest)),
-        ForgeKind::AzureDevOps => azure(path),
-        // URLs have fork/user/project, payloads forks/user/project.
-        ForgeKind::Pagure => path
-            .strip_prefix("fork/")
-            .map_or(Cow::Borrowed(path), |rest| format!("forks/{rest}").into()),
-        _ => Cow::Borrowed(path),
-    }
+fn alike(ours: &[String], claimed: &str) -> bool {
+    let claimed = plain(claimed);
+    ours.iter().any(|ours| plain(ours) == claimed)
 }
 
-/// `org/project/_git/repo` and `v3/org/project/repo` are `project/repo`; `org/_git/repo` is the project of that name.
-fn azure(path: &str) -> Cow<'_, str> {
-    let plain = path.replace("%20", " ");
-    if let Some((before, repo)) = plain.rsplit_once("_git/") {
-        let segments: Vec<&str> = before.split('/').filter(|segment| !segment.is_empty()).collect();
-        let project = if segments.len() < 2 {
-            repo
-        } else {
-            segments[segments.len() - 1]
-        };
-        return format!("{project}/{repo}").into();
-    }
-    let mut ends = plain.rsplitn(3, '/');
-    match (ends.next(), ends.next(), ends.next()) {
-        (Some(repo), Some(project), Some(_)) => format!("{project}/{repo}").into(),
-        _ => plain.into(),
-    }
+/// A name or path without what means nothing: slashes at its ends, `.git`, percent signs, case.
+fn plain(name: &str) -> String {
+    let decoded = percent_decode_str(name).decode_utf8_lossy();
+    let name = decoded.trim_matches('/');
+    name.strip_suffix(".git").unwrap_or(name).to_lowercase()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_compared_as_the_forge_means_them() {
-        let same = |forge, configured, claimed| same_repo(forge, configured, claimed);
-        assert!(same(ForgeKind::GitHub, "alice/blog", "Alice/Blog"));
-        assert!(!same(ForgeKind::GitHub, "alice/blog", "mallory/blog"));
-        assert!(same(ForgeKind::BitbucketServer, "scm/prj/my-repo", "PRJ/my-repo"));
-        assert!(same(ForgeKind::BitbucketServer, "prj/my-repo", "PRJ/my-repo"));
-        assert!(same(
-            ForgeKind::AzureDevOps,
-            "org/My%20Project/_git/repo",
-            "My Project/repo"
-        ));
-        assert!(same(ForgeKind::AzureDevOps, "org/_git/repo", "repo/repo"));
-        assert!(same(ForgeKind::AzureDevOps, "v3/org/project/repo", "project/repo"));
-        assert!(!same(ForgeKind::AzureDevOps, "org/project/_git/repo", "other/repo"));
-        assert!(same(ForgeKind::Pagure, "fork/dev/site", "forks/dev/site"));
-        assert!(same(ForgeKind::GitLab, "a/b/c", "a/b/c"));
-        assert!(!same(ForgeKind::GitLab, "a/b/c", "b/c"));
-    }
+/// The path of an http, https, ssh or scp-like address.
+fn path_of(address: &str) -> Option<&str> {
+    let path = match address.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?.1,
+        None => address.split_once(':')?.1,
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    (!path.is_empty()).then_some(path)
 }

@@ -10,8 +10,13 @@ use crate::model::{Outcome, ReleaseName, TargetId, Timestamp};
 /// How the jobs of a delivery that is already known ended.
 enum Known {
     No,
-    /// The jobs of these targets failed or were never finished: run those again.
-    Unfinished(i64, Vec<TargetId>),
+    /// These targets want it and nothing good has come of it for them.
+    Again {
+        number: i64,
+        targets: Vec<TargetId>,
+        /// Nothing came of it for any target until now.
+        is_new: bool,
+    },
     Done(&'static str),
 }
 
@@ -22,15 +27,25 @@ impl Store {
         self.write(move |c| match known(c, &new)? {
             Known::No => first(c, &new),
             Known::Done(why) => duplicate(c, &new, why),
-            Known::Unfinished(number, targets) => {
+            Known::Again {
+                number,
+                targets,
+                is_new,
+            } => {
                 new.jobs.retain(|job| targets.contains(&job.target));
-                if new.jobs.is_empty() {
-                    return duplicate(c, &new, "known, and what failed of it is not wanted any more");
+                let reason = if is_new {
+                    new.reason.clone()
+                } else {
+                    "runs again".to_owned()
+                };
+                if is_new {
+                    c.prepare_cached("UPDATE deliveries SET result = 'accepted', reason = ?2 WHERE id = ?1")?
+                        .execute(params![number, reason])?;
                 }
                 let jobs = insert_jobs(c, &new, number)?;
                 Ok(Accepted {
                     result: DeliveryResult::Accepted,
-                    reason: "runs again".to_owned(),
+                    reason,
                     number,
                     jobs,
                 })
@@ -139,16 +154,35 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
     }
     let Some(number) = found else { return Ok(Known::No) };
     let newest = newest_jobs(c, number)?;
-    let ended = |outcome: Outcome| newest.iter().any(|(_, ended)| *ended == Some(outcome));
-    let again: Vec<TargetId> = newest
+    // By today's configuration: what never ran for a target, or did not come to an end that counts, runs now.
+    let may_run = |target: &TargetId| match newest.iter().find(|(known, _)| known == target) {
+        Some((_, outcome)) => outcome.is_some_and(Outcome::may_run_again),
+        None => true,
+    };
+    let again: Vec<TargetId> = new
+        .jobs
         .iter()
-        .filter(|(_, ended)| ended.is_some_and(Outcome::may_run_again))
-        .map(|(target, _)| target.clone())
+        .map(|job| &job.target)
+        .filter(|t| may_run(t))
+        .cloned()
         .collect();
-    Ok(if newest.is_empty() {
+    let ended = |outcome: Outcome| newest.iter().any(|(_, ended)| *ended == Some(outcome));
+    Ok(if !again.is_empty() {
+        Known::Again {
+            number,
+            targets: again,
+            is_new: newest.is_empty(),
+        }
+    } else if newest.is_empty() && new.id_is_made {
+        // Nobody says that it is the same: two people may join a group, and both deliveries look alike.
+        Known::No
+    } else if newest.is_empty() {
         Known::Done("known, and there was nothing to do")
-    } else if !again.is_empty() {
-        Known::Unfinished(number, again)
+    } else if newest
+        .iter()
+        .any(|(_, ended)| ended.is_some_and(Outcome::may_run_again))
+    {
+        Known::Done("known, and what failed of it is not wanted any more")
     } else if newest.iter().any(|(_, ended)| ended.is_none()) {
         Known::Done("known, and it is still being worked on")
     } else if ended(Outcome::RolledBack) {

@@ -17,6 +17,8 @@ pub struct NewDelivery {
     pub forge: &'static str,
     /// The event in the forge's words.
     pub event: String,
+    /// Whether the id was made from the body, since the forge sends none.
+    pub id_is_made: bool,
     /// When it came.
     pub received_at: Timestamp,
     /// Where it came from.

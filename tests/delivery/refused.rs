@@ -162,11 +162,11 @@ fn the_hook_for_all_repos_refuses_alike_and_shows_the_name_that_was_claimed() {
     world.start();
     let [event, payload, full_name, _] = hook.push;
     let delivery = Delivery::new(&hook, event, body(payload)).to("/hook");
-    assert_eq!(delivery.send(&world).status, 401);
+    assert_eq!(delivery.secret(hook.wrong).send(&world).status, 401);
     let row = world.deliveries().pop().unwrap();
     assert_eq!(
         (&row["repo"], &row["reason"]),
-        (&full_name.into(), &"unknown repo".into())
+        (&full_name.into(), &"signature-wrong".into())
     );
     assert_eq!((&row["forge"], &row["event"]), (&"github".into(), &"push".into()));
     assert!(row["delivery"].as_str().unwrap().starts_with("72d3162e"), "{row}");

@@ -12,6 +12,8 @@ fn parsed(events: Vec<Event>) -> Parsed {
         forge: ForgeKind::GitHub,
         event: "push".into(),
         delivery: None,
+        repo: None,
+        addresses: Vec::new(),
         events,
     }
 }

@@ -64,12 +64,12 @@ fn whoever_can_not_sign_gets_one_and_the_same_answer() {
         (
             "no name and an unknown full name",
             Delivery::push("mallory/site", "refs/heads/main", &world.site.head())
-                .signed(SECRET)
+                .signed("nobody's")
                 .to("/hook"),
         ),
         (
             "no name and no full name",
-            Delivery::github("push", "{}").signed(SECRET).to("/hook"),
+            Delivery::github("push", "{}").signed("nobody's").to("/hook"),
         ),
         (
             "a repo that is no repo",
@@ -178,7 +178,7 @@ fn what_is_wrong_with_a_request_is_said() {
         ("DELETE", "/hook", 405, Some("POST")),
         ("POST", "/healthz", 405, Some("GET, HEAD")),
         ("GET", "/", 404, None),
-        ("POST", "/hook/site/", 404, None),
+        ("POST", "/hook/site/live", 404, None),
         ("POST", "/hook/../etc/passwd", 404, None),
         ("POST", "/hooks/site", 404, None),
         ("GET", "/.git/config", 404, None),
