@@ -1,21 +1,25 @@
 //! What would this delivery do, and why: everything that `hookd explain` says, without doing any of it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, ForgeKind, Repo, Secrets};
+use crate::config::{Config, ForgeKind, Repo, SecretSource, Secrets};
 use crate::forge::{self, Delivery, Parsed, Rejection, Trust};
 use crate::model::{CommitId, Event, Timestamp};
 use crate::rules::{self, Verdict};
 
+/// A fixed word, which the command line reads again from the daemon's JSON.
+type Word = Cow<'static, str>;
+
 /// The whole explanation; its JSON is a stable format.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Whose dialect it is: `github`; null if it looks like nobody's.
-    pub forge: Option<&'static str>,
+    pub forge: Option<Word>,
     /// The forge's id of the delivery.
     pub delivery: Option<String>,
     /// The forge's own name of the event.
@@ -23,20 +27,36 @@ pub struct Explanation {
     /// What it says, in no forge's dialect.
     pub events: Vec<ExplainedEvent>,
     /// `valid`, `invalid`, `missing` or `not checked`.
-    pub signature: &'static str,
+    pub signature: Word,
     /// Why the signature is not valid, or what kept it from being checked.
     pub signature_reason: Option<String>,
     /// What each target would do about each event.
     pub verdicts: Vec<ExplainedVerdict>,
     /// Why it can't be understood; null if it can.
     pub error: Option<String>,
+    /// For a stored delivery: what became of it when it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<Came>,
+}
+
+/// What became of a stored delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Came {
+    /// When it came, milliseconds since 1970.
+    pub received_at: i64,
+    /// Where it came from.
+    pub remote_addr: String,
+    /// `accepted`, `ignored`, `duplicate` or `pong`.
+    pub result: String,
+    /// The verdict of the configuration of then.
+    pub reason: String,
 }
 
 /// One event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainedEvent {
     /// `branch`, `tag`, `ping`, `release`, `ci` or `other`.
-    pub kind: &'static str,
+    pub kind: Word,
     /// The name that `on` uses.
     pub name: String,
     /// `create`, `update`, `delete`, or the forge's own word.
@@ -55,12 +75,12 @@ pub struct ExplainedEvent {
 }
 
 /// One verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainedVerdict {
     /// `repo/target`
     pub target: String,
     /// `deploy` or `ignore`
-    pub verdict: &'static str,
+    pub verdict: Word,
     /// Why.
     pub reason: String,
     /// All that was looked at.
@@ -68,10 +88,10 @@ pub struct ExplainedVerdict {
 }
 
 /// One condition of a verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainedCondition {
     /// Its name: the key of the configuration, if there is one.
-    pub name: &'static str,
+    pub name: Word,
     /// Whether it holds.
     pub passed: bool,
     /// What was looked at.
@@ -107,13 +127,55 @@ pub fn explain(
         None => (not_checked("no configuration was given"), Vec::new()),
     };
     Explanation {
-        forge: Some(forge::word(parsed.forge)),
+        came: None,
+        forge: Some(forge::word(parsed.forge).into()),
         delivery: parsed.delivery.as_ref().map(ToString::to_string),
         events: parsed.events.iter().map(explained).collect(),
         event: Some(parsed.event),
-        signature: signature.0,
+        signature: signature.0.into(),
         signature_reason: signature.1,
         verdicts: verdicts.into_iter().map(explained_verdict).collect(),
+        error: None,
+    }
+}
+
+/// Explains a stored delivery: its signature was right when it came in, and only the repo that it was stored for is asked.
+pub fn explain_stored(
+    headers: &HeaderMap,
+    body: &[u8],
+    forge: Option<ForgeKind>,
+    repo: Option<&Repo>,
+    came: Came,
+) -> Explanation {
+    let parsed = match forge::parse_unverified(headers, body, forge, repo.map(|repo| &repo.generic)) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            return Explanation {
+                came: Some(came),
+                ..not_understood(headers, forge, error.to_string())
+            };
+        }
+    };
+    let is_open = repo.is_some_and(|repo| repo.secret.contains(&SecretSource::InsecureNone));
+    let (signature, why) = if is_open {
+        ("not checked", "the repo has `insecure-none`")
+    } else {
+        ("valid", "checked when it came in")
+    };
+    Explanation {
+        came: Some(came),
+        forge: Some(forge::word(parsed.forge).into()),
+        delivery: parsed.delivery.as_ref().map(ToString::to_string),
+        events: parsed.events.iter().map(explained).collect(),
+        signature: signature.into(),
+        signature_reason: Some(why.to_owned()),
+        verdicts: repo
+            .map(|repo| rules::judge(repo, &parsed))
+            .unwrap_or_default()
+            .into_iter()
+            .map(explained_verdict)
+            .collect(),
+        event: Some(parsed.event),
         error: None,
     }
 }
@@ -138,11 +200,12 @@ fn not_checked(why: &str) -> Signature {
 
 fn not_understood(headers: &HeaderMap, forge: Option<ForgeKind>, error: String) -> Explanation {
     Explanation {
-        forge: forge.or_else(|| forge::detect(headers)).map(forge::word),
+        came: None,
+        forge: forge.or_else(|| forge::detect(headers)).map(|forge| forge::word(forge).into()),
         delivery: None,
         event: None,
         events: Vec::new(),
-        signature: "not checked",
+        signature: "not checked".into(),
         signature_reason: None,
         verdicts: Vec::new(),
         error: Some(error),
@@ -209,7 +272,7 @@ fn explained(event: &Event) -> ExplainedEvent {
         (None, None) => CommitId::zero().to_string(),
     };
     ExplainedEvent {
-        kind: event.kind.as_str(),
+        kind: event.kind.as_str().into(),
         name: event.name.clone(),
         action: event.action.as_str().to_owned(),
         repo: event.repo.clone(),
@@ -223,13 +286,13 @@ fn explained(event: &Event) -> ExplainedEvent {
 fn explained_verdict(verdict: Verdict) -> ExplainedVerdict {
     ExplainedVerdict {
         target: verdict.target.to_string(),
-        verdict: verdict.word(),
+        verdict: verdict.word().into(),
         reason: verdict.reason,
         conditions: verdict
             .conditions
             .into_iter()
             .map(|c| ExplainedCondition {
-                name: c.name,
+                name: c.name.into(),
                 passed: c.passed,
                 detail: c.detail,
             })
@@ -240,7 +303,12 @@ fn explained_verdict(verdict: Verdict) -> ExplainedVerdict {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |f: &mut fmt::Formatter<'_>, name: &str, text: &str| writeln!(f, "{name:<10} {text}");
-        row(f, "forge", self.forge.unwrap_or("unknown"))?;
+        if let Some(came) = &self.came {
+            let at = Timestamp(came.received_at);
+            let text = format!("{at} from {}: {}, {}", came.remote_addr, came.result, came.reason);
+            row(f, "came in", &text)?;
+        }
+        row(f, "forge", self.forge.as_deref().unwrap_or("unknown"))?;
         if let Some(error) = &self.error {
             return row(f, "error", error);
         }
@@ -249,7 +317,7 @@ impl fmt::Display for Explanation {
         }
         match &self.signature_reason {
             Some(reason) => row(f, "signature", &format!("{}: {reason}", self.signature))?,
-            None => row(f, "signature", self.signature)?,
+            None => row(f, "signature", &self.signature)?,
         }
         for event in &self.events {
             row(f, "event", &event.to_string())?;

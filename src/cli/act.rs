@@ -75,7 +75,7 @@ pub fn simple(config: &Path, json: bool, options: &OneTarget, action: &str) -> R
 }
 
 /// Waits for the jobs, showing what they print; fails if one of them does.
-async fn end(client: &Client, asked: Asked, no_wait: bool, json: bool) -> Result<ExitCode, Failure> {
+pub(super) async fn end(client: &Client, asked: Asked, no_wait: bool, json: bool) -> Result<ExitCode, Failure> {
     if no_wait || asked.jobs.is_empty() {
         if json {
             return output::json(&asked);

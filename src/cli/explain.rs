@@ -109,8 +109,7 @@ fn settings(file: &Path) -> Result<Option<(config::Config, Secrets)>, Failure> {
 /// A stored delivery: the daemon has it.
 fn stored(file: &Path, json: bool, id: &str) -> Result<ExitCode, Failure> {
     let client = Client::new(file);
-    let value: serde_json::Value =
-        block_on(client.get(&format!("/api/v1/deliveries/{id}/explain"))).map_err(|failure| {
+    let value: serde_json::Value = block_on(client.get(&format!("/api/v1/deliveries/{id}/explain"))).map_err(|failure| {
             failure.cause(format!(
                 "{id} is not a file here, so it was taken for the id of a delivery"
             ))
@@ -118,7 +117,8 @@ fn stored(file: &Path, json: bool, id: &str) -> Result<ExitCode, Failure> {
     if json {
         return output::json(&value);
     }
-    let text = serde_json::to_string_pretty(&value).unwrap_or_default();
-    output::line(&text);
+    let explanation: explain::Explanation =
+        serde_json::from_value(value).map_err(|e| Failure::failed(format!("the daemon's answer: {e}")))?;
+    output::line(output::printable(&explanation.to_string()).trim_end());
     Ok(ExitCode::SUCCESS)
 }

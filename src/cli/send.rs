@@ -1,5 +1,6 @@
 //! `hookd send`: a push delivery, made and signed as the forge would, and posted.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::arguments::Send;
-use super::block_on;
+use super::client::Client;
+use super::{act, block_on};
 use super::output::{self, Code, Failure};
+use crate::api::{QueuedJob, Asked, Deployment, Job};
 use crate::clock;
 use crate::config::{ForgeKind, Listen, RefFilter, Repo, SecretSource};
 use crate::daemon::read_settings;
@@ -23,6 +26,9 @@ use crate::worker::Settings;
 
 /// Longest wait for the daemon's answer: the shortest that a forge has.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Deployments among which the commit before the sent one is looked for.
+const LOOKED_THROUGH: usize = 50;
 
 /// What is sent where.
 struct Delivery {
@@ -47,16 +53,16 @@ pub fn run(file: &Path, json: bool, options: &Send) -> Result<ExitCode, Failure>
             .hint(format!("there are: {}", known.join(", ")))
     })?;
     block_on(async {
-        let delivery = make(&settings, repo, options).await?;
+        let delivery = make(file, &settings, repo, options).await?;
         if options.print {
             output::line(&curl(&delivery));
             return Ok(ExitCode::SUCCESS);
         }
-        post(&delivery, json).await
+        post(&delivery, &Client::new(file), json).await
     })
 }
 
-async fn make(settings: &Settings, repo: &Repo, options: &Send) -> Result<Delivery, Failure> {
+async fn make(file: &Path, settings: &Settings, repo: &Repo, options: &Send) -> Result<Delivery, Failure> {
     let kind = repo.forge.unwrap_or(ForgeKind::GitHub);
     let id = delivery_id()?;
     let body = if let Some(path) = &options.payload {
@@ -69,10 +75,11 @@ async fn make(settings: &Settings, repo: &Repo, options: &Send) -> Result<Delive
                 .map_err(|e| Failure::new(Code::Usage, format!("{commit}: {e}")))?,
             None => tip(settings, repo, &git_ref).await?,
         };
+        let before = previous(&Client::new(file), repo, &git_ref, &commit).await;
         let push = Sample {
             full_name: &repo.full_name,
             git_ref: &git_ref,
-            before: &CommitId::zero(),
+            before: &before,
             after: &commit,
             id: &id,
             generic: Some(&repo.generic),
@@ -152,6 +159,19 @@ async fn tip(settings: &Settings, repo: &Repo, git_ref: &GitRef) -> Result<Commi
         .ok_or_else(|| Failure::new(Code::NotFound, format!("{} has no {git_ref}", repo.remote.url)))
 }
 
+/// Where the ref was before, as far as the daemon's history tells; zeros, as for a new ref, if it does not.
+async fn previous(client: &Client, repo: &Repo, git_ref: &GitRef, after: &CommitId) -> CommitId {
+    let mut found = Vec::new();
+    for target in repo.targets.values() {
+        let path = format!("/api/v1/deployments?limit={LOOKED_THROUGH}&target={}", target.id);
+        let rows: Vec<Deployment> = client.get(&path).await.unwrap_or_default();
+        found.extend(rows.into_iter().filter(|row| row.git_ref == git_ref.as_str()));
+    }
+    found.sort_by_key(|row| std::cmp::Reverse(row.id));
+    let commits = found.into_iter().filter_map(|row| row.commit?.parse::<CommitId>().ok());
+    commits.into_iter().find(|commit| commit != after).unwrap_or_else(CommitId::zero)
+}
+
 fn address(settings: &Settings, repo: &Repo, named: Option<&str>) -> Result<Url, Failure> {
     let base = match named {
         Some(url) => url.to_owned(),
@@ -186,7 +206,8 @@ fn curl(delivery: &Delivery) -> String {
     )
 }
 
-async fn post(delivery: &Delivery, json: bool) -> Result<ExitCode, Failure> {
+/// Posts the delivery and tells what was answered; on a terminal, also what becomes of its jobs.
+async fn post(delivery: &Delivery, client: &Client, json: bool) -> Result<ExitCode, Failure> {
     let sent = crate::web::post(&delivery.url, &delivery.headers, delivery.body.clone(), ANSWER_TIME).await;
     let answer = sent.map_err(|error| {
         Failure::new(Code::Unreachable, format!("{} can't be reached", delivery.url)).cause(error.to_string())
@@ -198,9 +219,29 @@ async fn post(delivery: &Delivery, json: bool) -> Result<ExitCode, Failure> {
     } else {
         output::line(&format!("{status} {}", output::printable(&body.to_string())));
     }
-    Ok(if answer.is_success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(Code::Failed as u8)
-    })
+    if !answer.is_success() {
+        return Ok(ExitCode::from(Code::Failed as u8));
+    }
+    if !json && std::io::stdout().is_terminal() {
+        return follow(client, &body).await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what the jobs print and how they end, if the daemon that took them is the one here.
+async fn follow(client: &Client, answer: &serde_json::Value) -> Result<ExitCode, Failure> {
+    let jobs: Vec<QueuedJob> = serde_json::from_value(answer["jobs"].clone()).unwrap_or_default();
+    let [first, ..] = jobs.as_slice() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let known: Option<Job> = client.get(&format!("/api/v1/jobs/{}", first.id)).await.ok();
+    if known.is_none_or(|job| job.target != first.target) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let asked = Asked {
+        status: "accepted".to_owned(),
+        jobs,
+        message: String::new(),
+    };
+    act::end(client, asked, false, false).await
 }

@@ -31,7 +31,7 @@ pub struct Sample<'a> {
 
 /// The body as that forge would send it: JSON, with the fields that tell what happened.
 pub fn sample_push(kind: ForgeKind, push: &Sample<'_>) -> Vec<u8> {
-    let body = match kind {
+    let mut body = match kind {
         ForgeKind::GitHub => push.github(),
         ForgeKind::Gitea | ForgeKind::Forgejo => push.gitea(),
         ForgeKind::Gogs => push.gogs(),
@@ -44,6 +44,8 @@ pub fn sample_push(kind: ForgeKind, push: &Sample<'_>) -> Vec<u8> {
         ForgeKind::Standard => json!({"type": "push", "timestamp": "2026-01-01T00:00:00Z", "data": push.plain()}),
         ForgeKind::Generic => push.generic(),
     };
+    // Two samples are two deliveries: most forges tell theirs apart by a time of the push, which is in the body.
+    put(&mut body, "/sample", push.id.as_str());
     body.to_string().into_bytes()
 }
 

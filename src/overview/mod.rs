@@ -12,7 +12,7 @@ use crate::api::{Delivery, Deployment, DeploymentDetail, Job, Releases, Status, 
 use crate::clock;
 use crate::config::{RefFilter, SecretSource, Target};
 use crate::deploy::World;
-use crate::explain::{Explanation, explain};
+use crate::explain::{Came, Explanation, explain_stored};
 use crate::forge::restored_headers;
 use crate::intake::Intake;
 use crate::model::{Refusal, RefusalKind, Timestamp};
@@ -195,9 +195,15 @@ impl Overview {
         let stored = self.world.store.delivery(id.to_owned()).await?;
         let (row, headers, body) = stored.ok_or_else(|| no_delivery(id))?;
         let settings = self.settings();
-        let config = Some((&*settings.config, &*settings.secrets));
+        let repo = row.repo.parse().ok().and_then(|name| settings.config.repos.get(&name));
+        let came = Came {
+            received_at: row.received_at,
+            remote_addr: row.remote_addr.clone(),
+            result: row.result.clone(),
+            reason: row.reason.clone(),
+        };
         let forge = row.forge.parse().ok();
-        let explanation = explain(&restored_headers(&headers), &body, forge, config, clock::now());
+        let explanation = explain_stored(&restored_headers(&headers), &body, forge, repo.map(|repo| &**repo), came);
         Ok((row.into(), explanation))
     }
 }
