@@ -201,7 +201,9 @@ fn not_checked(why: &str) -> Signature {
 fn not_understood(headers: &HeaderMap, forge: Option<ForgeKind>, error: String) -> Explanation {
     Explanation {
         came: None,
-        forge: forge.or_else(|| forge::detect(headers)).map(|forge| forge::word(forge).into()),
+        forge: forge
+            .or_else(|| forge::detect(headers))
+            .map(|forge| forge::word(forge).into()),
         delivery: None,
         event: None,
         events: Vec::new(),

@@ -23,6 +23,7 @@ const FORGES: &[&str] = &[
     "azure-devops",
     "sourcehut",
     "pagure",
+    "gitee",
     "standard",
     "generic",
 ];

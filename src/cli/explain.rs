@@ -109,7 +109,8 @@ fn settings(file: &Path) -> Result<Option<(config::Config, Secrets)>, Failure> {
 /// A stored delivery: the daemon has it.
 fn stored(file: &Path, json: bool, id: &str) -> Result<ExitCode, Failure> {
     let client = Client::new(file);
-    let value: serde_json::Value = block_on(client.get(&format!("/api/v1/deliveries/{id}/explain"))).map_err(|failure| {
+    let value: serde_json::Value =
+        block_on(client.get(&format!("/api/v1/deliveries/{id}/explain"))).map_err(|failure| {
             failure.cause(format!(
                 "{id} is not a file here, so it was taken for the id of a delivery"
             ))

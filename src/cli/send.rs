@@ -11,9 +11,9 @@ use url::Url;
 
 use super::arguments::Send;
 use super::client::Client;
-use super::{act, block_on};
 use super::output::{self, Code, Failure};
-use crate::api::{QueuedJob, Asked, Deployment, Job};
+use super::{act, block_on};
+use crate::api::{Asked, Deployment, Job, QueuedJob};
 use crate::clock;
 use crate::config::{ForgeKind, Listen, RefFilter, Repo, SecretSource};
 use crate::daemon::read_settings;
@@ -169,7 +169,10 @@ async fn previous(client: &Client, repo: &Repo, git_ref: &GitRef, after: &Commit
     }
     found.sort_by_key(|row| std::cmp::Reverse(row.id));
     let commits = found.into_iter().filter_map(|row| row.commit?.parse::<CommitId>().ok());
-    commits.into_iter().find(|commit| commit != after).unwrap_or_else(CommitId::zero)
+    commits
+        .into_iter()
+        .find(|commit| commit != after)
+        .unwrap_or_else(CommitId::zero)
 }
 
 fn address(settings: &Settings, repo: &Repo, named: Option<&str>) -> Result<Url, Failure> {

@@ -54,6 +54,8 @@ forges! {
     SourceHut = "sourcehut",
     /// `pagure`
     Pagure = "pagure",
+    /// `gitee`
+    Gitee = "gitee",
     /// `standard`: Standard Webhooks
     Standard = "standard",
     /// `generic`: header, algorithm and JSON pointers by configuration
@@ -70,6 +72,7 @@ impl ForgeKind {
             "bitbucket.org" | "altssh.bitbucket.org" => Self::Bitbucket,
             "codeberg.org" => Self::Forgejo,
             "dev.azure.com" | "ssh.dev.azure.com" => Self::AzureDevOps,
+            "gitee.com" => Self::Gitee,
             "git.sr.ht" => Self::SourceHut,
             "pagure.io" | "src.fedoraproject.org" => Self::Pagure,
             other if other.ends_with(".visualstudio.com") => Self::AzureDevOps,
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_name_leads_back_to_its_forge() {
-        assert_eq!(ForgeKind::ALL.len(), 12);
+        assert_eq!(ForgeKind::ALL.len(), 13);
         for kind in ForgeKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }

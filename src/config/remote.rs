@@ -231,18 +231,21 @@ pub(super) fn full_name(remote: &Remote, forge: Option<ForgeKind>) -> String {
 /// The name that a forge's payloads have for what is at that path of its URLs: without the path below which the forge itself
 /// is served, and without what only URLs have.
 pub fn name_in_payloads(path: &str, host: Option<&str>, forge: Option<ForgeKind>) -> String {
-    use ForgeKind::{AzureDevOps, Bitbucket, BitbucketServer, Forgejo, GitHub, GitLab, Gitea, Gogs, Pagure, SourceHut};
+    use ForgeKind::{AzureDevOps, Bitbucket, BitbucketServer, Forgejo, GitHub, Gitea, Gitee, Gogs, Pagure, SourceHut};
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     match (forge, parts.as_slice()) {
         (Some(AzureDevOps), parts) => azure_name(parts, host.unwrap_or_default()),
         // https://HOST/projects/KEY/repos/SLUG and /users/NAME/repos/SLUG are pages; https://HOST/scm/KEY/SLUG.git is cloned.
         (Some(BitbucketServer), [.., "projects", key, "repos", slug]) => format!("{key}/{slug}"),
         (Some(BitbucketServer), [.., "users", name, "repos", slug]) => format!("~{name}/{slug}"),
-        (Some(BitbucketServer | Bitbucket | GitHub | Gitea | Forgejo | Gogs | SourceHut), [.., owner, name]) => {
+        (
+            Some(BitbucketServer | Bitbucket | GitHub | Gitea | Gitee | Forgejo | Gogs | SourceHut),
+            [.., owner, name],
+        ) => {
             format!("{owner}/{name}")
         }
         (Some(Pagure), ["fork", user, rest @ ..]) => format!("forks/{user}/{}", rest.join("/")),
-        (Some(GitLab | Pagure | ForgeKind::Standard | ForgeKind::Generic) | None | Some(_), parts) => parts.join("/"),
+        (_, parts) => parts.join("/"),
     }
 }
 
@@ -407,6 +410,14 @@ mod tests {
                 "PRJ/blog",
             ),
             ("https://git.corp/scm/PRJ/blog.git", None, "scm/PRJ/blog"),
+        ] {
+            assert_eq!(full_name(&read(url).unwrap(), forge), name, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_only_urls_have_is_no_part_of_a_name() {
+        for (url, forge, name) in [
             (
                 "https://git.corp/git/alice/blog.git",
                 Some(ForgeKind::Gitea),

@@ -164,9 +164,8 @@ fn read_file(path: &Path, refused: u32) -> Result<Zeroizing<Vec<u8>>, Unreadable
     Ok(bytes)
 }
 
-/// Editors and `echo` end a file with a line end, and some begin it with a byte order mark; neither is part of the secret.
+/// Editors and `echo` end a file with a line end, which is not part of the secret.
 fn without_line_end(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }

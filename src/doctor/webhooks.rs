@@ -46,6 +46,7 @@ fn words(forge: Option<ForgeKind>) -> (&'static str, &'static str) {
         Some(ForgeKind::GitLab) => ("Settings > Webhooks > Add new webhook", "Secret token"),
         Some(ForgeKind::Bitbucket) => ("Repository settings > Webhooks > Add webhook", "Secret"),
         Some(ForgeKind::Pagure) => ("Settings > Hooks", "Private key"),
+        Some(ForgeKind::Gitee) => ("Management > WebHooks > Add webHook", "Signature key"),
         _ => ("Settings > Webhooks > Add webhook", "Secret"),
     }
 }

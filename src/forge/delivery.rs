@@ -32,6 +32,7 @@ const KEPT: &[&str] = &[
     "x-gitea-event",
     "x-gitea-event-type",
     "x-gitea-hook-installation-target-type",
+    "x-gitee-event",
     "x-github-delivery",
     "x-github-enterprise-host",
     "x-github-enterprise-version",

@@ -11,6 +11,7 @@ use crate::config::ForgeKind;
 /// Event headers in the order in which they are looked for. Forgejo sends those of Gitea, Gogs and GitHub too, Gitea those
 /// of Gogs and GitHub, Gogs that of GitHub: the first that is there tells.
 const EVENT_HEADERS: &[(&str, ForgeKind)] = &[
+    ("x-gitee-event", ForgeKind::Gitee),
     ("x-forgejo-event", ForgeKind::Forgejo),
     ("x-gitea-event", ForgeKind::Gitea),
     ("x-gogs-event", ForgeKind::Gogs),
@@ -23,6 +24,7 @@ const EVENT_HEADERS: &[(&str, ForgeKind)] = &[
 
 /// What is left when no event header is there: such a delivery can still be verified, and then be told what it lacks.
 const SIGNATURE_HEADERS: &[(&str, ForgeKind)] = &[
+    ("x-gitee-token", ForgeKind::Gitee),
     ("x-forgejo-signature", ForgeKind::Forgejo),
     ("x-gitea-signature", ForgeKind::Gitea),
     ("x-gogs-signature", ForgeKind::Gogs),
@@ -62,6 +64,7 @@ pub fn word(kind: ForgeKind) -> &'static str {
         ForgeKind::AzureDevOps => "azure-devops",
         ForgeKind::SourceHut => "sourcehut",
         ForgeKind::Pagure => "pagure",
+        ForgeKind::Gitee => "gitee",
         ForgeKind::Standard => "standard",
         ForgeKind::Generic => "generic",
     }
@@ -129,6 +132,8 @@ fn by_shape(body: &Value) -> Option<ForgeKind> {
     let any = |pointers: &[&str]| pointers.iter().any(|pointer| has(body, pointer));
     if text(body, "/eventType").is_some() && any(&["/resource", "/publisherId", "/subscriptionId"]) {
         Some(ForgeKind::AzureDevOps)
+    } else if text(body, "/hook_name").is_some_and(|name| name.ends_with("_hooks")) {
+        Some(ForgeKind::Gitee)
     } else if text(body, "/topic").is_some() && has_object(body, "/msg") {
         Some(ForgeKind::Pagure)
     } else if text(body, "/object_kind").is_some()

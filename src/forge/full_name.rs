@@ -38,6 +38,7 @@ const KEYS: &[&str] = &[
     "git_http_url",
     "fullname",
     "homepage",
+    "hook_name",
     "html_url",
     "http_url",
     "key",

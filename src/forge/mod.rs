@@ -15,6 +15,7 @@ mod forgejo;
 mod full_name;
 mod generic;
 mod gitea;
+mod gitee;
 mod github;
 mod gitlab;
 mod gogs;

@@ -11,8 +11,8 @@ use super::fields::{addresses, text};
 use super::repair::repaired;
 use super::verify::Verified;
 use super::{
-    azure, bitbucket, bitbucket_server, body, forgejo, generic, gitea, github, gitlab, gogs, hub, pagure, sourcehut,
-    standard,
+    azure, bitbucket, bitbucket_server, body, forgejo, generic, gitea, gitee, github, gitlab, gogs, hub, pagure,
+    sourcehut, standard,
 };
 use crate::config::{ForgeKind, Generic};
 use crate::model::{DeliveryId, Event, EventKind, words};
@@ -200,9 +200,9 @@ enum Named {
 impl Dialect {
     pub(super) fn of(forge: ForgeKind) -> Self {
         use Named::{Body, Either, Header};
+        type Infer = fn(&Value) -> String;
         type Repo = fn(&Value) -> Option<String>;
-        let (event, delivery, infer, repo, read): (_, &'static [Named], fn(&Value) -> String, Repo, Read) = match forge
-        {
+        let (event, delivery, infer, repo, read): (_, &'static [Named], Infer, Repo, Read) = match forge {
             ForgeKind::GitHub => (
                 Header("X-GitHub-Event"),
                 &[Header("x-github-delivery")],
@@ -274,6 +274,8 @@ impl Dialect {
                 pagure::repo,
                 pagure::read,
             ),
+            // A delivery has no id.
+            ForgeKind::Gitee => (Header("X-Gitee-Event"), &[], gitee::infer, gitee::repo, gitee::read),
             ForgeKind::Standard => (
                 Body("/type"),
                 &[Header("webhook-id")],

@@ -35,6 +35,7 @@ pub fn sample_push(kind: ForgeKind, push: &Sample<'_>) -> Vec<u8> {
         ForgeKind::GitHub => push.github(),
         ForgeKind::Gitea | ForgeKind::Forgejo => push.gitea(),
         ForgeKind::Gogs => push.gogs(),
+        ForgeKind::Gitee => push.gitee(),
         ForgeKind::GitLab => push.gitlab(),
         ForgeKind::Bitbucket => push.bitbucket(),
         ForgeKind::BitbucketServer => push.bitbucket_server(),
@@ -128,6 +129,15 @@ impl Sample<'_> {
             },
             "pusher": {"name": WHO, "email": null}, "sender": {"login": WHO},
         })
+    }
+
+    /// What Gitee adds to it: the hook's own name.
+    fn gitee(&self) -> Value {
+        let mut body = self.github();
+        body["hook_name"] = if self.is_tag() { "tag_push_hooks" } else { "push_hooks" }.into();
+        body["repository"]["path_with_namespace"] = self.full_name.into();
+        body["repository"]["url"] = format!("https://gitee.com/{}", self.full_name).into();
+        body
     }
 
     fn gitea_repo(&self) -> Value {

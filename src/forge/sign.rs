@@ -78,6 +78,7 @@ fn related(kind: ForgeKind) -> &'static [(&'static str, &'static str)] {
     match kind {
         ForgeKind::GitHub => &[("User-Agent", "GitHub-Hookshot/hookd")],
         ForgeKind::GitLab => &[("User-Agent", "GitLab/hookd")],
+        ForgeKind::Gitee => &[("User-Agent", "git-oschina-hook")],
         ForgeKind::Bitbucket => &[("User-Agent", "Bitbucket-Webhooks/2.0"), ("X-Attempt-Number", "1")],
         _ => &[("User-Agent", concat!("hookd/", env!("CARGO_PKG_VERSION")))],
     }
@@ -113,6 +114,14 @@ fn signature(
                 return one("Authorization", format!("Basic {}", base64_text(&pair)));
             };
             one(name, header_text(secret)?.to_owned())
+        }
+        ForgeKind::Gitee => {
+            let (key, sent) = (secret.expose(), with.now.0.to_string());
+            let tag = hmac(HashAlgorithm::Sha256, key, &[sent.as_bytes(), b"\n", key]);
+            Ok(vec![
+                ("X-Gitee-Token".to_owned(), base64_text(&tag)),
+                ("X-Gitee-Timestamp".to_owned(), sent),
+            ])
         }
         ForgeKind::SourceHut => Err(CannotSign::PrivateKey),
         ForgeKind::Generic => {

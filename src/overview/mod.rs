@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 use crate::api::{Delivery, Deployment, DeploymentDetail, Job, Releases, Status, TargetStatus};
-use crate::clock;
 use crate::config::{RefFilter, SecretSource, Target};
 use crate::deploy::World;
 use crate::explain::{Came, Explanation, explain_stored};
@@ -203,7 +202,13 @@ impl Overview {
             reason: row.reason.clone(),
         };
         let forge = row.forge.parse().ok();
-        let explanation = explain_stored(&restored_headers(&headers), &body, forge, repo.map(|repo| &**repo), came);
+        let explanation = explain_stored(
+            &restored_headers(&headers),
+            &body,
+            forge,
+            repo.map(|repo| &**repo),
+            came,
+        );
         Ok((row.into(), explanation))
     }
 }

@@ -82,6 +82,7 @@ fn signed_headers(forge: ForgeKind) -> &'static [&'static str] {
         ForgeKind::Forgejo => &["x-forgejo-signature"],
         ForgeKind::Gogs => &["x-gogs-signature"],
         ForgeKind::Pagure => &["x-pagure-signature-256"],
+        ForgeKind::Gitee => &["x-gitee-token", "x-gitee-timestamp"],
         ForgeKind::Standard => &["webhook-id", "webhook-timestamp", "webhook-signature"],
         ForgeKind::Generic => &["x-signature"],
         ForgeKind::AzureDevOps | ForgeKind::SourceHut => &[],
@@ -98,7 +99,7 @@ fn of_a_forge_with_a_secret() {
             },
             headers: headers(&signed(forge, KEY, BODY)),
             signed: signed_headers(forge),
-            covers_body: forge != ForgeKind::GitLab,
+            covers_body: !matches!(forge, ForgeKind::GitLab | ForgeKind::Gitee),
         };
         sample.check_every_bit(&format!("{forge:?}"));
     }

@@ -27,6 +27,7 @@ pub const ALL: &[ForgeKind] = &[
     ForgeKind::AzureDevOps,
     ForgeKind::SourceHut,
     ForgeKind::Pagure,
+    ForgeKind::Gitee,
     ForgeKind::Standard,
     ForgeKind::Generic,
 ];

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::support::forge::{Delivery, hmac_sha256};
-use crate::support::http::Answer;
+use crate::support::http::{Address, Answer};
 use crate::support::world::{World, wait_until};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -241,7 +241,7 @@ fn odd_bytes_that_nobody_needs_do_not_cost_the_push() {
     }
     // Gitea signs the JSON in a form, whatever its bytes are.
     let json = push(b"caf\xe9");
-    let form: String = json.iter().map(|byte| format!("%{byte:02x}")).collect();
+    let form: String = url::form_urlencoded::byte_serialize(&json).collect();
     let signature = hmac_sha256(SECRET, &json);
     let world = blog("forge = \"gitea\"\nurl = \"https://git.example.org/acme/blog.git\"");
     let headers = [
@@ -350,17 +350,108 @@ fn secrets_are_believed_as_the_forge_means_them() {
         "forge = \"gitlab\"\nurl = \"https://gitlab.com/acme/blog.git\"",
         "branch = \"main\"",
     ));
-    for (stored, sent) in [
-        ("p\u{e4}$$ w\u{f6}rd=\n", "p\u{e4}$$ w\u{f6}rd="),
-        ("a token with a blank \n", "a token with a blank"),
-        ("\u{feff}behind a mark", "behind a mark"),
-    ] {
-        world.write_secret("blog-secret", stored);
-        world.start();
-        let body = case("gitlab-repository-update.json");
-        let delivery = gitlab("/hook/blog", "System Hook", body).header("X-Gitlab-Token", sent);
-        world.send(&delivery).expect(200);
-        world.send(&delivery.header("X-Gitlab-Token", "p$$ wrd=")).expect(401);
-        world.stop();
+    let token = "p\u{e4}$$ w\u{f6}rd=";
+    world.write_secret("blog-secret", token);
+    world.start();
+    let body = case("gitlab-repository-update.json");
+    let delivery = gitlab("/hook/blog", "System Hook", body).header("X-Gitlab-Token", token);
+    world.send(&delivery).expect(200);
+    world.send(&delivery.header("X-Gitlab-Token", "p$$ wrd=")).expect(401);
+}
+
+#[test]
+fn gitee_is_believed_by_its_password_and_by_its_signature() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payloads/gitee/push.documented.json");
+    let body = fs::read(path).unwrap();
+    let world = blog("url = \"$DIR/site.git\"\nfull_name = \"alice/blog\"\nforge = \"gitee\"");
+    world.site.publish("one");
+    let sent = |token: &str, time: i64| {
+        let time = time.to_string();
+        let headers = [
+            ("X-Gitee-Event", "Push Hook"),
+            ("X-Gitee-Token", token),
+            ("X-Gitee-Timestamp", &time),
+        ];
+        delivery("/hook/blog", &headers, body.clone())
+    };
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let signed = |time: i64| {
+        let digest = hex::decode(hmac_sha256(SECRET, format!("{time}\n{SECRET}").as_bytes())).unwrap();
+        sent(&STANDARD.encode(digest), time)
+    };
+    world.send(&sent("guess", now)).expect(401);
+    world.send(&sent("", now)).expect(401);
+    world.send(&signed(now - 3_600_000)).expect(401);
+    let answer = expect(world.send(&signed(now)), 202, "accepted");
+    assert_eq!(answer.json()["jobs"][0]["target"], "blog/live");
+    world.settled();
+    assert_eq!(world.served(), "one");
+    assert!(world.send(&sent(SECRET, now)).status < 300);
+    let file = world.path("payload.json");
+    fs::write(&file, &body).unwrap();
+    let told = world
+        .hookd(&["explain", file.to_str().unwrap(), "--json"])
+        .expect(0)
+        .json();
+    assert_eq!((&told["forge"], &told["event"]), (&"gitee".into(), &"Push Hook".into()));
+}
+
+#[test]
+fn a_stored_delivery_is_explained_in_the_same_words_as_a_file() {
+    let world = blog("url = \"$DIR/site.git\"\nfull_name = \"acme/blog\"\nforge = \"github\"");
+    let body = String::from_utf8(case("org-other-repo.json"))
+        .unwrap()
+        .replace("acme/other", "acme/blog");
+    let body = body.replace("refs/heads/main", "refs/heads/draft");
+    let push = github("/hook/blog", "push", body.clone()).header("X-GitHub-Delivery", "E1");
+    expect(world.send(&push), 200, "ignored");
+    fs::write(world.path("payload.json"), &body).unwrap();
+    let file = world.path("payload.json");
+    let of_file = world
+        .hookd(&["explain", file.to_str().unwrap(), "-H", "X-GitHub-Event: push"])
+        .expect(0)
+        .out;
+    let of_id = world.hookd(&["explain", "E1"]).expect(0).out;
+    let verdicts = |text: &str| text[text.find("event ").unwrap()..].to_owned();
+    assert_eq!(verdicts(&of_file), verdicts(&of_id));
+    assert!(
+        of_id.starts_with("came in ") && of_id.contains("ignored, blog/live: branch draft is not main"),
+        "{of_id}"
+    );
+    let json = world.hookd(&["explain", "E1", "--json"]).expect(0).json();
+    assert_eq!(
+        (&json["signature"], &json["came"]["result"]),
+        (&"valid".into(), &"ignored".into())
+    );
+}
+
+#[test]
+fn sent_twice_it_is_two_deliveries_with_a_real_before() {
+    let world = blog("url = \"$DIR/site.git\"\nfull_name = \"acme/blog\"\nforge = \"github\"");
+    let Address::Tcp(address) = world.address() else {
+        unreachable!()
+    };
+    let url = format!("http://{address}/hook/blog");
+    let send = || world.hookd(&["send", "blog", "--url", &url, "--json"]).expect(0).json();
+    let one = world.site.publish("one");
+    assert_eq!(send()["answer"]["status"], "accepted");
+    world.settled();
+    let two = world.site.publish("two");
+    let first = send();
+    world.settled();
+    let second = send();
+    world.settled();
+    assert_eq!(
+        (&first["answer"]["status"], &second["answer"]["status"]),
+        (&"accepted".into(), &"accepted".into())
+    );
+    assert_ne!(first["answer"]["delivery"], second["answer"]["delivery"]);
+    for sent in [first, second] {
+        let id = sent["answer"]["delivery"].as_str().unwrap();
+        let told = world.hookd(&["explain", id, "--json"]).expect(0).json();
+        assert_eq!(
+            (&told["events"][0]["before"], &told["events"][0]["after"]),
+            (&one.clone().into(), &two.clone().into())
+        );
     }
 }
