@@ -365,6 +365,7 @@ mod tests {
                 "state_dir",
                 "control",
                 "max_jobs",
+                "proxy",
                 "limits",
                 "http",
                 "notify",
