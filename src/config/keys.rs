@@ -3,8 +3,8 @@
 
 use super::kind::Kind::{
     self, Address, AnyText, Boolean, Check, Command, Duration, Event, Forge, Header, Inside, List, Listener, Name,
-    Network, Number, OffOr, OneOrMore, Outcome, Path, Pattern, Pointer, PublicKey, Remote, Secret, Sender, Size, Text,
-    Url, User, Variables, WebhookSecret, Words,
+    Network, Number, OffOr, OneOrMore, Outcome, Path, Paths, Pattern, Pointer, PublicKey, Remote, Secret, Sender, Size,
+    Text, Url, User, Variables, WebhookSecret, Words,
 };
 
 /// One key.
@@ -206,7 +206,7 @@ pub const KEYS: &[Key] = &[
         "PEM file of authorities that https remotes may have, besides the system's."),
     key("repo.NAME.proxy", OffOr(&Url), Absent("that of the top level", r#""off""#),
         "The http proxy through which this repo is fetched."),
-    key("repo.NAME.keys", Variables, Absent("none", r#"{ "git@git.example.org:alice/theme.git" = "/etc/hookd/theme.key" }"#),
+    key("repo.NAME.keys", Paths, Absent("none", r#"{ "git@git.example.org:alice/theme.git" = "/etc/hookd/theme.key" }"#),
         "Private keys for submodules, by their ssh URLs; what is not listed uses `ssh_key`, on the repo's own host alone."),
     inherited("repo.NAME.submodule_hosts", List(&Text), Is("[]"),
         "What submodules may name although it is this machine or in a private network: hosts, addresses and networks. The repo's own host needs no entry."),

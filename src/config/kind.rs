@@ -69,6 +69,8 @@ pub enum Kind {
     Check,
     /// A table of environment variables.
     Variables,
+    /// A table of paths by URLs.
+    Paths,
     /// One of another type, or a list of them.
     List(&'static Self),
     /// The same, but the list is not empty.
@@ -130,6 +132,7 @@ impl Kind {
             Self::Command => "command",
             Self::Check => "http(s) URL or command",
             Self::Variables => "table of strings",
+            Self::Paths => "table of paths",
             _ => "string",
         }
     }

@@ -145,6 +145,7 @@ fn kind(kind: Kind) -> Value {
             "additionalProperties": false,
             "patternProperties": { "^[A-Za-z_][A-Za-z0-9_]*$": { "type": "string" } },
         }),
+        Kind::Paths => json!({ "type": "object", "additionalProperties": self::kind(Kind::Path) }),
         other => text(pattern(other)),
     }
 }
