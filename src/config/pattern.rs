@@ -117,6 +117,10 @@ mod tests {
         let two = list(&["docs/**"]);
         assert!(matches(&two, "docs/a/b.md"));
         assert!(!matches(&two, "src/docs.rs"));
+        // Beside other text, two are no more than one.
+        let beside = list(&["a**"]);
+        assert!(matches(&beside, "ab"));
+        assert!(!matches(&beside, "ab/c"));
     }
 
     #[test]
