@@ -23,6 +23,9 @@ pub struct Status {
     pub listen: Vec<String>,
     /// What a person must know: an open repo, a broken configuration file …
     pub warnings: Vec<String>,
+    /// What is wrong with no target in particular.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
     /// What commands run as, where the configuration leaves it open, and why.
     #[serde(default)]
     pub isolation: String,
@@ -30,7 +33,7 @@ pub struct Status {
     pub waiting: usize,
     /// Number of running deployments.
     pub running: usize,
-    /// All targets.
+    /// All targets, the gravest first.
     pub targets: Vec<TargetStatus>,
 }
 
@@ -49,8 +52,14 @@ pub struct TargetStatus {
     /// Its name on the forge.
     #[serde(default)]
     pub environment: String,
-    /// `idle`, `waiting`, `running`, `paused`, `pinned`
+    /// `running`, `paused`, `pinned`, `waiting`, `failed`, `nothing-live`, `live`
     pub state: String,
+    /// What needs a person, gravest first.
+    pub problems: Vec<Problem>,
+    /// What is live.
+    pub live: Option<Live>,
+    /// The tip of the ref at the last look; none before the first, and while the ref is not there.
+    pub tip: Option<Tip>,
     /// The live commit.
     pub commit: Option<String>,
     /// The live ref.
@@ -64,7 +73,7 @@ pub struct TargetStatus {
     pub pinned: Option<String>,
     /// Whether a person paused it.
     pub paused: bool,
-    /// Whether the remote has something newer.
+    /// Whether the tip is not what is live, whatever the cause; none while the tip is not known.
     pub behind: Option<bool>,
     /// Why the last look at the remote failed.
     pub remote_error: Option<String>,
@@ -72,13 +81,72 @@ pub struct TargetStatus {
     pub running: Option<Deployment>,
     /// The last one that ended.
     pub last: Option<Deployment>,
-    /// Number of queued jobs.
-    pub waiting: usize,
+    /// Queued jobs, in order.
+    pub waiting: Vec<Waiting>,
+    /// How long a deployment usually takes that goes live, milliseconds.
+    #[serde(default)]
+    pub usual_duration: Option<i64>,
     /// When the first of them is tried, if it waits for a time.
     pub next_try: Option<i64>,
     /// What the first of them waits for, if it is more than its turn: CI checks.
     #[serde(default)]
     pub waits_for: Option<String>,
+}
+
+/// What is live at a target.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Live {
+    /// The commit.
+    pub commit: String,
+    /// First line of its message.
+    pub subject: Option<String>,
+    /// Name of its author.
+    pub author: Option<String>,
+    /// The ref that it was deployed for.
+    #[serde(rename = "ref")]
+    pub git_ref: Option<String>,
+    /// The release; none in place.
+    pub release: Option<String>,
+    /// Since when.
+    pub since: Option<i64>,
+}
+
+/// The tip of the ref that a target follows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tip {
+    /// The commit.
+    pub commit: String,
+    /// First line of its message, once hookd has fetched it.
+    pub subject: Option<String>,
+    /// The ref.
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+}
+
+/// A queued job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Its number.
+    pub job: i64,
+    /// When it was asked for.
+    pub requested_at: i64,
+    /// When it is tried, if it waits for a time.
+    pub next_try: Option<i64>,
+    /// What it waits for, in words.
+    pub reason: String,
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Its name for programs: `failed`, `nothing-live`, `behind`, `pinned`, …
+    pub code: String,
+    /// What is wrong.
+    pub text: String,
+    /// What to type or to change.
+    pub hint: String,
+    /// Since when, where that is known.
+    pub since: Option<i64>,
 }
 
 /// A delivery as it came in.
@@ -104,6 +172,13 @@ pub struct Delivery {
     pub reason: String,
     /// Jobs that it asked for.
     pub jobs: Vec<i64>,
+    /// How many of the same kind this line stands for: what one address had refused for one reason.
+    #[serde(default = "one")]
+    pub count: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// One run of a job.
@@ -126,6 +201,9 @@ pub struct Deployment {
     pub commit: Option<String>,
     /// First line of the commit's message.
     pub subject: Option<String>,
+    /// Name of the commit's author.
+    #[serde(default)]
+    pub author: Option<String>,
     /// What was live before.
     pub previous_commit: Option<String>,
     /// The release that it made.
@@ -174,6 +252,12 @@ pub struct Release {
     pub name: String,
     /// The commit that it holds.
     pub commit: String,
+    /// First line of the commit's message.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// Name of the commit's author.
+    #[serde(default)]
+    pub author: Option<String>,
     /// The ref that it was made for.
     #[serde(rename = "ref")]
     pub git_ref: String,
@@ -253,7 +337,7 @@ pub struct Asked {
 
 /// An error response.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Problem {
+pub struct ErrorBody {
     /// Always `error`.
     pub status: String,
     /// What is wrong.

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::config::{QueueMode, Repo, Target};
+use crate::config::{QueueMode, RefFilter, Repo, Target, nearest};
 use crate::deploy::{World, access};
 use crate::git::{GitError, RemoteRef};
 use crate::logging::About;
@@ -23,6 +23,9 @@ const LOOKS_AT_ONCE: usize = 2;
 /// Least time between two looks at one remote that something else than its timer asks for.
 const LEAST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Refs of a remote that are named where the followed one is missing: a line's worth.
+const NAMED: usize = 8;
+
 /// The timer of a repo is longer or shorter by up to this part of itself, so that many repos don't ask at the same moment.
 const JITTER: f64 = 0.1;
 
@@ -33,8 +36,23 @@ pub struct LastLook {
     pub at: Option<Timestamp>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Targets whose remote has something newer than what is live.
-    pub behind: BTreeMap<String, bool>,
+    /// Since when looks fail, milliseconds since the epoch.
+    pub error_since: Option<i64>,
+    /// The tip that each target follows.
+    pub tips: BTreeMap<String, Tip>,
+    /// Targets whose ref is not on the remote.
+    pub missing: BTreeMap<String, Missing>,
+}
+
+/// A followed ref that the remote does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What is missing and what there is instead, in words.
+    pub text: String,
+    /// The ref that was meant, by its looks.
+    pub meant: Option<String>,
+    /// Since when, milliseconds since the epoch.
+    pub since: i64,
 }
 
 /// Looks at remotes and asks for jobs; clones share it.
@@ -136,9 +154,11 @@ impl Poller {
         let last = looks.entry(repo.name.clone()).or_default();
         last.at = Some(clock::now());
         match found {
-            Ok(behind) => {
+            Ok(found) => {
                 last.error = None;
-                last.behind = behind;
+                last.error_since = None;
+                last.tips = found.tips;
+                last.note_missing(&repo.name, found.missing);
             }
             Err(reason) => {
                 // Said once, not every ten minutes.
@@ -151,33 +171,51 @@ impl Poller {
                     about.warn(format!("could not look at the remote: {reason}"));
                 }
                 last.error = Some(reason);
+                last.error_since = last.error_since.or(Some(clock::now().0));
             }
         }
     }
 
-    async fn compare(&self, repo: &Repo, remote: &[RemoteRef]) -> Result<BTreeMap<String, bool>, StoreError> {
-        let mut behind = BTreeMap::new();
+    async fn compare(&self, repo: &Repo, remote: &[RemoteRef]) -> Result<LastLook, StoreError> {
+        let mut look = LastLook::default();
         for target in repo.targets.values() {
-            behind.insert(target.id.to_string(), self.compare_target(repo, target, remote).await?);
+            let name = target.id.to_string();
+            if let Some(missing) = missing(target, remote) {
+                look.missing.insert(name.clone(), missing);
+            }
+            if let Some(tip) = self.compare_target(repo, target, remote).await? {
+                look.tips.insert(name, tip);
+            }
         }
-        Ok(behind)
+        Ok(look)
     }
 
-    /// Asks for a job if the target is not where the remote is; says whether it is behind.
-    async fn compare_target(&self, repo: &Repo, target: &Target, remote: &[RemoteRef]) -> Result<bool, StoreError> {
+    /// Asks for a job if the target is not where the remote is; gives the tip that it follows.
+    async fn compare_target(
+        &self,
+        repo: &Repo,
+        target: &Target,
+        remote: &[RemoteRef],
+    ) -> Result<Option<Tip>, StoreError> {
         let store = &self.world.store;
         let (row, tips) = (store.target(&target.id).await?, store.tips(&target.id).await?);
         let found = schedule::reconcile(target, &row, &tips, remote);
+        let (last, _) = store.latest(target.id.to_string()).await?;
+        let last = last.map(|last| last.git_ref);
+        let tip = found
+            .wanted
+            .clone()
+            .or_else(|| schedule::tip(target, last.as_ref(), remote));
         // Whoever pauses a target does not want it to move; what comes meanwhile is found by the look after `resume`.
         if row.held() {
-            return Ok(found.wanted.is_some());
+            return Ok(tip);
         }
         store.note_tips(&target.id, found.seen).await?;
         let Some(Tip { git_ref, commit }) = found.wanted else {
-            return Ok(false);
+            return Ok(tip);
         };
         if store.ended_badly(&target.id, &commit).await?.is_some() {
-            return Ok(true);
+            return Ok(tip);
         }
         let job = NewJob {
             target: target.id.clone(),
@@ -201,8 +239,60 @@ impl Poller {
         } else if store.look_again(&target.id, git_ref, commit).await? {
             self.worker.wake();
         }
-        Ok(true)
+        Ok(tip)
     }
+}
+
+impl LastLook {
+    /// Takes over which refs are missing, and says each once.
+    fn note_missing(&mut self, repo: &RepoName, mut missing: BTreeMap<String, Missing>) {
+        for (target, now) in &mut missing {
+            if let Some(before) = self.missing.get(target) {
+                now.since = before.since;
+                if before.text == now.text {
+                    continue;
+                }
+            }
+            let about = About {
+                repo: Some(repo.as_str()),
+                target: Some(target),
+                reason: Some(&now.text),
+                ..About::default()
+            };
+            about.warn(format!("{target}: {}", now.text));
+        }
+        self.missing = missing;
+    }
+}
+
+/// What the remote lacks of what a target follows, and what it has; none if it has it.
+fn missing(target: &Target, remote: &[RemoteRef]) -> Option<Missing> {
+    let (kinds, kind, patterns) = match &target.refs {
+        RefFilter::Branches(patterns) => ("branches", "branch", patterns),
+        RefFilter::Tags(tags) => ("tags", "tag", &tags.patterns),
+    };
+    let refs: Vec<GitRef> = remote.iter().filter_map(|r| r.name.parse().ok()).collect();
+    if refs.iter().any(|git_ref| target.refs.follows(git_ref)) {
+        return None;
+    }
+    let prefix = match &target.refs {
+        RefFilter::Branches(_) => "refs/heads/",
+        RefFilter::Tags(_) => "refs/tags/",
+    };
+    let there: Vec<&str> = refs.iter().filter_map(|r| r.as_str().strip_prefix(prefix)).collect();
+    let wanted: Vec<&str> = patterns.iter().map(|pattern| pattern.text.as_str()).collect();
+    let has = match there.as_slice() {
+        [] => format!("it has no {kinds}"),
+        few if few.len() <= NAMED => format!("it has: {}", few.join(", ")),
+        many => format!("it has: {}, and {} more", many[..NAMED].join(", "), many.len() - NAMED),
+    };
+    Some(Missing {
+        text: format!("the remote has no {kind} {}; {has}", wanted.join(", ")),
+        meant: wanted
+            .first()
+            .and_then(|wanted| nearest(wanted, there.iter().copied()).map(ToOwned::to_owned)),
+        since: clock::now().0,
+    })
 }
 
 /// A number from -1 to 1.

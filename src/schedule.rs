@@ -128,6 +128,16 @@ pub fn is_older(target: &Target, git_ref: &GitRef, live: &GitRef) -> bool {
     comparable && compare_tags(git_ref.short(), live.short()).is_lt()
 }
 
+/// The tip that a target should be at: of its only ref, of the newest version, or of the ref that was deployed last.
+pub fn tip(target: &Target, last: Option<&GitRef>, remote: &[RemoteRef]) -> Option<Tip> {
+    let mut tips = followed(&target.refs, remote);
+    let deployed = tips.iter().position(|tip| Some(&tip.git_ref) == last);
+    match deployed {
+        Some(at) if !target.refs.by_version() => Some(tips.swap_remove(at)),
+        _ => tips.pop(),
+    }
+}
+
 /// The refs of the remote that a target follows, the greatest last.
 fn followed(refs: &RefFilter, remote: &[RemoteRef]) -> Vec<Tip> {
     let parsed = |r: &RemoteRef| {

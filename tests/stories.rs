@@ -22,6 +22,7 @@ mod stories {
     mod failure;
     mod flood;
     mod github;
+    mod judged;
     mod leftovers;
     mod machine;
     mod mistakes;

@@ -313,12 +313,16 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__deliveries)
-            opts="-n -h -V --limit --config --json --help --version"
+            opts="-n -h -V --result --ids --limit --config --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --result)
+                    COMPREPLY=($(compgen -W "accepted ignored pong duplicate rejected" -- "${cur}"))
+                    return 0
+                    ;;
                 --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1051,7 +1055,7 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__status)
-            opts="-h -V --config --json --help --version"
+            opts="-w -h -V --check --watch --config --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -118,6 +118,8 @@ complete -c hookd -n "__fish_hookd_using_subcommand send" -l json -d 'Print JSON
 complete -c hookd -n "__fish_hookd_using_subcommand send" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand send" -s V -l version -d 'Print version'
 complete -c hookd -n "__fish_hookd_using_subcommand status" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand status" -l check -d 'Exit with 1 if a target has a problem'
+complete -c hookd -n "__fish_hookd_using_subcommand status" -s w -l watch -d 'Go on showing it until Ctrl-C'
 complete -c hookd -n "__fish_hookd_using_subcommand status" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand status" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand status" -s V -l version -d 'Print version'
@@ -126,8 +128,14 @@ complete -c hookd -n "__fish_hookd_using_subcommand history" -l config -d 'The c
 complete -c hookd -n "__fish_hookd_using_subcommand history" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand history" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand history" -s V -l version -d 'Print version'
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l result -d 'Only those with this result' -r -f -a "accepted\t''
+ignored\t''
+pong\t''
+duplicate\t''
+rejected\t''"
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s n -l limit -d 'At most so many' -r
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l config -d 'The configuration file' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l ids -d 'Also show the forge\'s id of each'
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s V -l version -d 'Print version'

@@ -48,7 +48,7 @@ pub enum Command {
     /// Make a signed push delivery as the forge would, and post it.
     Send(Send),
     /// What is live, what runs, what waits.
-    Status,
+    Status(Status),
     /// What ran.
     History(List),
     /// What came in.
@@ -257,10 +257,21 @@ pub struct Send {
     pub print: bool,
 }
 
+/// `hookd status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Exit with 1 if a target has a problem.
+    #[arg(long)]
+    pub check: bool,
+    /// Go on showing it until Ctrl-C.
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
 /// Commands that list.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Only this target, `repo/target`.
+    /// Only this target, `repo/target`, or all targets of this repo.
     pub target: Option<String>,
     /// At most so many.
     #[arg(short = 'n', long, default_value_t = 20)]
@@ -272,6 +283,12 @@ pub struct List {
 pub struct Deliveries {
     /// Only this repo.
     pub repo: Option<String>,
+    /// Only those with this result.
+    #[arg(long, value_parser = ["accepted", "ignored", "pong", "duplicate", "rejected"])]
+    pub result: Option<String>,
+    /// Also show the forge's id of each.
+    #[arg(long)]
+    pub ids: bool,
     /// At most so many.
     #[arg(short = 'n', long, default_value_t = 20)]
     pub limit: usize,

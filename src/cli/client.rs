@@ -10,10 +10,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::UnixStream;
 
-use super::output::{Code, Failure};
-use crate::api::{Problem, Status};
+use super::output::{self, Code, Failure};
+use crate::api::{ErrorBody, Status};
 use crate::config;
 
 /// Where the daemon's control socket is if no configuration says it.
@@ -30,6 +31,18 @@ impl Client {
         Self {
             control: control_path(config),
         }
+    }
+
+    /// A target, or a repo with all of its targets, that the daemon knows.
+    pub async fn target_or_repo(&self, name: &str) -> Result<String, Failure> {
+        let status: Status = self.get("/api/v1/status").await?;
+        let names: Vec<&str> = status.targets.iter().map(|target| target.target.as_str()).collect();
+        let is_meant = |target: &&str| *target == name || target.split_once('/').is_some_and(|(repo, _)| repo == name);
+        if names.iter().any(is_meant) {
+            return Ok(name.to_owned());
+        }
+        let what = if name.contains('/') { "target" } else { "repo" };
+        Err(no_such(what, name, &names))
     }
 
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<http::Response<Incoming>, Failure> {
@@ -117,13 +130,23 @@ impl Client {
             [one] => Ok((*one).to_owned()),
             [] => {
                 let known: Vec<&str> = status.targets.iter().map(|t| t.target.as_str()).collect();
-                Err(Failure::new(Code::NotFound, format!("there is no repo {name}"))
-                    .hint(format!("there are: {}", known.join(", "))))
+                Err(no_such("repo", name, &known))
             }
             several => Err(Failure::new(Code::Usage, format!("{name} has several targets"))
                 .hint(format!("say which: {}", several.join(", ")))),
         }
     }
+}
+
+/// The failure for a name that the daemon does not know, with what was meant or what there is.
+fn no_such(what: &str, name: &str, known: &[&str]) -> Failure {
+    let repos = known.iter().filter_map(|target| Some(target.split_once('/')?.0));
+    let hint = match config::nearest(name, known.iter().copied().chain(repos)) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None if known.is_empty() => "the configuration has no targets: see hookd add".to_owned(),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    Failure::new(Code::NotFound, format!("there is no {what} {name}")).hint(hint)
 }
 
 async fn parse<T: DeserializeOwned>(answer: http::Response<Incoming>) -> Result<T, Failure> {
@@ -133,10 +156,24 @@ async fn parse<T: DeserializeOwned>(answer: http::Response<Incoming>) -> Result<
         .await
         .map_err(|e| Failure::new(Code::Unreachable, e.to_string()))?
         .to_bytes();
-    serde_json::from_slice(&bytes).map_err(|e| {
+    let understood = serde_json::from_slice(&bytes).and_then(|mut answer| {
+        neutralise(&mut answer);
+        serde_json::from_value(answer)
+    });
+    understood.map_err(|e| {
         Failure::failed(format!("the daemon's answer is not understood: {e}"))
             .hint("are hookd and its daemon of one version?".to_owned())
     })
+}
+
+/// Takes out of all texts of an answer what a terminal would obey: whoever answers at a socket need not be a hookd.
+fn neutralise(answer: &mut Value) {
+    match answer {
+        Value::String(text) => *text = output::printable(text),
+        Value::Array(items) => items.iter_mut().for_each(neutralise),
+        Value::Object(fields) => fields.values_mut().for_each(neutralise),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 async fn problem(answer: http::Response<Incoming>) -> Failure {
@@ -145,7 +182,7 @@ async fn problem(answer: http::Response<Incoming>) -> Failure {
     } else {
         Code::Failed
     };
-    match parse::<Problem>(answer).await {
+    match parse::<ErrorBody>(answer).await {
         Ok(problem) => Failure::new(code, problem.error).hint(problem.hint),
         Err(failure) => failure,
     }

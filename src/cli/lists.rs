@@ -7,6 +7,7 @@ use super::arguments::{Deliveries, List, OneTarget};
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Failure};
+use super::paint::{self, Cell, Tone};
 use crate::api::{Delivery, Deployment, Releases};
 
 /// `hookd history`
@@ -14,7 +15,7 @@ pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Fa
     let client = Client::new(config);
     let rows: Vec<Deployment> = block_on(async {
         let target = match &options.target {
-            Some(name) => format!("&target={}", client.target(name).await?),
+            Some(name) => format!("&target={}", client.target_or_repo(name).await?),
             None => String::new(),
         };
         client
@@ -24,23 +25,28 @@ pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Fa
     if json {
         return output::json(&rows);
     }
-    let cells: Vec<Vec<String>> = rows
+    let cells: Vec<Vec<Cell>> = rows
         .iter()
         .map(|row| {
+            let commit = paint::commit(row.commit.as_deref(), row.subject.as_deref(), row.author.as_deref());
+            let outcome = match &row.outcome {
+                Some(outcome) => Cell::word(outcome),
+                None => Cell::new(Tone::Busy, format!("({})", row.phase)),
+            };
             vec![
-                format!("#{}", row.id),
-                output::time(row.started_at),
-                row.target.clone(),
-                output::short(row.commit.as_deref()),
-                row.outcome.clone().unwrap_or_else(|| format!("({})", row.phase)),
-                output::took(row.started_at, row.finished_at),
-                row.source.clone(),
-                row.reason.clone().unwrap_or_default(),
+                format!("#{}", row.id).into(),
+                row.target.clone().into(),
+                outcome,
+                commit.into(),
+                Cell::new(Tone::Dim, paint::ago(row.started_at)),
+                output::took(row.started_at, row.finished_at).into(),
+                row.source.clone().into(),
+                row.reason.clone().unwrap_or_default().into(),
             ]
         })
         .collect();
     output::table(
-        &["", "STARTED", "TARGET", "COMMIT", "OUTCOME", "TOOK", "BY", "REASON"],
+        &["", "TARGET", "OUTCOME", "COMMIT", "STARTED", "TOOK", "BY", "REASON"],
         &cells,
     );
     Ok(ExitCode::SUCCESS)
@@ -49,32 +55,44 @@ pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Fa
 /// `hookd deliveries`
 pub fn deliveries(config: &Path, json: bool, options: &Deliveries) -> Result<ExitCode, Failure> {
     let client = Client::new(config);
-    let repo = options
-        .repo
-        .as_ref()
-        .map(|repo| format!("&repo={repo}"))
-        .unwrap_or_default();
-    let rows: Vec<Delivery> = block_on(client.get(&format!("/api/v1/deliveries?limit={}{repo}", options.limit)))?;
+    let mut query = url::form_urlencoded::Serializer::new(format!("limit={}", options.limit));
+    if let Some(repo) = &options.repo {
+        query.append_pair("repo", repo);
+    }
+    if let Some(result) = &options.result {
+        query.append_pair("result", result);
+    }
+    let rows: Vec<Delivery> = block_on(client.get(&format!("/api/v1/deliveries?{}", query.finish())))?;
     if json {
         return output::json(&rows);
     }
-    let cells: Vec<Vec<String>> = rows
+    let cells: Vec<Vec<Cell>> = rows
         .iter()
         .map(|row| {
+            let result = Cell::word(&row.result);
+            let count = if row.count > 1 {
+                format!(" ({} times)", row.count)
+            } else {
+                String::new()
+            };
             vec![
-                row.number.map(|n| n.to_string()).unwrap_or_default(),
-                output::time(row.received_at),
-                row.repo.clone(),
-                row.event.clone(),
-                row.result.clone(),
-                row.remote_addr.clone(),
-                row.delivery.clone(),
-                row.reason.clone(),
+                row.number.map(|n| n.to_string()).unwrap_or_default().into(),
+                Cell::new(Tone::Dim, paint::ago(row.received_at)),
+                row.repo.clone().into(),
+                row.event.clone().into(),
+                result,
+                format!("{}{count}", row.reason).into(),
+                Cell::new(Tone::Dim, &row.remote_addr),
+                if options.ids {
+                    row.delivery.clone().into()
+                } else {
+                    Cell::default()
+                },
             ]
         })
         .collect();
     output::table(
-        &["", "RECEIVED", "REPO", "EVENT", "RESULT", "FROM", "DELIVERY", "REASON"],
+        &["", "RECEIVED", "REPO", "EVENT", "RESULT", "REASON", "FROM", "DELIVERY"],
         &cells,
     );
     Ok(ExitCode::SUCCESS)
@@ -90,20 +108,21 @@ pub fn releases(config: &Path, json: bool, options: &OneTarget) -> Result<ExitCo
     if json {
         return output::json(&found);
     }
-    let cells: Vec<Vec<String>> = found
+    let cells: Vec<Vec<Cell>> = found
         .releases
         .iter()
         .map(|row| {
             let live = found.current.as_deref() == Some(row.name.as_str());
             vec![
-                if live { "→".to_owned() } else { String::new() },
-                row.name.clone(),
-                output::short(Some(&row.commit)),
-                row.state.clone(),
-                format!("#{}", row.deployment),
+                Cell::new(Tone::Good, if live { "→" } else { "" }),
+                row.name.clone().into(),
+                paint::commit(Some(&row.commit), row.subject.as_deref(), row.author.as_deref()).into(),
+                Cell::word(&row.state),
+                Cell::new(Tone::Dim, paint::ago(row.created_at)),
+                format!("#{}", row.deployment).into(),
             ]
         })
         .collect();
-    output::table(&["", "RELEASE", "COMMIT", "STATE", "DEPLOYMENT"], &cells);
+    output::table(&["", "RELEASE", "COMMIT", "STATE", "MADE", "DEPLOYMENT"], &cells);
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ mod lists;
 mod logs;
 mod man;
 mod output;
+mod paint;
 mod reload;
 mod remove;
 mod schema;
@@ -57,7 +58,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Demo(options) => demo::run(&options),
         Command::Explain(options) => explain::run(&config, json, &options),
         Command::Send(options) => send::run(&config, json, &options),
-        Command::Status => status::run(&config, json),
+        Command::Status(options) => status::run(&config, json, &options),
         Command::History(options) => lists::history(&config, json, &options),
         Command::Deliveries(options) => lists::deliveries(&config, json, &options),
         Command::Releases(options) => lists::releases(&config, json, &options),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use super::paint::{self, Cell};
 use crate::model::{Timestamp, words};
 
 /// Exit codes of the contract.
@@ -54,7 +55,7 @@ impl Failure {
 
     /// Adds what to do.
     pub fn hint(mut self, hint: impl Into<Option<String>>) -> Self {
-        self.hint = hint.into().or(self.hint);
+        self.hint = hint.into().filter(|hint| !hint.trim().is_empty()).or(self.hint);
         self
     }
 
@@ -66,12 +67,16 @@ impl Failure {
 
     /// Says it on stderr; gives the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("hookd: error: {}", printable(&self.message));
+        anstream::eprintln!(
+            "{} {}",
+            paint::paint(paint::Tone::Bad, "hookd: error:"),
+            printable(&self.message)
+        );
         for cause in &self.causes {
-            eprintln!("  caused by: {}", printable(cause));
+            anstream::eprintln!("  caused by: {}", printable(cause));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {}", printable(hint));
+            anstream::eprintln!("hint: {}", printable(hint));
         }
         ExitCode::from(self.code as u8)
     }
@@ -92,7 +97,7 @@ pub fn printable(text: &str) -> String {
 
 /// Prints a line; a reader that is gone (`| head`) ends the program quietly.
 pub fn line(text: &str) {
-    if writeln!(std::io::stdout(), "{text}").is_err() {
+    if writeln!(anstream::stdout(), "{text}").is_err() {
         std::process::exit(0);
     }
 }
@@ -104,26 +109,17 @@ pub fn json(value: &impl serde::Serialize) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints rows in columns.
-pub fn table(head: &[&str], rows: &[Vec<String>]) {
-    let mut widths: Vec<usize> = head.iter().map(|h| h.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
+/// Prints rows in columns that fit the terminal.
+pub fn table(head: &[&str], rows: &[Vec<Cell>]) {
+    for row in paint::table(head, rows, paint::width()) {
+        line(&row);
     }
-    let show = |cells: &[String]| {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{:<width$}", printable(cell)))
-            .collect();
-        line(padded.join("  ").trim_end());
-    };
-    show(&head.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
-    for row in rows {
-        show(row);
-    }
+}
+
+/// Empties the terminal.
+pub fn clear() {
+    // A terminal that is gone ends the program with the next line.
+    let _ = write!(std::io::stdout(), "\x1b[H\x1b[2J");
 }
 
 /// A point in time, in UTC.

@@ -2,104 +2,180 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use super::arguments;
 use super::block_on;
 use super::client::Client;
-use super::output::{self, Failure};
-use crate::api::{Status, TargetStatus};
+use super::output::{self, Code, Failure};
+use super::paint::{self, Cell, Tone};
+use crate::api::{Deployment, Problem, Status, TargetStatus};
+
+/// How often `--watch` looks.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the command.
-pub fn run(config: &Path, json: bool) -> Result<ExitCode, Failure> {
+pub fn run(config: &Path, json: bool, options: &arguments::Status) -> Result<ExitCode, Failure> {
     let client = Client::new(config);
-    let status: Status = block_on(client.get("/api/v1/status"))?;
-    if json {
-        return output::json(&status);
-    }
-    for warning in &status.warnings {
-        output::line(&format!("WARNING: {}", output::printable(warning)));
-    }
-    let rows: Vec<Vec<String>> = status.targets.iter().map(row).collect();
-    output::table(&["TARGET", "FOLLOWS", "LIVE", "SINCE", "STATE", "LAST"], &rows);
-    for target in &status.targets {
-        for note in notes(target) {
-            output::line(&note);
+    block_on(async {
+        loop {
+            let status: Status = client.get("/api/v1/status").await?;
+            if json {
+                output::json(&status)?;
+            } else {
+                let width = paint::width();
+                if options.watch && width.is_some() {
+                    output::clear();
+                }
+                for line in lines(&status, width) {
+                    output::line(&line);
+                }
+            }
+            if !options.watch {
+                let bad = options.check && status.targets.iter().any(|target| !target.problems.is_empty());
+                return Ok(if bad {
+                    ExitCode::from(Code::Failed as u8)
+                } else {
+                    ExitCode::SUCCESS
+                });
+            }
+            tokio::time::sleep(WATCH_EVERY).await;
         }
-    }
-    output::line(&format!(
-        "hookd {}: {} running, {} waiting; {}",
-        status.version, status.running, status.waiting, status.isolation
-    ));
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
-fn row(target: &TargetStatus) -> Vec<String> {
-    let live = if target.commit.is_some() {
-        output::short(target.commit.as_deref())
+/// All lines, for a terminal of that width or whole.
+fn lines(status: &Status, width: Option<usize>) -> Vec<String> {
+    let mut lines = vec![sentence(status)];
+    for warning in &status.warnings {
+        let text = format!("WARNING: {warning}");
+        lines.extend(painted(Tone::Warning, &text, "", width));
+    }
+    for problem in status
+        .problems
+        .iter()
+        .filter(|problem| !status.warnings.contains(&problem.text))
+    {
+        lines.extend(told(problem, "", width));
+    }
+    lines.push(String::new());
+    let rows: Vec<Vec<Cell>> = status.targets.iter().map(row).collect();
+    let mut table = paint::table(&["TARGET", "STATE", "LIVE", "SINCE", "FOLLOWS"], &rows, width).into_iter();
+    lines.extend(table.next());
+    for (target, line) in status.targets.iter().zip(table) {
+        lines.push(line);
+        lines.extend(notes(target, width));
+    }
+    lines.push(String::new());
+    let about = format!(
+        "hookd {}: {} running, {} waiting; {}",
+        status.version, status.running, status.waiting, status.isolation
+    );
+    lines.extend(painted(Tone::Dim, &about, "", width));
+    lines
+}
+
+/// How things stand, in one sentence.
+fn sentence(status: &Status) -> String {
+    let all = status.targets.len();
+    let bad = status
+        .targets
+        .iter()
+        .filter(|target| !target.problems.is_empty())
+        .count();
+    let targets = if all == 1 { "target" } else { "targets" };
+    match (bad, all) {
+        (_, 0) => "No target is configured: hookd add URL".to_owned(),
+        (0, 1) => paint::paint(Tone::Good, "The target is well."),
+        (0, _) => paint::paint(Tone::Good, &format!("All {all} targets are well.")),
+        (bad, _) => {
+            let need = if bad == 1 { "needs" } else { "need" };
+            paint::paint(Tone::Bad, &format!("{bad} of {all} {targets} {need} you."))
+        }
+    }
+}
+
+fn row(target: &TargetStatus) -> Vec<Cell> {
+    let live = match &target.live {
+        Some(live) => paint::commit(Some(&live.commit), live.subject.as_deref(), live.author.as_deref()).into(),
+        None => Cell::new(Tone::Dim, "nothing"),
+    };
+    let state = if target.problems.is_empty() || target.state != "live" {
+        Cell::word(&target.state)
     } else {
-        "nothing".to_owned()
+        Cell::new(Tone::Warning, "live")
     };
-    let state = match &target.running {
-        Some(running) => format!("#{} {}", running.id, running.phase),
-        None => target.state.to_uppercase_if(target.pinned.is_some() || target.paused),
-    };
-    let last = target.last.as_ref();
     vec![
-        target.target.clone(),
-        target.follows.clone(),
-        live,
-        target.live_since.map(output::time).unwrap_or_default(),
+        Cell::new(Tone::Strong, &target.target),
         state,
-        last.map(|row| format!("#{} {}", row.id, row.outcome.as_deref().unwrap_or_default()))
-            .unwrap_or_default(),
+        live,
+        target.live_since.map(paint::ago).unwrap_or_default().into(),
+        Cell::new(Tone::Dim, &target.follows),
     ]
 }
 
-/// What is held shall be seen.
-trait Loud {
-    fn to_uppercase_if(&self, loud: bool) -> String;
-}
-
-impl Loud for String {
-    fn to_uppercase_if(&self, loud: bool) -> String {
-        if loud { self.to_uppercase() } else { self.clone() }
-    }
-}
-
-/// What a person should know about a target, each in a line.
-fn notes(target: &TargetStatus) -> Vec<String> {
-    let name = &target.target;
+/// What a person should know about a target, below its row.
+fn notes(target: &TargetStatus, width: Option<usize>) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(release) = &target.pinned {
-        notes.push(format!(
-            "{name}: PINNED to {release} by a rollback; nothing deploys until: hookd resume {name}"
-        ));
+    for problem in &target.problems {
+        notes.extend(told(problem, "  ", width));
     }
-    if target.paused {
-        notes.push(format!("{name}: PAUSED; nothing deploys until: hookd resume {name}"));
+    if let Some(running) = &target.running {
+        let text = runs(running, target.usual_duration);
+        notes.extend(painted(Tone::Busy, &text, "  ", width));
     }
-    if let Some(error) = &target.remote_error {
-        notes.push(format!(
-            "{name}: the remote could not be asked: {}",
-            output::printable(error)
-        ));
-    }
-    if let Some(last) = target
-        .last
-        .as_ref()
-        .filter(|row| matches!(row.outcome.as_deref(), Some("failed" | "rolled-back")))
-    {
-        let reason = last.reason.as_deref().unwrap_or_default();
-        notes.push(format!(
-            "{name}: #{} {}: {}",
-            last.id,
-            last.outcome.as_deref().unwrap_or_default(),
-            output::printable(reason)
-        ));
-    }
-    match (&target.waits_for, target.next_try) {
-        (Some(what), _) => notes.push(format!("{name}: {}", output::printable(what))),
-        (None, Some(at)) => notes.push(format!("{name}: tried again at {}", output::time(at))),
-        (None, None) => {}
+    if let Some(first) = target.waiting.first() {
+        let more = match target.waiting.len() {
+            1 => "queued".to_owned(),
+            n => format!("{n} queued"),
+        };
+        let when = match first.next_try {
+            Some(at) if at > crate::clock::now().0 => format!(", tried again at {}", output::time(at)),
+            _ => String::new(),
+        };
+        let text = format!(
+            "{more}: waits for {}{when}",
+            first.reason.trim_start_matches("waits for ")
+        );
+        notes.extend(painted(Tone::Busy, &text, "  ", width));
     }
     notes
+}
+
+/// `#13 build for 12s, usually 20s: 3b03e09 Fix the menu · Alice`
+fn runs(running: &Deployment, usual: Option<i64>) -> String {
+    let elapsed = output::took(running.started_at, Some(crate::clock::now().0));
+    let usual = match usual {
+        Some(usual) => format!(", usually {}", output::took(0, Some(usual))),
+        None => String::new(),
+    };
+    let commit = paint::commit(
+        running.commit.as_deref(),
+        running.subject.as_deref(),
+        running.author.as_deref(),
+    );
+    format!("#{} {} for {elapsed}{usual}: {commit}", running.id, running.phase)
+}
+
+/// A problem, and below it what to do.
+fn told(problem: &Problem, indent: &str, width: Option<usize>) -> Vec<String> {
+    let tone = Tone::of(&problem.code);
+    let tone = if tone == Tone::Warning { tone } else { Tone::Bad };
+    let since = problem.since.map(|since| format!(" ({})", paint::ago(since)));
+    let text = format!("{}{}", problem.text, since.unwrap_or_default());
+    let mut lines = painted(tone, &text, indent, width);
+    if !problem.hint.is_empty() {
+        lines.extend(painted(
+            Tone::Plain,
+            &format!("→ {}", problem.hint),
+            &format!("{indent}  "),
+            width,
+        ));
+    }
+    lines
+}
+
+fn painted(tone: Tone, text: &str, indent: &str, width: Option<usize>) -> Vec<String> {
+    let lines = paint::wrapped(text, indent, width);
+    lines.iter().map(|line| paint::paint(tone, line)).collect()
 }

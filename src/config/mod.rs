@@ -43,6 +43,7 @@ pub use forge_kind::{ForgeKind, UnknownForge};
 pub use pattern::{Pattern, PatternError, matches};
 pub use remote::name_in_payloads;
 pub use schema::schema;
+pub use suggest::nearest;
 pub use types::*;
 
 use problems::Problems;

@@ -38,6 +38,7 @@ impl Run<'_> {
                 older.commit.short()
             );
             self.record.say(Phase::Fetch, &text);
+            self.describe(&older).await?;
             self.record.learn(&Progress {
                 commit: Some(older.commit.clone()),
                 ..Progress::default()

@@ -8,7 +8,7 @@ use crate::git::{Access, CheckoutOptions, Fetched, GitError, GitErrorKind, Progr
 use crate::model::{CommitId, Outcome, Phase};
 use crate::rules;
 use crate::schedule;
-use crate::store::{Progress, Source};
+use crate::store::{CommitText, Progress, Source, StoreError};
 
 use super::prepare::Live;
 use super::{Run, Stop};
@@ -111,6 +111,7 @@ impl Run<'_> {
             commit: Some(fetched.commit.clone()),
             ..Progress::default()
         });
+        self.describe(&fetched).await?;
         let text = format!("fetched {} “{}”", fetched.commit.short(), fetched.subject);
         self.say_once(&fetched.commit, &text);
         Ok(fetched)
@@ -149,6 +150,16 @@ impl Run<'_> {
         });
         self.git_ref = newest;
         Ok(())
+    }
+
+    /// Notes what the deployment is about, for who looks at it meanwhile.
+    pub(super) async fn describe(&self, fetched: &Fetched) -> Result<(), StoreError> {
+        let text = CommitText {
+            subject: Some(fetched.subject.clone()),
+            author: Some(fetched.author.clone()).filter(|author| !author.is_empty()),
+        };
+        let commit = fetched.commit.to_string();
+        self.world.store.describe(self.claim.deployment, commit, text).await
     }
 
     /// Says something about a commit, unless the deployment has waited for that commit's checks and so has said it before.

@@ -95,41 +95,58 @@ pub fn status(status: &Status, managed: bool, found: &mut Findings) {
     for warning in &status.warnings {
         found.warning(Area::Daemon, warning.clone());
     }
+    for problem in &status.problems {
+        if !status.warnings.contains(&problem.text) {
+            found
+                .warning(Area::Daemon, problem.text.clone())
+                .hint(problem.hint.clone());
+        }
+    }
     for target in &status.targets {
         self::target(target, found);
     }
 }
 
+/// Problems that keep people from seeing what they pushed; the others are wanted by somebody, or may pass.
+const GRAVE: &[&str] = &[
+    "failed",
+    "nothing-live",
+    "ref-missing",
+    "current-missing",
+    "current-foreign",
+    "disk-low",
+];
+
 fn target(target: &TargetStatus, found: &mut Findings) {
     let name = &target.target;
-    if let Some(release) = &target.pinned {
-        let text = format!("{name} is pinned to {release} by a rollback: nothing deploys");
-        found.warning(Area::Targets, text).fix(format!("hookd resume {name}"));
-    }
-    if target.paused {
-        found
-            .warning(Area::Targets, format!("{name} is paused: nothing deploys"))
-            .fix(format!("hookd resume {name}"));
-    }
-    let last = target.last.as_ref();
-    match last.and_then(|last| last.outcome.as_deref().map(|outcome| (last, outcome))) {
-        Some((last, outcome @ ("failed" | "rolled-back"))) => {
-            let reason = last.reason.as_deref().unwrap_or_default();
-            let error = found.error(
-                Area::Targets,
-                format!("{name}: its last deployment, #{}, {outcome}: {reason}", last.id),
-            );
-            error
+    for problem in &target.problems {
+        let text = format!("{name}: {}", problem.text);
+        let finding = if GRAVE.contains(&problem.code.as_str()) {
+            found.error(Area::Targets, text)
+        } else {
+            found.warning(Area::Targets, text)
+        };
+        if let (true, Some(last)) = (problem.code == "failed", &target.last) {
+            finding
                 .fix(format!("hookd retry {name}"))
                 .hint(format!("hookd logs {} shows what it printed", last.id));
+        } else if problem.hint.starts_with("hookd ") && !problem.hint.contains(',') {
+            finding.fix(problem.hint.clone());
+        } else {
+            finding.hint(problem.hint.clone());
         }
-        Some((_, outcome)) => found.ok(Area::Targets, format!("{name}: its last deployment was {outcome}")),
-        None if target.commit.is_none() && target.running.is_none() => {
-            found
-                .warning(Area::Targets, format!("{name}: nothing was ever deployed"))
-                .fix(format!("hookd deploy {name}"));
-        }
-        None => {}
+    }
+    if target.problems.is_empty() {
+        let text = match &target.live {
+            Some(live) => {
+                let commit = live.commit.get(..7).unwrap_or(&live.commit);
+                let last = target.last.as_ref().and_then(|last| last.outcome.as_deref());
+                let last = last.map(|outcome| format!("; its last deployment was {outcome}"));
+                format!("{name}: {commit} is live{}", last.unwrap_or_default())
+            }
+            None => format!("{name}: {}", target.state),
+        };
+        found.ok(Area::Targets, text);
     }
 }
 
@@ -168,6 +185,7 @@ pub async fn journal(scene: &Scene<'_>, found: &mut Findings) {
 mod tests {
     use super::super::finding::Level;
     use super::*;
+    use crate::api::Problem;
 
     fn judged(change: impl Fn(&mut Status, &mut TargetStatus)) -> Findings {
         let text = format!(
@@ -175,9 +193,10 @@ mod tests {
             env!("CARGO_PKG_VERSION")
         );
         let mut status: Status = serde_json::from_str(&text).unwrap();
-        let text = r#"{"target":"blog/live","follows":"branch main","path":"/srv/blog","state":"idle","commit":"1a2b3c4",
+        let text = r#"{"target":"blog/live","follows":"branch main","path":"/srv/blog","state":"live","commit":"1a2b3c4",
             "ref":"refs/heads/main","release":"x","live_since":0,"pinned":null,"paused":false,"behind":false,
-            "remote_error":null,"running":null,"last":null,"waiting":0,"next_try":null}"#;
+            "live":{"commit":"1a2b3c4","subject":null,"author":null,"ref":null,"release":"x","since":0},"tip":null,"problems":[],
+            "remote_error":null,"running":null,"last":null,"waiting":[],"next_try":null}"#;
         let mut target = serde_json::from_str(text).unwrap();
         change(&mut status, &mut target);
         status.targets = vec![target];
@@ -202,9 +221,16 @@ mod tests {
         assert_eq!(older.0[0].fix, ["systemctl restart hookd"]);
         let broken = judged(|status, _| status.warnings = vec!["the configuration file is broken".into()]);
         assert_eq!(broken.texts(Level::Warning), ["the configuration file is broken"]);
-        let pinned = judged(|_, target| target.pinned = Some("x".into()));
+        let problem = |code: &str, hint: &str| Problem {
+            code: code.into(),
+            text: "as it is".into(),
+            hint: hint.into(),
+            since: None,
+        };
+        let pinned = judged(|_, target| target.problems = vec![problem("pinned", "hookd resume blog/live")]);
         assert_eq!(pinned.0.last().unwrap().fix, ["hookd resume blog/live"]);
-        let new = judged(|_, target| target.commit = None);
-        assert_eq!(new.0.last().unwrap().fix, ["hookd deploy blog/live"]);
+        assert_eq!(pinned.count(Level::Error), 0);
+        let new = judged(|_, target| target.problems = vec![problem("nothing-live", "hookd deploy blog/live")]);
+        assert_eq!(new.texts(Level::Error), ["blog/live: as it is"]);
     }
 }

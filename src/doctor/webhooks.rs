@@ -60,15 +60,24 @@ fn judge(repo: &Repo, newest_first: &[&Delivery], lines: &str, now: Timestamp, f
             let text = format!("repo {name}: no webhook was ever seen; pushes are found only by looking at the remote");
             found.warning(AREA, text).hint(lines);
         }
-        (good, Some(bad)) if good.is_none_or(|good| good.received_at < bad.received_at) => {
+        (Some(good), Some(bad)) if good.received_at < bad.received_at && good.remote_addr == bad.remote_addr => {
             let ago = ago(now, bad.received_at);
             let text = format!(
-                "repo {name}: the last delivery, {ago} ago from {}, was refused: {}",
+                "repo {name}: the last delivery, {ago} ago from {}, was refused: {}; before it, one of that address was taken",
                 bad.remote_addr, bad.reason
             );
-            found
-                .error(AREA, text)
-                .hint(format!("does the forge have this secret and address?\n{lines}"));
+            let hint = format!("if the forge sent it, its secret was changed on one side:\n{lines}");
+            found.warning(AREA, text).hint(hint);
+        }
+        (None, Some(bad)) => {
+            let ago = ago(now, bad.received_at);
+            let text = format!(
+                "repo {name}: no webhook was ever accepted; the last one, {ago} ago from {}, was refused: {}",
+                bad.remote_addr, bad.reason
+            );
+            found.warning(AREA, text).hint(format!(
+                "if the forge sent it, compare its secret and address:\n{lines}"
+            ));
         }
         (Some(good), _) => {
             let ago = ago(now, good.received_at);
@@ -80,7 +89,6 @@ fn judge(repo: &Repo, newest_first: &[&Delivery], lines: &str, now: Timestamp, f
                 ),
             );
         }
-        (None, Some(_)) => {}
     }
 }
 
@@ -122,6 +130,7 @@ mod tests {
             result: result.into(),
             reason: "wrong signature".into(),
             jobs: Vec::new(),
+            count: 1,
         }
     }
 
@@ -151,11 +160,19 @@ mod tests {
         ] {
             assert!(hint.contains(line), "{hint}");
         }
-        let refused = judged(&[row("rejected", 9_990_000), row("accepted", 1)]);
+        let refused = judged(&[row("rejected", 9_990_000)]);
         assert_eq!(
-            refused.texts(Level::Error),
-            ["repo blog: the last delivery, 10 s ago from 192.0.2.7, was refused: wrong signature"]
+            refused.texts(Level::Warning),
+            [
+                "repo blog: no webhook was ever accepted; the last one, 10 s ago from 192.0.2.7, was refused: wrong signature"
+            ]
         );
+        let mut stranger = [row("rejected", 9_990_000), row("accepted", 9_000_000)];
+        let perhaps = judged(&stranger);
+        assert_eq!((perhaps.count(Level::Error), perhaps.count(Level::Warning)), (0, 1));
+        stranger[0].remote_addr = "198.51.100.1".into();
+        let stranger = judged(&stranger);
+        assert_eq!((stranger.count(Level::Error), stranger.count(Level::Warning)), (0, 0));
         let well = judged(&[row("accepted", 9_000_000), row("rejected", 1)]);
         assert_eq!(
             well.texts(Level::Ok),

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
 use super::{App, metrics, page, stream};
-use crate::api::{Problem, Query};
+use crate::api::{ErrorBody, Query};
 use crate::model::{Refusal, RefusalKind};
 use crate::store::Page;
 
@@ -51,7 +51,7 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
         _ => return answer::wrong_method("GET, POST"),
     };
     result.unwrap_or_else(|refusal| {
-        let problem = Problem {
+        let problem = ErrorBody {
             status: "error".to_owned(),
             error: refusal.error,
             hint: refusal.hint,
@@ -134,7 +134,7 @@ impl App {
         match *parts {
             [""] => {
                 let history = overview.history(Page::newest(None, page::ROWS)).await?;
-                let came = overview.deliveries(None, page::ROWS).await?;
+                let came = overview.deliveries(None, None, page::ROWS).await?;
                 Ok(page::overview(&overview.status().await?, &history, &came))
             }
             ["style.css"] => Ok(page::style()),
@@ -143,7 +143,9 @@ impl App {
                 let target = self.operator.target(repo, target)?;
                 let history = Page::newest(Some(target.id.to_string()), page::ROWS);
                 let (releases, history) = (overview.releases(&target).await?, overview.history(history).await?);
-                Ok(page::target(&overview.status_of(&target).await?, &releases, &history))
+                let status = overview.status_of(&target).await?;
+                let status = status.ok_or_else(|| Refusal::not_found(format!("there is no target {}", target.id)))?;
+                Ok(page::target(&status, &releases, &history))
             }
             ["deployments", id] => {
                 let deployment = overview.deployment(number(id)?).await?;
@@ -178,7 +180,13 @@ impl App {
             ["api", "v1", "deployments", id] => ok(&overview.deployment(number(id)?).await?),
             ["api", "v1", "deployments", id, "log"] => self.log(number(id)?, query.contains_key("follow")).await,
             ["api", "v1", "jobs", id] => ok(&overview.job(number(id)?).await?),
-            ["api", "v1", "deliveries"] => ok(&overview.deliveries(query.get("repo").cloned(), limit).await?),
+            ["api", "v1", "deliveries"] => ok(&overview
+                .deliveries(
+                    query.get("repo").cloned(),
+                    query.get("result").map(String::as_str),
+                    limit,
+                )
+                .await?),
             ["api", "v1", "deliveries", id, "explain"] => ok(&overview.explanation(id).await?.1),
             ["api", "v1", "targets", repo, target, "releases"] => {
                 ok(&overview.releases(&*self.operator.target(repo, target)?).await?)

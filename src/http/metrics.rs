@@ -96,6 +96,7 @@ impl Text {
 /// All metrics, in Prometheus's text format.
 pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
     let waiting = app.world.store.waiting().await?;
+    let status = app.overview.status().await?;
     let now = clock::now();
     let mut text = Text(String::new());
     text.family("hookd_build_info", "gauge", "Version of hookd.");
@@ -118,12 +119,27 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
     text.family(
         "hookd_target_behind",
         "gauge",
-        "1 if the remote has something newer than what is live.",
+        "1 if the tip of the ref is not what is live.",
     );
-    for repo in app.settings().config.repos.values() {
-        for (target, behind) in app.poller.last(&repo.name).behind {
-            text.sample("hookd_target_behind", &[("target", &target)], u8::from(behind));
+    for target in &status.targets {
+        if let Some(behind) = target.behind {
+            text.sample("hookd_target_behind", &[("target", &target.target)], u8::from(behind));
         }
+    }
+    text.family("hookd_target_problem", "gauge", "1 for each problem of a target.");
+    for target in &status.targets {
+        for problem in &target.problems {
+            let labels = [("target", target.target.as_str()), ("code", problem.code.as_str())];
+            text.sample("hookd_target_problem", &labels, 1);
+        }
+    }
+    text.family(
+        "hookd_problem",
+        "gauge",
+        "1 for each problem that is of no target in particular.",
+    );
+    for problem in &status.problems {
+        text.sample("hookd_problem", &[("code", &problem.code)], 1);
     }
     Ok(text.0)
 }

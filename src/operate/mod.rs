@@ -147,12 +147,29 @@ impl Operator {
         Ok(done("paused", format!("{} is paused", target.id)))
     }
 
-    /// Lets a paused or rolled-back target go on.
+    /// Lets a paused or rolled-back target go on. After a rollback, the tip that it went away from is deployed anew: no look at
+    /// the remote would find it, since it was dealt with once.
     pub async fn resume(&self, target: &Target) -> Result<Asked> {
+        let was_pinned = self.store.target(&target.id).await?.pinned.is_some();
         self.store.set_paused(&target.id, false).await?;
         self.worker.wake();
         self.poller.look_soon(&target.id.repo);
-        Ok(done("resumed", format!("{} is resumed", target.id)))
+        let name = &target.id;
+        if !was_pinned {
+            let message = format!("{name} is resumed; what was pushed meanwhile is deployed");
+            return Ok(done("resumed", message));
+        }
+        let mut asked = match self.run(target, None, Source::Deploy).await {
+            Ok(asked) => asked,
+            Err(refusal) => {
+                let message = format!("{name} is resumed, and stays where it is until the next push: {refusal}");
+                return Ok(done("resumed", message));
+            }
+        };
+        "resumed".clone_into(&mut asked.status);
+        asked.message =
+            format!("{name} is resumed, and deploys the tip of its ref; follow it with: hookd logs -f {name}");
+        Ok(asked)
     }
 
     /// Treats a stored delivery as if it had just come in.

@@ -1,5 +1,6 @@
 //! What the daemon shows of itself: one judgement for the API, the status pages, the metrics and the command line.
 
+mod judge;
 mod wire;
 
 use wire::text;
@@ -8,8 +9,11 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-use crate::api::{Delivery, Deployment, DeploymentDetail, Job, Releases, Status, TargetStatus};
-use crate::config::{RefFilter, SecretSource, Target};
+use crate::api::{
+    Delivery, Deployment, DeploymentDetail, Job, Live, Problem, Release, Releases, Status, TargetStatus, Tip, Waiting,
+};
+use crate::clock;
+use crate::config::{RefFilter, Repo, SecretSource, Target};
 use crate::deploy::World;
 use crate::explain::{Came, Explanation, explain_stored};
 use crate::forge::restored_headers;
@@ -17,8 +21,18 @@ use crate::intake::Intake;
 use crate::model::{Refusal, RefusalKind, Timestamp};
 use crate::poll::{LastLook, Poller};
 use crate::ranges::Ranges;
-use crate::store::{Page, StoreError, WaitingJob};
+use crate::release::free_space;
+use crate::store::{CommitText, DeliveryRow, Page, StoreError, WaitingJob};
 use crate::worker::{Settings, Worker};
+
+/// The reason of a delivery that was signed with another secret.
+const WRONG: &str = "signature-wrong";
+
+/// Refused deliveries of one kind that have a line of their own: enough to see how often somebody tries.
+const SAME_SHOWN: usize = 5;
+
+/// One of so many lines of the list of deliveries may be a refused one.
+const REFUSED_PART: usize = 4;
 
 /// A look at the daemon; clones share it.
 #[derive(Clone)]
@@ -82,9 +96,10 @@ impl Overview {
         for repo in settings.config.repos.values() {
             let look = self.poller.last(&repo.name);
             for target in repo.targets.values() {
-                targets.push(self.target_status(target, &waiting, &look).await?);
+                targets.push(self.target_status(repo, target, &waiting, &look).await?);
             }
         }
+        targets.sort_by_cached_key(|target| (judge::rank(target), target.target.clone()));
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -92,6 +107,7 @@ impl Overview {
             config: settings.config.file.display().to_string(),
             listen: self.listening.get().cloned().unwrap_or_default(),
             warnings: self.warnings(),
+            problems: self.problems(),
             isolation: self.world.units.to_string(),
             waiting: waiting.len(),
             running: self.worker.running().len(),
@@ -99,51 +115,136 @@ impl Overview {
         })
     }
 
+    /// What is wrong with no target in particular.
+    fn problems(&self) -> Vec<Problem> {
+        let settings = self.settings();
+        let mut problems = Vec::new();
+        if let Some(error) = self.reload_error.borrow().as_ref() {
+            let text = format!("the configuration file is broken, the one before it is in force: {error}");
+            problems.push(judge::problem("configuration-broken", text, "hookd check", None));
+        }
+        let state_dir = &settings.config.state_dir;
+        let least = settings.config.limits.free_space;
+        if let Ok((free, _)) = free_space(state_dir)
+            && free < least
+        {
+            let place = state_dir.display();
+            let text = format!(
+                "{} MiB are free at {place}, and hookd requires {} MiB",
+                free >> 20,
+                least >> 20
+            );
+            problems.push(judge::problem(
+                "disk-low",
+                text,
+                "make room, or lower `limits.free_space`",
+                None,
+            ));
+        }
+        problems
+    }
+
     /// One target of it.
-    pub async fn status_of(&self, target: &Target) -> Result<TargetStatus, StoreError> {
+    pub async fn status_of(&self, target: &Target) -> Result<Option<TargetStatus>, StoreError> {
         let waiting = self.world.store.waiting().await?;
-        self.target_status(target, &waiting, &self.poller.last(&target.id.repo))
-            .await
+        let settings = self.settings();
+        let Some(repo) = settings.config.repos.get(&target.id.repo) else {
+            return Ok(None);
+        };
+        let look = self.poller.last(&target.id.repo);
+        self.target_status(repo, target, &waiting, &look).await.map(Some)
+    }
+
+    /// Why the forge's deliveries for a repo are refused, if none was ever taken. Only what looks like a forge's counts; once one
+    /// was taken, refused ones are strangers'.
+    async fn refused(&self, repo: &Repo) -> Result<Option<(String, i64)>, StoreError> {
+        let of_forge = |row: &DeliveryRow| {
+            row.repo == repo.name.as_str() && !row.event.is_empty() && !row.delivery.is_empty() && row.reason == WRONG
+        };
+        let Some(row) = self.intake.rejections.newest(usize::MAX).into_iter().find(of_forge) else {
+            return Ok(None);
+        };
+        let taken = self.world.store.deliveries(Some(repo.name.to_string()), 1).await?;
+        Ok(taken.is_empty().then_some((row.reason, row.received_at)))
+    }
+
+    /// The texts of a commit.
+    async fn text_of(&self, target: &Target, commit: Option<&String>) -> Result<CommitText, StoreError> {
+        match commit {
+            Some(commit) => self.world.store.commit_text(&target.id, commit.clone()).await,
+            None => Ok(CommitText::default()),
+        }
     }
 
     async fn target_status(
         &self,
+        repo: &Repo,
         target: &Target,
         waiting: &[WaitingJob],
         look: &LastLook,
     ) -> Result<TargetStatus, StoreError> {
         let name = target.id.to_string();
-        let row = self.world.store.target(&target.id).await?;
-        let (last, running) = self.world.store.latest(name.clone()).await?;
+        let store = &self.world.store;
+        let row = store.target(&target.id).await?;
+        let (last, running) = store.latest(name.clone()).await?;
         let jobs: Vec<_> = waiting.iter().filter(|job| job.target == target.id).collect();
-        let state = match (&running, row.paused, &row.pinned, jobs.is_empty()) {
-            (Some(_), ..) => "running",
-            (None, true, ..) => "paused",
-            (None, false, Some(_), _) => "pinned",
-            (None, false, None, false) => "waiting",
-            (None, false, None, true) => "idle",
-        };
-        Ok(TargetStatus {
+        let commit = text(row.live_commit);
+        let release = text(row.live_release);
+        let git_ref = text(row.live_ref);
+        let told = self.text_of(target, commit.as_ref()).await?;
+        let tip = look.tips.get(&name).filter(|_| !look.missing.contains_key(&name));
+        let tip_commit = tip.map(|tip| tip.commit.to_string());
+        let tip_text = self.text_of(target, tip_commit.as_ref()).await?;
+        let mut status = TargetStatus {
             follows: follows(&target.refs),
             path: target.path.display().to_string(),
             url: target.url.as_ref().map(ToString::to_string),
             environment: target.environment.clone(),
-            state: state.to_owned(),
-            commit: text(row.live_commit),
-            git_ref: text(row.live_ref),
-            release: text(row.live_release),
+            state: String::new(),
+            problems: Vec::new(),
+            live: commit.clone().map(|commit| Live {
+                commit,
+                subject: told.subject,
+                author: told.author,
+                git_ref: git_ref.clone(),
+                release: release.clone(),
+                since: row.live_since,
+            }),
+            tip: tip.map(|tip| Tip {
+                commit: tip.commit.to_string(),
+                subject: tip_text.subject,
+                git_ref: tip.git_ref.to_string(),
+            }),
+            behind: tip_commit.map(|tip| commit.as_ref() != Some(&tip)),
+            commit,
+            git_ref,
+            release,
             live_since: row.live_since,
             pinned: text(row.pinned),
             paused: row.paused,
-            behind: look.behind.get(&name).copied(),
             remote_error: look.error.clone(),
             running: running.map(Deployment::from),
             last: last.map(Deployment::from),
-            waiting: jobs.len(),
             waits_for: jobs.iter().find_map(|job| Some(job.checks.as_ref()?.reason.clone())),
-            next_try: jobs.iter().map(|job| job.not_before.0).filter(|at| *at > 0).min(),
+            next_try: jobs.iter().filter_map(|job| next_try(job)).min(),
+            waiting: jobs.into_iter().map(waits).collect(),
+            usual_duration: store.usual_duration(&target.id).await?,
             target: name,
-        })
+        };
+        let space = free_space(&target.path).ok();
+        let refused = self.refused(repo).await?;
+        let required = self.settings.borrow().config.limits.free_space;
+        judge::judge(
+            &mut status,
+            &judge::Signs {
+                repo,
+                target,
+                look,
+                refused,
+                space: space.map(|(free, _)| (free, required)),
+            },
+        );
+        Ok(status)
     }
 
     /// Deployments, newest first.
@@ -169,23 +270,49 @@ impl Overview {
             .ok_or_else(|| Refusal::not_found(format!("there is no job {id}")))
     }
 
-    /// The newest deliveries, with the refused ones among them.
-    pub async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-        let mut rows = self.world.store.deliveries(repo.clone(), limit).await?;
-        let refused = self.intake.rejections.newest(limit).into_iter();
-        rows.extend(refused.filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo)));
-        rows.sort_by_key(|row| std::cmp::Reverse(row.received_at));
-        rows.truncate(limit);
-        Ok(rows.into_iter().map(Delivery::from).collect())
+    /// The newest deliveries, with the refused ones among them; only those of a repo or of a result, if one is given. What one
+    /// address had refused for one reason is one line, and refused ones take at most a quarter of the list unless they are asked
+    /// for: strangers push nothing out of it.
+    pub async fn deliveries(
+        &self,
+        repo: Option<String>,
+        result: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let rows = self.world.store.deliveries(repo.clone(), limit).await?;
+        let is_asked = |row: &Delivery| result.is_none_or(|result| row.result == result);
+        let mut shown: Vec<Delivery> = rows.into_iter().map(Delivery::from).filter(is_asked).collect();
+        let refused = self
+            .intake
+            .rejections
+            .newest(usize::MAX)
+            .into_iter()
+            .map(Delivery::from);
+        let refused = refused.filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo));
+        let mut refused = collapsed(refused.filter(is_asked));
+        if result.is_none() {
+            let room = limit.saturating_sub(shown.len());
+            refused.truncate(limit.div_ceil(REFUSED_PART).max(room));
+        }
+        shown.extend(refused);
+        shown.sort_by_key(|row| std::cmp::Reverse(row.received_at));
+        shown.truncate(limit);
+        Ok(shown)
     }
 
     /// The releases of a target that are kept.
     pub async fn releases(&self, target: &Target) -> Result<Releases, StoreError> {
         let row = self.world.store.target(&target.id).await?;
-        let releases = self.world.store.releases(&target.id).await?;
+        let mut releases = Vec::new();
+        for release in self.world.store.releases(&target.id).await? {
+            let mut release = Release::from(release);
+            let text = self.text_of(target, Some(&release.commit)).await?;
+            (release.subject, release.author) = (text.subject, text.author);
+            releases.push(release);
+        }
         Ok(Releases {
             current: text(row.live_release),
-            releases: releases.into_iter().map(Into::into).collect(),
+            releases,
         })
     }
 
@@ -210,6 +337,44 @@ impl Overview {
             came,
         );
         Ok((row.into(), explanation))
+    }
+}
+
+/// Of rows that differ only by when they came the newest [`SAME_SHOWN`]; the last of them stands for all older ones.
+fn collapsed(rows: impl Iterator<Item = Delivery>) -> Vec<Delivery> {
+    let mut kinds: Vec<Delivery> = Vec::new();
+    for row in rows {
+        let is_same = |kind: &&mut Delivery| {
+            (&kind.repo, &kind.remote_addr, &kind.result, &kind.reason)
+                == (&row.repo, &row.remote_addr, &row.result, &row.reason)
+        };
+        let same = kinds.iter_mut().filter(is_same).nth(SAME_SHOWN - 1);
+        match same {
+            Some(last) => last.count += 1,
+            None => kinds.push(row),
+        }
+    }
+    kinds
+}
+
+/// When a job is tried that waits for a time.
+fn next_try(job: &WaitingJob) -> Option<i64> {
+    Some(job.not_before.0).filter(|at| *at > 0)
+}
+
+/// A queued job, and what it waits for.
+fn waits(job: &WaitingJob) -> Waiting {
+    let reason = match &job.checks {
+        Some(checks) => checks.reason.clone(),
+        None if job.held => "the target is paused or pinned".to_owned(),
+        None if job.not_before > clock::now() => "the next try".to_owned(),
+        None => "its turn".to_owned(),
+    };
+    Waiting {
+        job: job.id,
+        requested_at: job.requested_at.0,
+        next_try: next_try(job),
+        reason,
     }
 }
 

@@ -21,6 +21,7 @@ impl From<DeliveryRow> for Delivery {
             result: row.result,
             reason: row.reason,
             jobs: row.jobs,
+            count: 1,
         }
     }
 }
@@ -34,8 +35,9 @@ impl From<DeploymentRow> for Deployment {
             git_ref: row.git_ref.to_string(),
             source: row.source.to_string(),
             delivery: row.delivery,
-            commit: text(row.commit),
+            commit: text(row.commit.or(row.fetched)),
             subject: row.subject,
+            author: row.author,
             previous_commit: text(row.previous_commit),
             release: text(row.release),
             previous_release: text(row.previous_release),
@@ -67,6 +69,8 @@ impl From<ReleaseRow> for Release {
             git_ref: row.git_ref.to_string(),
             deployment: row.deployment,
             state: row.state.to_string(),
+            subject: None,
+            author: None,
             created_at: row.created_at,
         }
     }

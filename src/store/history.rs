@@ -8,7 +8,7 @@ use super::{Store, StoreError};
 /// Which part of the history is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// Only this `repo/target`.
+    /// Only this `repo/target`, or all targets of this repo.
     pub target: Option<String>,
     /// Only deployments older than this one.
     pub before: Option<i64>,
@@ -32,7 +32,7 @@ impl Store {
     pub async fn history(&self, page: Page) -> Result<Vec<DeploymentRow>, StoreError> {
         self.read(move |c| {
             let sql = format!(
-                "{} WHERE (?1 IS NULL OR d.repo || '/' || d.target = ?1) AND (?2 IS NULL OR d.id < ?2) ORDER BY d.id DESC LIMIT ?3",
+                "{} WHERE (?1 IS NULL OR d.repo || '/' || d.target = ?1 OR d.repo = ?1) AND (?2 IS NULL OR d.id < ?2) ORDER BY d.id DESC LIMIT ?3",
                 DeploymentRow::SELECT
             );
             let mut statement = c.prepare_cached(&sql)?;

@@ -14,6 +14,7 @@ mod queue;
 mod records;
 mod rows;
 mod schema;
+mod shown;
 mod targets;
 mod writer;
 
@@ -40,6 +41,7 @@ pub use rows::{
     DeliveryRow, DeploymentRow, Held, JobRow, JobStatus, KnownChecks, PhaseRow, ReleaseRow, TargetRow, Tip, Tips,
     WaitingJob,
 };
+pub use shown::CommitText;
 
 /// What went wrong in the store.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -117,6 +117,10 @@ pub struct DeploymentRow {
     pub commit: Option<CommitId>,
     /// First line of the commit's message.
     pub subject: Option<String>,
+    /// The commit that it fetched, which it may not come to deploy.
+    pub fetched: Option<CommitId>,
+    /// Name of the commit's author.
+    pub author: Option<String>,
     /// What was live before.
     pub previous_commit: Option<CommitId>,
     /// The release that it made.
@@ -140,7 +144,7 @@ pub struct DeploymentRow {
 impl DeploymentRow {
     pub(super) const SELECT: &'static str = "SELECT d.id, d.job, d.repo, d.target, d.git_ref, j.source, j.delivery, \
          d.commit_id, d.subject, d.previous_commit, d.release, d.previous_release, d.phase, d.outcome, d.reason, \
-         d.rolling_back, d.started_at, d.finished_at FROM deployments d JOIN jobs j ON j.id = d.job";
+         d.rolling_back, d.started_at, d.finished_at, d.author, d.fetched FROM deployments d JOIN jobs j ON j.id = d.job";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -161,6 +165,8 @@ impl DeploymentRow {
             rolling_back: row.get(15)?,
             started_at: row.get(16)?,
             finished_at: row.get(17)?,
+            author: row.get(18)?,
+            fetched: maybe(row, 19)?,
         })
     }
 }

@@ -78,7 +78,7 @@ fn a_push_waits_for_its_checks_and_goes_live_when_they_are_green() {
         (&"waiting".into(), &Value::Null)
     );
     let said = world.hookd(&["status"]).expect(0);
-    assert!(said.out.contains("site/live: waits for checks of "), "{said:?}");
+    assert!(said.out.contains("queued: waits for checks of "), "{said:?}");
     assert_eq!(world.status()["running"], 0);
 
     say(&world, &check_run(&commit, "build", None)).expect(200);

@@ -64,7 +64,7 @@ fn a_world_that_is_well_has_no_errors() {
     for text in [
         "control socket",
         "repo site: the last webhook came",
-        "site/live: its last deployment was live",
+        "its last deployment was live",
         "no errors",
     ] {
         assert!(said.out.contains(text), "{text}: {said:?}");
@@ -166,7 +166,7 @@ fn what_the_daemon_tells_is_told() {
     world.deploy("one");
     world.hookd(&["pause", "site"]).expect(0);
     let paused = findings(&world);
-    mend(&world, find(&paused, "warning", &["site/live is paused"]));
+    mend(&world, find(&paused, "warning", &["site/live: paused"]));
     world.site.publish("bad");
     world.hookd(&["deploy", "site"]).expect(1);
     let failed = findings(&world);
@@ -178,7 +178,7 @@ fn what_the_daemon_tells_is_told() {
 
     world.send(&world.pushed().signed("wrong")).expect(401);
     let found = findings(&world);
-    let refused = find(&found, "error", &["repo site: the last delivery", "was refused"]);
+    let refused = find(&found, "warning", &["repo site: the last delivery", "was refused"]);
     let hint = refused["hint"].as_str().unwrap();
     assert!(hint.contains("/hook/site") && hint.contains("what is in"), "{refused}");
 }

@@ -22,6 +22,6 @@ fn a_push_is_served_and_the_next_one_too() {
     let target = world.target("site/live");
     assert_eq!(
         (&target["state"], &target["commit"]),
-        (&"idle".into(), &second.as_str().into())
+        (&"live".into(), &second.as_str().into())
     );
 }

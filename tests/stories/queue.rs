@@ -28,7 +28,10 @@ fn pushes_during_a_build_one_runs_the_newest_waits_the_others_are_superseded() {
     let middle = world.send(&world.pushed()).expect(202);
     let three = world.push("three");
     let target = world.target("site/live");
-    assert_eq!((&target["state"], &target["waiting"]), (&"running".into(), &1.into()));
+    assert_eq!(
+        (&target["state"], target["waiting"].as_array().unwrap().len()),
+        (&"running".into(), 1)
+    );
 
     // The one in the middle is told of, on its own and in the history.
     let job = middle.json()["jobs"][0]["id"].clone();
@@ -97,7 +100,7 @@ fn queue_all_builds_each_commit_in_order() {
     let one = world.push("one");
     let build = gate.reached();
     let commits: Vec<String> = ["two", "three", "four"].iter().map(|page| world.push(page)).collect();
-    assert_eq!(world.target("site/live")["waiting"], 3);
+    assert_eq!(world.target("site/live")["waiting"].as_array().unwrap().len(), 3);
     build.open();
     world.settled();
     let expected: Vec<String> = std::iter::once(one).chain(commits).collect();

@@ -273,7 +273,7 @@ fn what_is_signed_is_never_an_error_however_strange() {
     for told in ["/etc/passwd", "rm -rf"] {
         assert!(!world.outcomes().iter().any(|outcome| outcome == "failed"), "{told}");
     }
-    assert_eq!(world.target("site/live")["state"], "idle");
+    assert_eq!(world.target("site/live")["state"], "live");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn targets(targets: &[TargetStatus]) -> Markup {
                 tr {
                     td { a href={ "/targets/" (target.target) } { (target.target) } }
                     td { (target.follows) }
-                    td { @if target.commit.is_some() { (short(target.commit.as_deref())) } @else { span.dim { "nothing" } } }
+                    td { @if let Some(live) = &target.live { (short(Some(&live.commit))) " " span.dim { (live.subject.as_deref().unwrap_or_default()) @if let Some(author) = &live.author { " · " (author) } } } @else { span.dim { "nothing" } } }
                     td.time { @if let Some(since) = target.live_since { (time(since)) } }
                     td { (state(target)) }
                     td { @if let Some(last) = &target.last {
@@ -56,8 +56,7 @@ pub(super) fn state(target: &TargetStatus) -> Markup {
         }
         @if let Some(reason) = &target.waits_for { " for " (reason) }
         @if let Some(at) = target.next_try { ", next try " (time(at)) }
-        @if let Some(error) = &target.remote_error { div.no { "remote: " (error) } }
-        @else if target.behind == Some(true) && target.running.is_none() { div.dim { "the remote has something newer" } }
+        @for problem in &target.problems { div.no { (problem.text) } div.dim { code { (problem.hint) } } }
     }
 }
 

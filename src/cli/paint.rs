@@ -1,0 +1,270 @@
+//! Colours by meaning, and tables that fit where they are shown.
+
+use std::io::IsTerminal;
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::output;
+
+/// Narrowest terminal that tables are made for, columns: below it they are cut as for this one.
+const WIDTH_MIN: usize = 40;
+
+/// A column that gives way keeps at least this width.
+const COLUMN_MIN: usize = 8;
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// What a text means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tone {
+    /// Nothing in particular.
+    #[default]
+    Plain,
+    /// It is well.
+    Good,
+    /// It needs a person.
+    Bad,
+    /// It may need a person.
+    Warning,
+    /// It goes on.
+    Busy,
+    /// It is there for completeness.
+    Dim,
+    /// It is what one looks for.
+    Strong,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+        match self {
+            Self::Plain => Style::new(),
+            Self::Good => colour(AnsiColor::Green),
+            Self::Bad => colour(AnsiColor::Red).bold(),
+            Self::Warning => colour(AnsiColor::Yellow),
+            Self::Busy => colour(AnsiColor::Cyan),
+            Self::Dim => Style::new().dimmed(),
+            Self::Strong => Style::new().bold(),
+        }
+    }
+
+    /// The tone of a state, an outcome or a result.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "live" | "accepted" | "good" | "ok" => Self::Good,
+            "failed" | "rolled-back" | "nothing-live" | "rejected" | "error" => Self::Bad,
+            "paused" | "pinned" | "interrupted" | "cancelled" | "warning" => Self::Warning,
+            "running" | "waiting" | "building" => Self::Busy,
+            "unchanged" | "superseded" | "ignored" | "pong" | "duplicate" => Self::Dim,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// The text in its tone. Escapes are taken out again where nobody sees colours.
+pub fn paint(tone: Tone, text: &str) -> String {
+    let style = tone.style();
+    format!("{style}{text}{style:#}")
+}
+
+/// One field of a table.
+#[derive(Debug, Clone, Default)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            tone: Tone::Plain,
+        }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl Cell {
+    /// A field in a tone.
+    pub fn new(tone: Tone, text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            tone,
+        }
+    }
+
+    /// A word in the tone of its meaning.
+    pub fn word(word: &str) -> Self {
+        Self::new(Tone::of(word), word)
+    }
+}
+
+/// Columns that standard output shows; none if it is no terminal, and everything is printed whole.
+pub fn width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    let (width, _) = terminal_size::terminal_size()?;
+    Some(usize::from(width.0).max(WIDTH_MIN))
+}
+
+/// The text, with `…` in place of what does not fit.
+pub fn fit(text: &str, most: usize) -> String {
+    if text.width() <= most {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if used + wide + 1 > most {
+            break;
+        }
+        used += wide;
+        kept.push(c);
+    }
+    kept + "…"
+}
+
+/// The text in lines of at most that many columns, broken between words; each begins with `indent`.
+pub fn wrapped(text: &str, indent: &str, width: Option<usize>) -> Vec<String> {
+    let Some(width) = width else {
+        return text.lines().map(|line| format!("{indent}{line}")).collect();
+    };
+    let most = width.saturating_sub(indent.width()).max(COLUMN_MIN);
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if !line.is_empty() && line.width() + 1 + word.width() > most {
+                lines.push(format!("{indent}{line}"));
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(format!("{indent}{line}"));
+    }
+    lines
+}
+
+/// The lines of a table, the head first. Where they don't fit, the last columns give way first, from the widest on.
+pub fn table(head: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<String> {
+    let clean = |cell: &Cell| Cell {
+        text: output::printable(&cell.text).replace(['\n', '\t'], " "),
+        tone: cell.tone,
+    };
+    let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(clean).collect()).collect();
+    let widest = |column: usize| {
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.text.width());
+        cells.max().unwrap_or(0)
+    };
+    // What is empty in every row is left out.
+    let shown: Vec<usize> = (0..head.len())
+        .filter(|column| rows.is_empty() || widest(*column) > 0)
+        .collect();
+    let mut widths: Vec<usize> = shown
+        .iter()
+        .map(|column| widest(*column).max(head[*column].width()))
+        .collect();
+    if let Some(width) = width {
+        narrow(&mut widths, width);
+    }
+    let line = |cells: Vec<Cell>| {
+        let last = shown.len().saturating_sub(1);
+        let fields = shown.iter().zip(&widths).enumerate().map(|(at, (column, width))| {
+            let cell = cells.get(*column).cloned().unwrap_or_default();
+            let text = fit(&cell.text, *width);
+            let space = if at == last {
+                0
+            } else {
+                width - text.width().min(*width)
+            };
+            format!("{}{}", paint(cell.tone, &text), " ".repeat(space))
+        });
+        fields.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
+    };
+    let heads = head.iter().map(|head| Cell::new(Tone::Dim, *head)).collect();
+    std::iter::once(heads).chain(rows.clone()).map(line).collect()
+}
+
+/// Takes width from the widest columns until the line fits; of equals, from the last.
+fn narrow(widths: &mut [usize], most: usize) {
+    let gaps = GAP.len() * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > most {
+        let widest = widths.iter_mut().max_by_key(|width| **width);
+        match widest {
+            Some(width) if *width > COLUMN_MIN => *width -= 1,
+            _ => return,
+        }
+    }
+}
+
+/// How long ago something was: `now`, `5 min ago`, `3 days ago`.
+pub fn ago(then: i64) -> String {
+    let seconds = (crate::clock::now().0 - then).max(0) / 1000;
+    match seconds {
+        0..5 => "now".to_owned(),
+        5..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// `3b03e09 Fix the menu · Alice`
+pub fn commit(commit: Option<&str>, subject: Option<&str>, author: Option<&str>) -> String {
+    let mut text = output::short(commit);
+    if let Some(subject) = subject.filter(|subject| !subject.is_empty()) {
+        text = format!("{text} {subject}");
+    }
+    match author.filter(|author| !author.is_empty()) {
+        Some(author) if !text.is_empty() => format!("{text} · {author}"),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_fit_and_are_whole_in_a_pipe() {
+        let row = vec![Cell::word("live"), "äöü ".repeat(40).into(), "漢字".repeat(20).into()];
+        for width in [40, 80, 120] {
+            for line in table(&["STATE", "SUBJECT", "NAME"], std::slice::from_ref(&row), Some(width)) {
+                let plain = anstream::adapter::strip_str(&line).to_string();
+                assert!(plain.width() <= width, "{width}: {plain}");
+            }
+        }
+        let whole = table(&["STATE", "SUBJECT", "NAME"], &[row], None).join("\n");
+        assert!(whole.contains(&"漢字".repeat(20)) && !whole.contains('…'));
+    }
+
+    #[test]
+    fn what_others_wrote_is_not_obeyed() {
+        let lines = table(&["A"], &[vec!["x\x1b[2Jy\nz".into()]], None);
+        assert_eq!(anstream::adapter::strip_str(&lines[1]).to_string(), "x\u{fffd}[2Jy z");
+    }
+
+    #[test]
+    fn texts_are_broken_between_words() {
+        assert_eq!(
+            wrapped("one two three four", "  ", Some(12)),
+            ["  one two", "  three four"]
+        );
+        assert_eq!(fit("abcdef", 4), "abc…");
+    }
+}

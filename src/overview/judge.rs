@@ -1,0 +1,214 @@
+//! The one judgement of a target: its state, whether it is behind, and what of it needs a person.
+
+use crate::api::{Problem, TargetStatus};
+use crate::config::{Repo, SecretSource, Strategy, Target};
+use crate::poll::LastLook;
+use crate::release::{Current, Layout};
+
+/// What the judgement needs beside what the status shows already.
+pub(super) struct Signs<'a> {
+    /// The repo's part of the configuration.
+    pub repo: &'a Repo,
+    /// The target's part.
+    pub target: &'a Target,
+    /// The newest look at the remote.
+    pub look: &'a LastLook,
+    /// Why the only deliveries that ever came for the repo were refused, and when the last of them was.
+    pub refused: Option<(String, i64)>,
+    /// Free space where releases are made, and the least that a deployment requires, bytes.
+    pub space: Option<(u64, u64)>,
+}
+
+/// Fills in `state` and `problems`, gravest first.
+pub(super) fn judge(status: &mut TargetStatus, signs: &Signs<'_>) {
+    let mut problems: Vec<Problem> = Vec::new();
+    let name = status.target.clone();
+    problems.extend(failed(status));
+    problems.extend(nothing_live(status));
+    problems.extend(current(status, signs));
+    problems.extend(ref_missing(status, signs));
+    if let Some(error) = &status.remote_error {
+        let text = format!("the last look at the remote failed: {error}");
+        problems.push(problem(
+            "remote-unreachable",
+            text,
+            "hookd check --remote",
+            signs.look.error_since,
+        ));
+    }
+    if let Some(release) = &status.pinned {
+        let text = format!("pinned to {release} by a rollback: nothing deploys");
+        problems.push(problem(
+            "pinned",
+            text,
+            format!("hookd resume {name}"),
+            status.live_since,
+        ));
+    }
+    if status.paused {
+        let text = "paused: nothing deploys";
+        problems.push(problem("paused", text, format!("hookd resume {name}"), None));
+    }
+    problems.extend(behind(status, signs));
+    if signs.repo.secret.contains(&SecretSource::InsecureNone) {
+        let text = format!(
+            "repo {} has no secret: whoever reaches the listener can deploy",
+            signs.repo.name
+        );
+        problems.push(problem("no-secret", text, "set `secret` in the configuration", None));
+    }
+    if let Some((reason, at)) = &signs.refused {
+        let text = format!("webhooks of repo {} are refused: {reason}", signs.repo.name);
+        let hint = format!(
+            "hookd doctor shows what the forge needs to know of repo {}",
+            signs.repo.name
+        );
+        problems.push(problem("webhook-refused", text, hint, Some(*at)));
+    }
+    if let Some((free, least)) = signs.space.filter(|(free, least)| free < least) {
+        let text = format!(
+            "{} MiB are free at {}, and a deployment requires {} MiB",
+            free >> 20,
+            status.path,
+            least >> 20
+        );
+        problems.push(problem(
+            "disk-low",
+            text,
+            "make room, or lower `limits.free_space`",
+            None,
+        ));
+    }
+    status.state = state(status).to_owned();
+    status.problems = problems;
+}
+
+/// A problem; `hint` is what to type or to change.
+pub(super) fn problem(code: &str, text: impl Into<String>, hint: impl Into<String>, since: Option<i64>) -> Problem {
+    Problem {
+        code: code.to_owned(),
+        text: text.into(),
+        hint: hint.into(),
+        since,
+    }
+}
+
+/// The word for what goes on; what moves comes before what holds it, and that before what was.
+fn state(status: &TargetStatus) -> &'static str {
+    if status.running.is_some() {
+        "running"
+    } else if status.paused {
+        "paused"
+    } else if status.pinned.is_some() {
+        "pinned"
+    } else if !status.waiting.is_empty() {
+        "waiting"
+    } else if last_failed(status) {
+        "failed"
+    } else if status.live.is_none() {
+        "nothing-live"
+    } else {
+        "live"
+    }
+}
+
+fn last_failed(status: &TargetStatus) -> bool {
+    let outcome = status.last.as_ref().and_then(|last| last.outcome.as_deref());
+    matches!(outcome, Some("failed" | "rolled-back"))
+}
+
+fn failed(status: &TargetStatus) -> Option<Problem> {
+    let last = status.last.as_ref().filter(|_| last_failed(status))?;
+    let outcome = last.outcome.as_deref().unwrap_or_default();
+    let reason = last.reason.as_deref().unwrap_or("no reason is known");
+    let text = format!("its last deployment, #{}, {outcome}: {reason}", last.id);
+    let hint = if status.waiting.is_empty() {
+        format!("hookd logs {}, then hookd retry {}", last.id, status.target)
+    } else {
+        format!("it is tried again by itself; hookd logs {}", last.id)
+    };
+    Some(problem("failed", text, hint, last.finished_at))
+}
+
+fn nothing_live(status: &TargetStatus) -> Option<Problem> {
+    let coming = status.running.is_some() || (!status.waiting.is_empty() && !last_failed(status));
+    let text = "nothing is live yet";
+    (status.live.is_none() && !coming)
+        .then(|| problem("nothing-live", text, format!("hookd deploy {}", status.target), None))
+}
+
+/// Whether `current` is where hookd left it. While a deployment runs it moves.
+fn current(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
+    if signs.target.strategy == Strategy::InPlace || status.running.is_some() {
+        return None;
+    }
+    let live = status.release.as_deref()?;
+    let layout = Layout::new(&signs.target.path);
+    let link = layout.current_link();
+    let redeploy = format!("hookd deploy {}, or put the link back", status.target);
+    match layout.current() {
+        Ok(Current::None) => {
+            let text = format!("{} is missing; {live} was live", link.display());
+            Some(problem("current-missing", text, redeploy, None))
+        }
+        Ok(Current::Release(name)) if !layout.is_intact(&name) => {
+            let text = format!("{} points at {name}, which is gone", link.display());
+            Some(problem("current-missing", text, redeploy, None))
+        }
+        Ok(Current::Release(name)) if name.as_str() != live => {
+            let text = format!("{} points at {name}; hookd made {live} live", link.display());
+            Some(problem("current-foreign", text, redeploy, None))
+        }
+        Ok(Current::Foreign(what)) => {
+            let text = format!("hookd did not make {}: {what}", link.display());
+            let hint = format!("move it away, then hookd deploy {}", status.target);
+            Some(problem("current-foreign", text, hint, None))
+        }
+        Ok(Current::Release(_)) | Err(_) => None,
+    }
+}
+
+fn ref_missing(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
+    let missing = signs.look.missing.get(&status.target)?;
+    let hint = match &missing.meant {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "push it, or change what the target follows in the configuration".to_owned(),
+    };
+    Some(problem("ref-missing", missing.text.clone(), hint, Some(missing.since)))
+}
+
+/// Only what nobody is about to change: a target that waits, runs or is held says so itself, and one that waits for more than
+/// a push is where its rules want it.
+fn behind(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
+    let tip = status.tip.as_ref().filter(|_| status.behind == Some(true))?;
+    status.live.as_ref()?;
+    let moves = status.running.is_some() || !status.waiting.is_empty();
+    let held = status.paused || status.pinned.is_some();
+    if moves || held || last_failed(status) || !signs.target.on.is_empty() || !signs.target.pusher.is_empty() {
+        return None;
+    }
+    let settled = status.last.as_ref().is_some_and(|last| {
+        last.commit.as_ref() == Some(&tip.commit) && matches!(last.outcome.as_deref(), Some("unchanged" | "live"))
+    });
+    if settled {
+        return None;
+    }
+    let at = |commit: &str| commit.get(..7).unwrap_or(commit).to_owned();
+    let live = status.commit.as_deref().map(at).unwrap_or_default();
+    let text = format!("{} is at {}, live is {live}", tip.git_ref, at(&tip.commit));
+    Some(problem("behind", text, format!("hookd deploy {}", status.target), None))
+}
+
+/// Where a target stands in the list: the gravest first, then what moves, then what is well.
+pub(super) fn rank(status: &TargetStatus) -> u8 {
+    let has = |code: &str| status.problems.iter().any(|problem| problem.code == code);
+    match status.state.as_str() {
+        _ if has("nothing-live") || (has("failed") && status.live.is_none()) => 0,
+        _ if has("current-missing") || has("current-foreign") => 1,
+        _ if has("failed") => 2,
+        _ if !status.problems.is_empty() => 3,
+        "running" => 4,
+        "waiting" => 5,
+        _ => 6,
+    }
+}
