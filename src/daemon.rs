@@ -22,7 +22,7 @@ use crate::poll::Poller;
 use crate::ranges::Ranges;
 use crate::store::{Store, Writer};
 use crate::worker::{Settings, Worker};
-use crate::{clock, relay, signature, systemd};
+use crate::{clock, relay, report, signature, systemd};
 
 mod sockets;
 mod state_dir;
@@ -185,7 +185,7 @@ impl Daemon {
         };
         let operator = Operator {
             intake: intake.clone(),
-            store: world.store.clone(),
+            world: world.clone(),
             worker: worker.clone(),
             poller: poller.clone(),
             settings: receiver.clone(),
@@ -273,6 +273,7 @@ impl Daemon {
         let chores = tokio::spawn(chores(Arc::clone(&self.app)));
         let ranges = tokio::spawn(self.app.ranges.clone().run(self.app.settings.clone()));
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
+        let reporting = tokio::spawn(report::run(self.app.world.clone(), self.app.settings.clone()));
         let trial = {
             let world = self.app.world.clone();
             tokio::spawn(async move { world.units.tell(&world.program).await })
@@ -299,7 +300,7 @@ impl Daemon {
         listeners.join_all().await;
         control.cancel();
         controls.join_all().await;
-        for task in [working, ranges, relaying, trial, guard] {
+        for task in [working, ranges, relaying, reporting, trial, guard] {
             task.abort();
         }
         for path in sockets.made {

@@ -13,7 +13,7 @@
 //! | judgement | [`rules`], [`schedule`], [`checks`], [`notify`] | what a delivery means; which job starts; whether CI is green; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |
-//! | loops | [`poll`], [`ranges`], [`relay`] | look at the remotes; keep the addresses of forges; drain the outbox |
+//! | loops | [`poll`], [`ranges`], [`relay`], [`report`] | look at the remotes; keep the addresses of forges; drain the outbox; tell the forge |
 //! | intake | [`intake`] | a delivery from bytes to stored jobs, on one page |
 //! | eyes | [`overview`] | what the daemon shows of itself: one judgement for page, API, metrics and command line |
 //! | acts | [`operate`] | what a person or a program may have done, wherever they ask |
@@ -76,6 +76,7 @@ pub mod probe;
 pub mod ranges;
 pub mod relay;
 pub mod release;
+pub mod report;
 pub mod rules;
 pub mod schedule;
 pub mod setup;

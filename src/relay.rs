@@ -1,53 +1,242 @@
 //! Drains the outbox: tells what became of deployments, again and again with growing pauses until it is heard.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::deploy::World;
-use crate::notify;
+use crate::config::{Config, Target};
+use crate::deploy::{self, World};
+use crate::forge_api::Refusal;
+use crate::model::words;
+use crate::model::{Happening, TargetId, Timestamp};
+use crate::notify::{self, Change, Details, Heard, Notice, OUTPUT_LINES, SendError, Sending};
+use crate::store::{DeploymentRow, Message, StoreError};
 use crate::worker::Settings;
 
 /// Pause between two looks at the outbox.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// A message is given up after so many tries: with doubling pauses from 5 s that is about a day and a half.
-const TRIES: u32 = 15;
+/// A message is given up at this age: who learns of a deployment later than that has learnt it otherwise.
+const AGE_MAX: Duration = Duration::from_hours(36);
 
-/// First pause before a message is sent again; it doubles.
+/// First pause before a message is sent again; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest pause between two tries.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// A channel is in trouble after so many tries of one message.
+const TROUBLE_AFTER: u32 = 2;
+
+/// How often a target that keeps failing is told of.
+const REMIND_EVERY: Duration = Duration::from_hours(1);
+
+/// Most commits that are looked up for a message.
+const CHANGES: usize = 10;
+
+/// Most of a line of output that a message shows, characters.
+const LINE_MAX: usize = 300;
+
+/// Bytes at the end of a log in which the last lines of output are looked for.
+const TAIL: u64 = 16 * 1024;
 
 /// Sends what waits, for ever.
 pub async fn run(world: World, settings: watch::Receiver<Settings>) {
+    let mut reminded = HashMap::new();
     loop {
-        if let Err(error) = drain(&world, &settings).await {
+        let now = settings.borrow().clone();
+        if let Err(error) = round(&world, &now, &mut reminded).await {
             tracing::warn!(%error, "the outbox could not be read");
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn drain(world: &World, settings: &watch::Receiver<Settings>) -> Result<(), crate::store::StoreError> {
-    let store = &world.store;
-    for message in store.outbox(clock::now()).await? {
-        let channel = settings.borrow().config.notify.get(&message.channel).cloned();
-        let Some(channel) = channel else {
-            store.sent(message.id).await?;
-            continue;
+/// When somebody was told last that a target keeps failing.
+type Reminded = HashMap<(String, TargetId), Timestamp>;
+
+async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> Result<(), StoreError> {
+    remind(world, &settings.config, reminded).await?;
+    let mut sending = tokio::task::JoinSet::new();
+    for message in world.store.outbox(clock::now()).await? {
+        if settings.config.notify.contains_key(&message.channel) {
+            let (world, settings) = (world.clone(), settings.clone());
+            sending.spawn(async move { deliver(&world, &settings, message).await });
+        } else {
+            world.store.drop_channel(message.channel).await?;
+        }
+    }
+    while let Some(done) = sending.join_next().await {
+        done.map_err(|e| StoreError::Other(e.to_string()))??;
+    }
+    Ok(())
+}
+
+async fn deliver(world: &World, settings: &Settings, message: Message) -> Result<(), StoreError> {
+    let (store, now) = (&world.store, clock::now());
+    let Ok(notice) = serde_json::from_str::<Notice>(&message.body) else {
+        // Written by an earlier version.
+        return store.sent(message).await;
+    };
+    let channel = message.channel.clone();
+    let Err(error) = send(world, settings, &channel, &notice, &format!("hookd-{}", message.id)).await else {
+        return store.sent(message).await;
+    };
+    let age = now.since(Timestamp(notice.at));
+    let wait = match error.refusal {
+        Refusal::Permanent => None,
+        Refusal::Passing if age > AGE_MAX => None,
+        Refusal::Passing => Some(
+            FIRST_WAIT
+                .saturating_mul(2_u32.saturating_pow(message.attempt))
+                .min(LONGEST_WAIT),
+        ),
+        Refusal::Limited(pause) => Some(pause),
+    };
+    let Some(wait) = wait else {
+        tracing::error!("notify {channel}: given up: {error}");
+        return store.give_up(message, error.reason, now).await;
+    };
+    tracing::warn!("notify {channel}: {error}; retrying in {} s", wait.as_secs());
+    let trouble = (message.attempt + 1 >= TROUBLE_AFTER).then_some(error.reason);
+    store.send_later(message, now.after(wait), trouble, now).await
+}
+
+/// Sends one message now, to a channel of the configuration.
+pub async fn send(
+    world: &World,
+    settings: &Settings,
+    channel: &str,
+    notice: &Notice,
+    id: &str,
+) -> Result<Heard, SendError> {
+    let Some(notify) = settings.config.notify.get(channel) else {
+        let reason = format!("there is no [notify.{channel}]");
+        let refusal = Refusal::Permanent;
+        return Err(SendError { reason, refusal });
+    };
+    let (notice, details) = look_up(world, settings, notice.clone()).await;
+    let sending = Sending {
+        name: channel,
+        channel: notify,
+        secrets: &settings.secrets,
+        notice: &notice,
+        details: &details,
+        id: id.to_owned(),
+    };
+    notify::send(&world.program, &sending).await
+}
+
+/// What there is to say of a deployment: what the store, the mirror and the log know of it. What they don't is left out.
+async fn look_up(world: &World, settings: &Settings, mut notice: Notice) -> (Notice, Details) {
+    let mut details = Details::default();
+    let id = notice.target.parse::<TargetId>().ok();
+    let Some((repo, target)) = id.and_then(|id| settings.config.target(&id)) else {
+        return (notice, details);
+    };
+    details.full_name.clone_from(&repo.full_name);
+    details.site = site(target);
+    let row = world.store.deployment(notice.deployment).await.ok().flatten();
+    let Some((row, _)) = row else {
+        return (notice, details);
+    };
+    details.duration = row.finished_at.map(|end| end - row.started_at);
+    details.link = settings.config.deployment_url(row.id);
+    notice.git_ref = row.git_ref.to_string();
+    notice.commit = row.commit.as_ref().map(ToString::to_string).or(notice.commit);
+    notice.previous_commit = row.previous_commit.as_ref().map(ToString::to_string);
+    if let Some(to) = notice.commit.as_deref().and_then(|commit| commit.parse().ok()) {
+        let mirror = deploy::mirror(&settings.config, repo);
+        let never = CancellationToken::new();
+        let found = world
+            .git
+            .since(&mirror, row.previous_commit.as_ref(), &to, CHANGES, &never)
+            .await;
+        let (commits, count) = found.unwrap_or_default();
+        details.count = count;
+        let change = |c: crate::git::Fetched| Change {
+            commit: c.commit.to_string(),
+            subject: c.subject,
+            author: c.author,
         };
-        match notify::send(&world.program, &channel, &message.body).await {
-            Ok(()) => store.sent(message.id).await?,
-            Err(reason) if message.attempt + 1 >= TRIES => {
-                tracing::warn!("notify {}: given up after {TRIES} tries: {reason}", message.channel);
-                store.sent(message.id).await?;
-            }
-            Err(reason) => {
-                tracing::warn!("notify {}: {reason}; it is tried again", message.channel);
-                let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(message.attempt));
-                store.send_later(message.id, clock::now().after(wait)).await?;
+        details.changes = commits.into_iter().map(change).collect();
+    }
+    if !notice.is_good() {
+        details.output = last_output(world, settings, &row);
+    }
+    (notice, details)
+}
+
+/// The last lines that a command of the failed phase printed, without secrets.
+fn last_output(world: &World, settings: &Settings, row: &DeploymentRow) -> Vec<String> {
+    let (lines, _) = world.logs.tail(row.id, TAIL).unwrap_or_default();
+    let printed = lines
+        .into_iter()
+        .filter(|line| matches!(line.stream.as_str(), "stdout" | "stderr"));
+    let texts: Vec<String> = printed
+        .map(|line| settings.secrets.mask(&plain(&line.text)))
+        .filter(|text| !text.trim().is_empty())
+        .collect();
+    texts[texts.len().saturating_sub(OUTPUT_LINES)..].to_vec()
+}
+
+/// A line without colours and other marks of terminals, and of bearable length.
+fn plain(line: &str) -> String {
+    words::shown(&anstream::adapter::strip_str(line).to_string(), LINE_MAX)
+}
+
+/// Where people see the site.
+fn site(target: &Target) -> Option<String> {
+    target.url.as_ref().map(ToString::to_string)
+}
+
+/// Tells who wants to know, once an hour, that a target still fails.
+async fn remind(world: &World, config: &Config, reminded: &mut Reminded) -> Result<(), StoreError> {
+    let now = clock::now();
+    for target in config.repos.values().flat_map(|repo| repo.targets.values()) {
+        let wants = |name: &&String| {
+            config
+                .notify
+                .get(*name)
+                .is_some_and(|n| n.on.contains(&Happening::StillFailing))
+        };
+        let channels: Vec<&String> = target.notify.iter().filter(wants).collect();
+        if channels.is_empty() {
+            continue;
+        }
+        let standing = world.store.standing(&target.id, 0).await?;
+        for channel in channels {
+            let key = (channel.clone(), target.id.clone());
+            let (Some(since), Some(deployment)) = (standing.failing_since, standing.failing) else {
+                reminded.remove(&key);
+                continue;
+            };
+            let last = *reminded
+                .entry(key.clone())
+                .or_insert(since.max(now.before(REMIND_EVERY / 2)));
+            if now.since(last) >= REMIND_EVERY {
+                reminded.insert(key, now);
+                let notice = still_failing(world, target, deployment, now).await?;
+                world.store.tell(channel.clone(), notice.to_json()).await?;
             }
         }
     }
     Ok(())
+}
+
+async fn still_failing(world: &World, target: &Target, deployment: i64, now: Timestamp) -> Result<Notice, StoreError> {
+    let row = world.store.deployment(deployment).await?.map(|(row, _)| row);
+    let mut notice = Notice::sample(&target.id.to_string(), now.0);
+    notice.happening = Happening::StillFailing.to_string();
+    notice.deployment = deployment;
+    if let Some(row) = row {
+        notice.outcome = row.outcome.map(|outcome| outcome.to_string()).unwrap_or_default();
+        notice.reason = row.reason.unwrap_or_default();
+        notice.git_ref = row.git_ref.to_string();
+        notice.commit = row.commit.map(|commit| commit.to_string());
+    }
+    Ok(notice)
 }

@@ -83,7 +83,17 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// Longest pause that is taken from an answer.
+const RETRY_MAX: Duration = Duration::from_hours(2);
+
 impl Answer {
+    /// The pause that `Retry-After` asks for, in seconds (RFC 9110, 10.2.3; nobody of whom hookd asks anything sends a date).
+    pub fn retry_after(&self) -> Option<Duration> {
+        let text = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+        let seconds = text.trim().split('.').next()?.parse().ok()?;
+        Some(Duration::from_secs(seconds).min(RETRY_MAX))
+    }
+
     /// True for 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)

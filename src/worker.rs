@@ -11,8 +11,9 @@ use crate::clock;
 use crate::config::{Config, Secrets};
 use crate::deploy::{self, End, Halt, Site, Why, World};
 use crate::model::{Outcome, RepoName, TargetId, Timestamp};
+use crate::notify;
 use crate::schedule::{self, Next};
-use crate::store::{Claim, Finish, Hold, StoreError};
+use crate::store::{Claim, Finish, Hold, Standing, StoreError};
 
 /// Pause before the store is asked again after it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -291,9 +292,26 @@ impl Worker {
         }
     }
 
+    /// Who is to be told, if anybody is.
+    async fn messages(&self, claim: &Claim, finish: &Finish, site: &Site) -> Vec<(String, String)> {
+        if site.target.notify.is_empty() {
+            return Vec::new();
+        }
+        let before = self.world.store.standing(&site.target.id, claim.job.id).await;
+        let before = before.unwrap_or_else(|error| {
+            tracing::warn!(%error, "how the target stood before is not known");
+            Standing {
+                ever_live: true,
+                failing_since: None,
+                failing: None,
+            }
+        });
+        notify::messages(&site.config, &site.target, claim, finish, &before, clock::now().0)
+    }
+
     /// Records the end, however long the store can't be written: the repo stays busy until it is.
     async fn write_down(&self, claim: Claim, mut finish: Finish, site: &Site) {
-        finish.messages = crate::notify::messages(&site.config, &site.target, &claim, &finish);
+        finish.messages = self.messages(&claim, &finish, site).await;
         let (mut claim, mut attempts) = (Some(claim), 0_u32);
         while let Some(this) = claim.take() {
             let again = this.copy();

@@ -34,4 +34,5 @@ mod stories {
     mod remote;
     mod requests;
     mod restart;
+    mod talk;
 }

@@ -55,6 +55,9 @@ _hookd() {
             hookd,man)
                 cmd="hookd__subcmd__man"
                 ;;
+            hookd,notify)
+                cmd="hookd__subcmd__notify"
+                ;;
             hookd,pause)
                 cmd="hookd__subcmd__pause"
                 ;;
@@ -66,6 +69,9 @@ _hookd() {
                 ;;
             hookd,replay)
                 cmd="hookd__subcmd__replay"
+                ;;
+            hookd,report)
+                cmd="hookd__subcmd__report"
                 ;;
             hookd,resume)
                 cmd="hookd__subcmd__resume"
@@ -127,6 +133,9 @@ _hookd() {
             hookd__subcmd__help,man)
                 cmd="hookd__subcmd__help__subcmd__man"
                 ;;
+            hookd__subcmd__help,notify)
+                cmd="hookd__subcmd__help__subcmd__notify"
+                ;;
             hookd__subcmd__help,pause)
                 cmd="hookd__subcmd__help__subcmd__pause"
                 ;;
@@ -138,6 +147,9 @@ _hookd() {
                 ;;
             hookd__subcmd__help,replay)
                 cmd="hookd__subcmd__help__subcmd__replay"
+                ;;
+            hookd__subcmd__help,report)
+                cmd="hookd__subcmd__help__subcmd__report"
                 ;;
             hookd__subcmd__help,resume)
                 cmd="hookd__subcmd__help__subcmd__resume"
@@ -160,6 +172,36 @@ _hookd() {
             hookd__subcmd__help,status)
                 cmd="hookd__subcmd__help__subcmd__status"
                 ;;
+            hookd__subcmd__help__subcmd__notify,test)
+                cmd="hookd__subcmd__help__subcmd__notify__subcmd__test"
+                ;;
+            hookd__subcmd__help__subcmd__report,test)
+                cmd="hookd__subcmd__help__subcmd__report__subcmd__test"
+                ;;
+            hookd__subcmd__notify,help)
+                cmd="hookd__subcmd__notify__subcmd__help"
+                ;;
+            hookd__subcmd__notify,test)
+                cmd="hookd__subcmd__notify__subcmd__test"
+                ;;
+            hookd__subcmd__notify__subcmd__help,help)
+                cmd="hookd__subcmd__notify__subcmd__help__subcmd__help"
+                ;;
+            hookd__subcmd__notify__subcmd__help,test)
+                cmd="hookd__subcmd__notify__subcmd__help__subcmd__test"
+                ;;
+            hookd__subcmd__report,help)
+                cmd="hookd__subcmd__report__subcmd__help"
+                ;;
+            hookd__subcmd__report,test)
+                cmd="hookd__subcmd__report__subcmd__test"
+                ;;
+            hookd__subcmd__report__subcmd__help,help)
+                cmd="hookd__subcmd__report__subcmd__help__subcmd__help"
+                ;;
+            hookd__subcmd__report__subcmd__help,test)
+                cmd="hookd__subcmd__report__subcmd__help__subcmd__test"
+                ;;
             *)
                 ;;
         esac
@@ -167,7 +209,7 @@ _hookd() {
 
     case "${cmd}" in
         hookd)
-            opts="-h -V --config --json --help --version serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema completions man help"
+            opts="-h -V --config --json --help --version serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -431,7 +473,7 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__help)
-            opts="serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema completions man help"
+            opts="serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -626,6 +668,34 @@ _hookd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hookd__subcmd__help__subcmd__notify)
+            opts="test"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__notify__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hookd__subcmd__help__subcmd__pause)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -671,6 +741,34 @@ _hookd() {
         hookd__subcmd__help__subcmd__replay)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__report)
+            opts="test"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__report__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -842,6 +940,84 @@ _hookd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hookd__subcmd__notify)
+            opts="-h -V --config --json --help --version test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__notify__subcmd__help)
+            opts="test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__notify__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__notify__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__notify__subcmd__test)
+            opts="-h -V --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hookd__subcmd__pause)
             opts="-h -V --config --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -907,6 +1083,84 @@ _hookd() {
         hookd__subcmd__replay)
             opts="-h -V --no-wait --config --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__report)
+            opts="-h -V --config --json --help --version test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__report__subcmd__help)
+            opts="test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__report__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__report__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__report__subcmd__test)
+            opts="-h -V --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

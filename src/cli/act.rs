@@ -74,6 +74,19 @@ pub fn simple(config: &Path, json: bool, options: &OneTarget, action: &str) -> R
     })
 }
 
+/// `hookd notify test`, `hookd report test`
+pub fn test(config: &Path, json: bool, path: &str) -> Result<ExitCode, Failure> {
+    let client = Client::new(config);
+    block_on(async {
+        let asked: Asked = client.post(path, &json!({})).await?;
+        if json {
+            return output::json(&asked);
+        }
+        output::line(&output::printable(&asked.message));
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
 /// Waits for the jobs, showing what they print; fails if one of them does.
 pub(super) async fn end(client: &Client, asked: Asked, no_wait: bool, json: bool) -> Result<ExitCode, Failure> {
     if no_wait || asked.jobs.is_empty() {

@@ -73,6 +73,18 @@ pub enum Command {
     Resume(OneTarget),
     /// Print the JSON Schema of the configuration, for editors.
     Schema(Schema),
+    /// Try a channel of notifications.
+    Notify {
+        /// What to do.
+        #[command(subcommand)]
+        action: NotifyAction,
+    },
+    /// Try what the forge is told.
+    Report {
+        /// What to do.
+        #[command(subcommand)]
+        action: ReportAction,
+    },
     /// Print a completion script.
     Completions {
         /// For which shell.
@@ -92,6 +104,26 @@ pub struct Schema {
     /// Print a configuration with every key and its default instead.
     #[arg(long)]
     pub example: bool,
+}
+
+/// `hookd notify`
+#[derive(Debug, Subcommand)]
+pub enum NotifyAction {
+    /// Send a sample message and say what came back.
+    Test {
+        /// The NAME of `[notify.NAME]`.
+        name: String,
+    },
+}
+
+/// `hookd report`
+#[derive(Debug, Subcommand)]
+pub enum ReportAction {
+    /// Set a sample status on the live commit and say what came back.
+    Test {
+        /// The NAME of `[repo.NAME]`.
+        repo: String,
+    },
 }
 
 /// The manual pages.

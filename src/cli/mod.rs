@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, NotifyAction, ReportAction};
 use output::{Code, Failure};
 
 /// Runs the command that the arguments name.
@@ -71,6 +71,12 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Pause(options) => act::simple(&config, json, &options, "pause"),
         Command::Resume(options) => act::simple(&config, json, &options, "resume"),
         Command::Schema(options) => schema::run(&options),
+        Command::Notify {
+            action: NotifyAction::Test { name },
+        } => act::test(&config, json, &format!("/api/v1/notify/{name}/test")),
+        Command::Report {
+            action: ReportAction::Test { repo },
+        } => act::test(&config, json, &format!("/api/v1/repos/{repo}/report/test")),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "hookd", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -2,9 +2,9 @@
 //! reference, the example and the schema come from this table.
 
 use super::kind::Kind::{
-    self, Address, AnyText, Boolean, Check, Command, Duration, Event, Forge, Header, Inside, List, Listener, Name,
-    Network, Number, OffOr, OneOrMore, Outcome, Path, Paths, Pattern, Pointer, PublicKey, Remote, Secret, Sender, Size,
-    Text, Url, User, Variables, WebhookSecret, Words,
+    self, Address, AnyText, Boolean, Check, Command, Duration, Event, Forge, Happening, Header, Inside, List, Listener,
+    Mail, Name, Network, Number, OffOr, OneOrMore, Path, Paths, Pattern, Pointer, PublicKey, Remote, Secret, SecretUrl,
+    Sender, Size, Smtp, Text, Url, User, Variables, WebhookSecret, Words,
 };
 
 /// One key.
@@ -165,24 +165,48 @@ pub const KEYS: &[Key] = &[
     key("http.status", Address, Absent("none", r#""127.0.0.1:9001""#),
         "A loopback address for the status pages, the API and the metrics, where one can look but not act: acting takes the control socket."),
 
+    key("http.public_url", Url, Absent("none", r#""https://deploy.example.org/""#),
+        "How people reach the status page: commit statuses and messages link there."),
     key("http.tls.cert", Path, Absent("none", r#""/etc/hookd/cert.pem""#),
         "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
     key("http.tls.key", Path, Absent("none", r#""/etc/hookd/key.pem""#),
         "PEM file of the certificate's private key. Read again when it changes."),
 
-    key("notify.NAME.url", Url, Absent("none", r#""https://chat.example.org/hooks/ops""#),
-        "Gets each outcome as a JSON POST."),
+    key("notify.NAME.kind", Words(&["webhook", "slack", "discord", "mattermost", "matrix", "ntfy", "email", "command"]), Is(r#""webhook""#),
+        "How messages are written and sent: as JSON, to a chat, by mail, or by a command. With `command` or `smtp` and no `url` it need not be given."),
+    key("notify.NAME.url", SecretUrl, Absent("required, but for `email` and `command`", r#""credential:slack-url""#),
+        "Where messages are posted: the URL of the hook, of the ntfy topic, or of the Matrix homeserver; or where it is, if it is a secret, as those of chats are."),
+    key("notify.NAME.secret", Secret, Absent("none", r#""file:/etc/hookd/notify.secret""#),
+        "Signs the messages of a `webhook` as Standard Webhooks say."),
+    key("notify.NAME.token", Secret, Absent("none; required for `matrix`", r#""credential:matrix-token""#),
+        "The access token for `matrix` and `ntfy`."),
+    key("notify.NAME.room", Text, Absent("required for `matrix`", r#""!abc:example.org""#),
+        "The id of the Matrix room."),
+    key("notify.NAME.smtp", Smtp, Absent("required for `email`", r#""smtps://mail.example.org""#),
+        "The mail server: `smtps://HOST` speaks TLS from the start, `smtp://HOST` requires STARTTLS, `smtp+insecure://HOST` has no TLS and is for this machine only."),
+    key("notify.NAME.username", Text, Absent("none", r#""hookd""#),
+        "The name at the mail server."),
+    key("notify.NAME.password", Secret, Absent("none", r#""credential:mail-password""#),
+        "The password at the mail server."),
+    key("notify.NAME.from", Mail, Absent("required for `email`", r#""hookd <hookd@example.org>""#),
+        "Who the mail is from."),
+    key("notify.NAME.to", List(&Mail), Absent("required for `email`", r#"["ops@example.org"]"#),
+        "Who gets the mail."),
     key("notify.NAME.command", Command, Absent("none", r#"["/usr/local/bin/tell", "ops"]"#),
-        "Is run for each outcome, with the JSON in HOOKD_MESSAGE."),
-    key("notify.NAME.on", List(&Outcome), Is(r#"["live", "failed", "rolled-back", "cancelled", "interrupted"]"#),
-        "Which outcomes are told."),
+        "Is run for each message, with its JSON in HOOKD_MESSAGE and its text in HOOKD_TEXT."),
+    key("notify.NAME.on", List(&Happening), Is(r#"["failed", "rolled-back", "recovered", "first-live"]"#),
+        "What is told: `failed` and `rolled-back` if the deployment before had not failed, `recovered`, `first-live`, `still-failing` (once an hour), and each `live`, `cancelled`, `interrupted`, `unchanged`, `superseded`."),
+    key("notify.NAME.template", Text, Absent("hookd's own text", r#""{target} {happening}: {subject}""#),
+        "The text of a message, with {target}, {happening}, {outcome}, {reason}, {ref}, {commit}, {subject}, {author}, {changes}, {duration}, {output}, {link} and {site} filled in."),
 
     key("forge.NAME.kind", Forge, Absent("NAME, if it is the name of a forge", r#""gitlab""#),
         "Which forge the API belongs to."),
     key("forge.NAME.url", Url, Absent("the forge's public API", r#""https://git.example.org/api/v4""#),
         "Base of the API, for a forge of your own."),
     key("forge.NAME.token", Secret, Absent("required, unless `ranges` is given", r#""file:/etc/hookd/gitlab.token""#),
-        "The access token for the API, which is asked for the checks of `require_checks`; it needs to read checks and commit statuses, and nothing else."),
+        "The access token for the API, for the checks of `require_checks` and for `report`; it needs to read checks, and to write commit statuses and deployments as far as they are reported."),
+    key("forge.NAME.app_id", Text, Absent("none", r#""123456""#),
+        "The id of a GitHub App, whose private key `token` then is: tokens made from it may set statuses and deployments of one repository, and nothing else."),
     key("forge.NAME.ranges", Url, Absent("the forge's public place", r#""https://github.example.org/api/v3/meta""#),
         r#"Where the forge publishes the addresses of its webhooks, for `allow_from = "NAME"`; GitHub and Bitbucket only."#),
 
@@ -192,6 +216,8 @@ pub const KEYS: &[Key] = &[
         "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check. SourceHut, and senders with a `public_key`, need none."),
     inherited("repo.NAME.poll", OffOr(&Duration(SECOND, 365 * DAY)), Is(r#""10m""#),
         "How often the remote is looked at even if no webhook came."),
+    inherited("repo.NAME.report", OffOr(&List(&Words(&["status", "deployment"]))), Is(r#"["status"]"#),
+        "What the forge is told of each push, if a `[forge.NAME]` has a token: the status of the commit, and at GitHub and GitLab the deployment to `environment`."),
     key("repo.NAME.forge", Forge, Absent("told from the URL, else from the headers", r#""github""#),
         "Whose webhooks they are."),
     key("repo.NAME.full_name", Text, Absent("from the URL", r#""alice/blog""#),
@@ -355,7 +381,7 @@ mod tests {
 
     #[test]
     fn tables_know_their_words() {
-        assert_eq!(words("http"), ["trusted_proxies", "status", "tls"]);
+        assert_eq!(words("http"), ["trusted_proxies", "status", "public_url", "tls"]);
         assert_eq!(words("http.tls"), ["cert", "key"]);
         let top = words("");
         assert_eq!(

@@ -4,7 +4,7 @@ use std::time::Duration as StdDuration;
 
 use super::ForgeKind;
 use super::units::{show_duration, show_size};
-use crate::model::Outcome;
+use crate::model::Happening;
 
 /// A type, and the range in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub enum Kind {
     Words(&'static [&'static str]),
     /// The name of a forge.
     Forge,
-    /// The name of an outcome.
-    Outcome,
+    /// The name of a happening.
+    Happening,
     /// A string that is not empty.
     Text,
     /// A string that may be empty.
@@ -35,6 +35,12 @@ pub enum Kind {
     Inside,
     /// A URL with `http` or `https`.
     Url,
+    /// The same, or where it is, if it is a secret.
+    SecretUrl,
+    /// The URL of a mail server.
+    Smtp,
+    /// A mail address.
+    Mail,
     /// The URL of a git repository.
     Remote,
     /// `ADDRESS:PORT`
@@ -104,7 +110,7 @@ impl Kind {
         match self {
             Self::Words(words) => Some(words.to_vec()),
             Self::Forge => Some(ForgeKind::ALL.iter().map(|kind| kind.as_str()).collect()),
-            Self::Outcome => Some(Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect()),
+            Self::Happening => Some(Happening::ALL.iter().map(|happening| happening.as_str()).collect()),
             _ => None,
         }
     }
@@ -112,10 +118,13 @@ impl Kind {
     fn noun(self) -> &'static str {
         match self {
             Self::Forge => "name of a forge",
-            Self::Outcome => "outcome",
+            Self::Happening => "happening",
             Self::Path => "path",
             Self::Inside => "path within a release",
             Self::Url => "http(s) URL",
+            Self::SecretUrl => "http(s) URL or secret source",
+            Self::Smtp => "URL of a mail server",
+            Self::Mail => "mail address",
             Self::Remote => "URL of a repository",
             Self::Address => "address",
             Self::Listener => "address or unix:PATH",

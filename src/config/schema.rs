@@ -155,6 +155,9 @@ fn pattern(kind: Kind) -> Option<&'static str> {
     Some(match kind {
         Kind::Path | Kind::Inside => "^[^~]",
         Kind::Url => "^https?://[^/]",
+        Kind::SecretUrl => "^(https?://[^/]|credential:|file:|env:)",
+        Kind::Smtp => "^(smtp|smtps|smtp\\+insecure)://[^/]",
+        Kind::Mail => "@",
         Kind::Remote => "^[^~\\s]([^\\s]|[^\\s].*[^\\s])?$",
         Kind::Address => "^(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]{1,5}$",
         Kind::Listener => "^(unix:.+|(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]{1,5})$",

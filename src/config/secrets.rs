@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::Environment;
 use super::diagnostic::Diagnostic;
 use super::fitting::{self, Use};
-use super::types::{Config, SecretSource, Secrets};
+use super::types::{Channel, Config, SecretSource, Secrets};
 use crate::model::Secret;
 
 /// Largest secret: the longest keys in use are a few hundred bytes, and a disk image is not read.
@@ -57,11 +57,50 @@ impl Secrets {
             let token = api.token.as_ref().and_then(|source| get(&key, 0, source, Use::Token));
             secrets.forge.extend(token.map(|token| (name.clone(), token)));
         }
+        for (name, notify) in &config.notify {
+            let (url, key) = sources(&notify.channel);
+            let place = format!("notify.{name}.url");
+            let url = url.and_then(|source| get(&place, 0, source, Use::Token));
+            secrets.notify_url.extend(url.map(|url| (name.clone(), url)));
+            let place = format!("notify.{name}");
+            let key = key.and_then(|source| get(&place, 0, source, Use::Token));
+            secrets.notify.extend(key.map(|key| (name.clone(), key)));
+        }
         if diagnostics.is_empty() {
             Ok(secrets)
         } else {
             Err(diagnostics)
         }
+    }
+}
+
+/// What a channel reads: its URL where that is a secret, and its secret, token or password.
+fn sources(channel: &Channel) -> (Option<&SecretSource>, Option<&SecretSource>) {
+    match channel {
+        Channel::Webhook { url, secret: key } | Channel::Ntfy { url, token: key } => (url.secret(), key.as_ref()),
+        Channel::Slack(url) | Channel::Discord(url) | Channel::Mattermost(url) => (url.secret(), None),
+        Channel::Matrix { url, token, .. } => (url.secret(), Some(token)),
+        Channel::Email(mail) => (None, mail.password.as_ref()),
+        Channel::Command(_) => (None, None),
+    }
+}
+
+/// What stands for a secret in a text.
+const MASK: &str = "***";
+
+/// Shortest secret that is masked, bytes: shorter ones are no secrets, and stand in many words.
+const MASKED_MIN: usize = 6;
+
+impl Secrets {
+    /// The text without any of the secrets: what a command printed may hold one.
+    pub fn mask(&self, text: &str) -> String {
+        let all = self.webhook.values().flatten();
+        let all = all.chain(self.token.values()).chain(self.forge.values());
+        let all = all.chain(self.notify_url.values()).chain(self.notify.values());
+        let texts = all.filter_map(|secret| std::str::from_utf8(secret.expose()).ok());
+        texts
+            .filter(|secret| secret.len() >= MASKED_MIN)
+            .fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Diagnostic, ForgeKind, Pattern};
-use crate::model::{GitRef, GitUrl, Outcome, RefKind, RepoName, Secret, TargetId, TargetName, is_prerelease};
+use crate::model::{GitRef, GitUrl, Happening, RefKind, RepoName, Secret, TargetId, TargetName, is_prerelease};
 
 /// Where the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,16 @@ impl Config {
     pub fn target(&self, id: &TargetId) -> Option<(&Arc<Repo>, &Arc<Target>)> {
         let repo = self.repos.get(&id.repo)?;
         Some((repo, repo.targets.get(&id.target)?))
+    }
+
+    /// Where people see a deployment, if `public_url` says how they reach the status page.
+    pub fn deployment_url(&self, deployment: i64) -> Option<String> {
+        let mut url = self.http.public_url.clone()?;
+        url.path_segments_mut()
+            .ok()?
+            .pop_if_empty()
+            .extend(["deployments", &deployment.to_string()]);
+        Some(url.into())
     }
 
     /// The `[forge.NAME]` whose API knows a repo, if it has a token: the one on the repo's host, else the only one of the
@@ -142,6 +152,8 @@ pub struct Http {
     pub trusted_proxies: Vec<IpNet>,
     /// Address of the status listener, besides the control socket; loopback only.
     pub status: Option<SocketAddr>,
+    /// `public_url`: how people reach the status page; links in statuses and messages begin with it.
+    pub public_url: Option<url::Url>,
     /// Built-in TLS of the public listener.
     pub tls: Option<Tls>,
 }
@@ -189,6 +201,10 @@ pub struct Secrets {
     pub token: BTreeMap<RepoName, Secret>,
     /// Access tokens for the APIs of forges, by the NAME of `[forge.NAME]`.
     pub forge: BTreeMap<String, Secret>,
+    /// URLs of chat hooks that are secrets, by the NAME of `[notify.NAME]`.
+    pub notify_url: BTreeMap<String, Secret>,
+    /// Secrets, tokens and passwords of channels, by the NAME of `[notify.NAME]`.
+    pub notify: BTreeMap<String, Secret>,
 }
 
 /// `url`: the only place that is ever fetched from.
@@ -334,6 +350,8 @@ pub struct Repo {
     pub depth: u32,
     /// `lfs = "refuse" | "keep"`: what to do with LFS pointer files; true is refuse.
     pub refuse_lfs: bool,
+    /// `report`: what the forge is told; none is the default, the status where there is a token.
+    pub report: Option<Vec<Reporting>>,
     /// `[repo.NAME.generic]`
     pub generic: Generic,
     /// `[repo.NAME.deploy.TARGET]`
@@ -539,15 +557,97 @@ pub struct Target {
     pub queue: QueueMode,
 }
 
-/// `[notify.NAME]`: where outcomes are told.
+/// `[notify.NAME]`: who is told of deployments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notify {
-    /// `url`: gets a JSON POST.
-    pub url: Option<url::Url>,
-    /// `command`: gets the JSON in `HOOKD_MESSAGE`.
-    pub command: Option<Command>,
-    /// `on`: outcomes told; empty: all but `unchanged` and `superseded`.
-    pub on: Vec<Outcome>,
+    /// `kind`, with what it needs.
+    pub channel: Channel,
+    /// `on`: what is told.
+    pub on: Vec<Happening>,
+    /// `template`: the text of a message; none is hookd's own.
+    pub template: Option<String>,
+}
+
+/// `notify.NAME.kind`: how a message is written and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Channel {
+    /// JSON by POST, signed as Standard Webhooks say if there is a `secret`.
+    Webhook {
+        /// Where to.
+        url: UrlSource,
+        /// `secret`
+        secret: Option<SecretSource>,
+    },
+    /// An incoming webhook of Slack.
+    Slack(UrlSource),
+    /// A webhook of Discord.
+    Discord(UrlSource),
+    /// An incoming webhook of Mattermost.
+    Mattermost(UrlSource),
+    /// A room of Matrix.
+    Matrix {
+        /// The homeserver.
+        url: UrlSource,
+        /// `room`: its id, `!abc:example.org`.
+        room: String,
+        /// `token`: the access token of who writes.
+        token: SecretSource,
+    },
+    /// A topic of ntfy.
+    Ntfy {
+        /// The topic's URL.
+        url: UrlSource,
+        /// `token`
+        token: Option<SecretSource>,
+    },
+    /// Mail.
+    Email(Mail),
+    /// A command, which gets the message as JSON in `HOOKD_MESSAGE`.
+    Command(Command),
+}
+
+/// A mail server, and who writes to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// `smtp`: `smtps://HOST[:PORT]` (TLS from the start), `smtp://HOST[:PORT]` (STARTTLS required), or
+    /// `smtp+insecure://HOST[:PORT]` (no TLS; loopback only).
+    pub smtp: url::Url,
+    /// `username`
+    pub username: Option<String>,
+    /// `password`
+    pub password: Option<SecretSource>,
+    /// `from`
+    pub from: String,
+    /// `to`
+    pub to: Vec<String>,
+}
+
+/// A URL, or where one is that is a secret itself, as those of chat hooks are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UrlSource {
+    /// As it stands in the file.
+    Plain(url::Url),
+    /// Read with the secrets.
+    Secret(SecretSource),
+}
+
+impl UrlSource {
+    /// Where the URL is read from, if it is a secret.
+    pub fn secret(&self) -> Option<&SecretSource> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secret(source) => Some(source),
+        }
+    }
+}
+
+/// `report`: what the forge is told of each push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reporting {
+    /// The status of the commit.
+    Status,
+    /// The deployment to an environment.
+    Deployment,
 }
 
 /// `[forge.NAME]`: API of a forge.
@@ -557,8 +657,10 @@ pub struct ForgeApi {
     pub kind: ForgeKind,
     /// `url`: base of the API; default: the forge's public one.
     pub url: Option<url::Url>,
-    /// `token`; none for a forge that is asked for its ranges only.
+    /// `token`; none for a forge that is asked for its ranges only. With `app_id` it is the App's private key.
     pub token: Option<SecretSource>,
+    /// `app_id`: of a GitHub App.
+    pub app_id: Option<String>,
     /// `ranges`: where it publishes the addresses of its webhooks; default: the forge's public place.
     pub ranges: Option<url::Url>,
 }

@@ -41,7 +41,7 @@ pub struct ApiError {
 
 impl ApiError {
     /// Nothing that asking again would change.
-    pub(super) fn unusable(message: String) -> Self {
+    pub fn unusable(message: String) -> Self {
         Self {
             message,
             hint: None,

@@ -312,6 +312,28 @@ impl Git {
         }
     }
 
+    /// What `to` has and `from` has not, newest first, of which at most `most` are described; and how many they are, as far
+    /// as anybody would count. Without `from`, `to` alone.
+    pub async fn since(
+        &self,
+        mirror: &Path,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        most: usize,
+        cancel: &CancellationToken,
+    ) -> Result<(Vec<Fetched>, usize), GitError> {
+        let job = Job::Since {
+            mirror: mirror.to_owned(),
+            from: from.map(Id::from),
+            to: to.into(),
+            most,
+        };
+        match self.call(None, job, cancel, &mut |_| {}).await? {
+            Reply::Since { commits, count } => Ok((commits.into_iter().map(Fetched::from).collect(), count)),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Takes apart what may be signed: the commit, and for a tag that names it as an annotated tag also that tag.
     pub async fn signed(
         &self,

@@ -6,7 +6,7 @@ use std::path::Path;
 use git2::{FileMode, Oid, Repository, Sort};
 
 use super::mirror::{Hold, Mirror, oid};
-use super::wire::Description;
+use super::wire::{Description, Reply};
 use super::{Changed, GitError, GitErrorKind};
 use crate::config::{Pattern, matches};
 use crate::model::{CommitId, words};
@@ -120,4 +120,37 @@ pub(super) fn find_commit<'r>(repo: &'r Repository, id: &CommitId) -> Result<git
         }
         _ => GitError::from_git2(&error, "reading a commit"),
     })
+}
+
+/// Most commits that are counted: "10,000 and more" says enough.
+const COUNT_MAX: usize = 10_000;
+
+/// What `to` has and `from` has not: the newest, and how many there are. A `from` that is gone, after a force push, gives `to`
+/// alone.
+pub(super) fn since(mirror: &Path, from: Option<&CommitId>, to: &CommitId, most: usize) -> Result<Reply, GitError> {
+    let mirror = Mirror::lock(mirror, Hold::Read)?;
+    let repo = mirror.open()?;
+    let failed = |e: git2::Error| GitError::from_git2(&e, "walking the history");
+    let tip = find_commit(&repo, to)?;
+    let from = from
+        .map(oid)
+        .transpose()?
+        .filter(|from| repo.find_commit(*from).is_ok());
+    let Some(from) = from else {
+        let commits = vec![super::fetch::describe(&tip)?];
+        return Ok(Reply::Since { commits, count: 1 });
+    };
+    let mut walk = repo.revwalk().map_err(failed)?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME).map_err(failed)?;
+    walk.push(tip.id()).map_err(failed)?;
+    walk.hide(from).map_err(failed)?;
+    let (mut commits, mut count) = (Vec::new(), 0);
+    for id in walk.take(COUNT_MAX) {
+        let id = id.map_err(failed)?;
+        if commits.len() < most {
+            commits.push(super::fetch::describe(&repo.find_commit(id).map_err(failed)?)?);
+        }
+        count += 1;
+    }
+    Ok(Reply::Since { commits, count })
 }

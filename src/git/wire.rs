@@ -98,6 +98,12 @@ pub(super) enum Job {
         live: Option<Id>,
         candidates: Vec<Id>,
     },
+    Since {
+        mirror: PathBuf,
+        from: Option<Id>,
+        to: Id,
+        most: usize,
+    },
     Signed {
         mirror: PathBuf,
         git_ref: String,
@@ -132,6 +138,10 @@ pub(super) enum Reply {
     Changed(Changed),
     Contains(bool),
     NewestOf(Option<Description>),
+    Since {
+        commits: Vec<Description>,
+        count: usize,
+    },
     Signed(Vec<WireSigned>),
     Kept,
     Error(GitError),

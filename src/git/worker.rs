@@ -182,6 +182,10 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             let live = live.map(|id| id.0);
             history::newest_of(&mirror, &tip.0, live.as_ref(), &candidates).map(Reply::NewestOf)
         }
+        Job::Since { mirror, from, to, most } => {
+            let from = from.map(|id| id.0);
+            history::since(&mirror, from.as_ref(), &to.0, most)
+        }
         Job::Signed {
             mirror,
             git_ref,

@@ -210,6 +210,8 @@ impl App {
                     _ => return Err(Refusal::not_found("not found")),
                 }
             }
+            ["api", "v1", "notify", name, "test"] => operator.test_notify(name).await?,
+            ["api", "v1", "repos", name, "report", "test"] => operator.test_report(name).await?,
             ["api", "v1", "deliveries", id, "replay"] => operator.replay(id).await?,
             _ => return Err(Refusal::not_found("not found")),
         };

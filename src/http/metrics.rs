@@ -141,6 +141,19 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
     for problem in &status.problems {
         text.sample("hookd_problem", &[("code", &problem.code)], 1);
     }
+    text.family(
+        "hookd_outbox_pending",
+        "gauge",
+        "Messages and reports that wait to be heard.",
+    );
+    for (channel, count) in app.world.store.outbox_pending().await? {
+        text.sample("hookd_outbox_pending", &[("channel", &channel)], count);
+    }
+    text.sample(
+        "hookd_outbox_pending",
+        &[("channel", "forge")],
+        app.world.store.reports_pending().await?,
+    );
     Ok(text.0)
 }
 

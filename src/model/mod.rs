@@ -22,7 +22,7 @@ pub use event::{Action, Event, EventKind};
 pub use git_ref::{GitRef, GitRefError, RefKind};
 pub use git_url::{GitUrl, GitUrlError};
 pub use names::{NameError, RepoName, TargetId, TargetName};
-pub use outcome::{JobState, Outcome, Phase, ReleaseState, Source};
+pub use outcome::{Happening, JobState, Outcome, Phase, ReleaseState, Source};
 pub use refusal::{Refusal, RefusalKind};
 pub use release_name::{ReleaseName, ReleaseNameError};
 pub use secret::Secret;

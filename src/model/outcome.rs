@@ -117,6 +117,32 @@ words! {
     }
 }
 
+words! {
+    /// What a notification is about: an outcome, or a change of state that it means.
+    Happening {
+        /// The commit is live.
+        Live = "live",
+        /// There was nothing to do.
+        Unchanged = "unchanged",
+        /// A newer request took its place before it ran.
+        Superseded = "superseded",
+        /// It failed, and the deployment before it had not.
+        Failed = "failed",
+        /// It was rolled back, and the deployment before it had not failed.
+        RolledBack = "rolled-back",
+        /// A person cancelled it.
+        Cancelled = "cancelled",
+        /// The daemon was stopped or killed while it ran.
+        Interrupted = "interrupted",
+        /// It is live, and the deployment before it had failed.
+        Recovered = "recovered",
+        /// It is live, and nothing was before it.
+        FirstLive = "first-live",
+        /// The newest deployment has failed, and still has after another hour.
+        StillFailing = "still-failing",
+    }
+}
+
 impl Outcome {
     /// True if a redelivery may run the job again: it failed, or was never finished.
     pub fn may_run_again(self) -> bool {

@@ -39,8 +39,8 @@ impl Operator {
             let none = || Refusal::not_found(format!("the remote has no {}", follows(&target.refs)));
             return newest.ok_or_else(none);
         }
-        let row = self.store.target(&target.id).await?;
-        let (last, _) = self.store.latest(target.id.to_string()).await?;
+        let row = self.world.store.target(&target.id).await?;
+        let (last, _) = self.world.store.latest(target.id.to_string()).await?;
         let known = row.live_ref.or(last.map(|row| row.git_ref));
         known.ok_or_else(|| {
             let question = format!("{} follows {}: which one?", target.id, follows(&target.refs));
@@ -51,8 +51,8 @@ impl Operator {
     /// The named good release, or the newest good one before the live one that holds another commit; with the ref that it was
     /// made for.
     pub(super) async fn chosen_release(&self, target: &Target, named: Option<String>) -> Result<(ReleaseName, GitRef)> {
-        let row = self.store.target(&target.id).await?;
-        let kept = self.store.releases(&target.id).await?;
+        let row = self.world.store.target(&target.id).await?;
+        let kept = self.world.store.releases(&target.id).await?;
         let good: Vec<_> = kept.iter().filter(|r| r.state == ReleaseState::Good).collect();
         let chosen = if let Some(wanted) = &named {
             good.iter().find(|release| release.name.as_str() == wanted)

@@ -4,6 +4,7 @@
 //! An act only asks for a job or changes what may start; the worker does the rest. Each returns when it is on disk.
 
 mod choose;
+mod try_out;
 
 use std::sync::Arc;
 
@@ -12,11 +13,12 @@ use tokio::sync::watch;
 use crate::api::{Asked, DeployRequest, QueuedJob, RollbackRequest};
 use crate::clock;
 use crate::config::{Strategy, Target};
+use crate::deploy::World;
 use crate::intake::{Intake, NotReplayed};
 use crate::model::{Refusal, RefusalKind, TargetId};
 use crate::overview::no_delivery;
 use crate::poll::Poller;
-use crate::store::{AcceptedJob, NewJob, Source, Store};
+use crate::store::{AcceptedJob, NewJob, Source};
 use crate::worker::{Settings, Worker};
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -24,8 +26,8 @@ type Result<T> = std::result::Result<T, Refusal>;
 /// Does what it is told; clones share it.
 #[derive(Clone)]
 pub struct Operator {
-    /// Where jobs are put.
-    pub store: Store,
+    /// The doors to the outside.
+    pub world: World,
     /// Runs them, and is told when there are new ones.
     pub worker: Worker,
     /// Looks at the remote after `resume`.
@@ -69,7 +71,7 @@ impl Operator {
         self.require_free(target).await?;
         let mut named = request.git_ref;
         if named.is_none() {
-            let (last, _) = self.store.latest(target.id.to_string()).await?;
+            let (last, _) = self.world.store.latest(target.id.to_string()).await?;
             named = last.map(|row| row.git_ref.to_string());
         }
         self.run(target, named.as_deref(), Source::Retry).await
@@ -86,11 +88,11 @@ impl Operator {
             release: None,
             keep_all: target.keeps_requests(),
         };
-        Ok(self.queued(self.store.request(vec![job], clock::now()).await?))
+        Ok(self.queued(self.world.store.request(vec![job], clock::now()).await?))
     }
 
     async fn require_free(&self, target: &Target) -> Result<()> {
-        let row = self.store.target(&target.id).await?;
+        let row = self.world.store.target(&target.id).await?;
         let why = match row.pinned {
             _ if !row.held() => return Ok(()),
             Some(release) => format!("{} is pinned to {release} by a rollback", target.id),
@@ -125,13 +127,13 @@ impl Operator {
             release: Some(release.clone()),
             keep_all: true,
         };
-        let jobs = self.store.request_rollback(job, release, clock::now()).await?;
+        let jobs = self.world.store.request_rollback(job, release, clock::now()).await?;
         Ok(self.queued(jobs))
     }
 
     /// Stops what runs for a target, and drops what waits.
     pub async fn cancel(&self, target: &Target) -> Result<Asked> {
-        let waiting = self.store.cancel_waiting(target.id.clone(), clock::now()).await?;
+        let waiting = self.world.store.cancel_waiting(target.id.clone(), clock::now()).await?;
         let running = self.worker.cancel(&target.id);
         let message = match (running, waiting) {
             (None, 0) => return Err(Refusal::not_found(format!("nothing runs or waits for {}", target.id))),
@@ -143,15 +145,15 @@ impl Operator {
 
     /// Deploys nothing to a target until [`Operator::resume`].
     pub async fn pause(&self, target: &Target) -> Result<Asked> {
-        self.store.set_paused(&target.id, true).await?;
+        self.world.store.set_paused(&target.id, true).await?;
         Ok(done("paused", format!("{} is paused", target.id)))
     }
 
     /// Lets a paused or rolled-back target go on. After a rollback, the tip that it went away from is deployed anew: no look at
     /// the remote would find it, since it was dealt with once.
     pub async fn resume(&self, target: &Target) -> Result<Asked> {
-        let was_pinned = self.store.target(&target.id).await?.pinned.is_some();
-        self.store.set_paused(&target.id, false).await?;
+        let was_pinned = self.world.store.target(&target.id).await?.pinned.is_some();
+        self.world.store.set_paused(&target.id, false).await?;
         self.worker.wake();
         self.poller.look_soon(&target.id.repo);
         let name = &target.id;

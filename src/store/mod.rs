@@ -12,6 +12,7 @@ mod jobs;
 mod outbox;
 mod queue;
 mod records;
+mod reports;
 mod rows;
 mod schema;
 mod shown;
@@ -33,10 +34,11 @@ use writer::{Loop, Work};
 pub use crate::model::{ReleaseState, Source};
 pub use crashes::GivenUp;
 pub use history::Page;
-pub use outbox::Message;
+pub use outbox::{Message, Standing, Trouble};
 pub use records::{
     Accepted, AcceptedJob, Claim, DeliveryResult, Finish, Hold, NewCheck, NewDelivery, NewJob, Progress, WentLive,
 };
+pub use reports::{Progressed, ReportKey, ReportRow, Stage};
 pub use rows::{
     DeliveryRow, DeploymentRow, Held, JobRow, JobStatus, KnownChecks, PhaseRow, ReleaseRow, TargetRow, Tip, Tips,
     WaitingJob,

@@ -1,12 +1,11 @@
-//! Messages that wait to be sent.
+//! Messages that wait to be sent, and channels that do not take them.
 
-use rusqlite::params;
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, params};
 
 use super::{Store, StoreError};
-use crate::model::Timestamp;
-
-/// Messages taken at once.
-const TAKE: i64 = 20;
+use crate::model::{TargetId, Timestamp};
 
 /// A message.
 #[derive(Debug, Clone)]
@@ -21,14 +20,36 @@ pub struct Message {
     pub attempt: u32,
 }
 
+/// What does not get through, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// How a target stands, by its deployments that went live or failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Something was live once.
+    pub ever_live: bool,
+    /// Since when the newest deployments have failed; none if the newest one did not.
+    pub failing_since: Option<Timestamp>,
+    /// The newest deployment, if it failed.
+    pub failing: Option<i64>,
+}
+
 impl Store {
-    /// Messages whose time has come.
+    /// The first message of each channel, if its time has come: a channel gets its messages in order, and one that does not
+    /// answer holds up no other.
     pub async fn outbox(&self, now: Timestamp) -> Result<Vec<Message>, StoreError> {
         self.read(move |c| {
             let mut statement = c.prepare_cached(
-                "SELECT id, channel, body, attempt FROM outbox WHERE not_before <= ?1 ORDER BY id LIMIT ?2",
+                "SELECT id, channel, body, attempt FROM outbox JOIN (SELECT min(id) AS first FROM outbox GROUP BY channel) \
+                 ON id = first WHERE not_before <= ?1 ORDER BY id",
             )?;
-            let rows = statement.query_map(params![now.0, TAKE], |row| {
+            let rows = statement.query_map(params![now.0], |row| {
                 Ok(Message {
                     id: row.get(0)?,
                     channel: row.get(1)?,
@@ -41,24 +62,127 @@ impl Store {
         .await
     }
 
-    /// A message was heard, or given up.
-    pub async fn sent(&self, id: i64) -> Result<(), StoreError> {
+    /// A message that belongs to no deployment's end.
+    pub async fn tell(&self, channel: String, body: String) -> Result<(), StoreError> {
         self.write(move |c| {
-            c.execute("DELETE FROM outbox WHERE id = ?1", [id])?;
+            c.prepare_cached("INSERT INTO outbox (channel, body, not_before) VALUES (?1, ?2, 0)")?
+                .execute(params![channel, body])?;
             Ok(())
         })
         .await
     }
 
-    /// A message is tried again then.
-    pub async fn send_later(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
+    /// A message was heard.
+    pub async fn sent(&self, message: Message) -> Result<(), StoreError> {
         self.write(move |c| {
-            c.execute(
-                "UPDATE outbox SET attempt = attempt + 1, not_before = ?2 WHERE id = ?1",
-                params![id, at.0],
-            )?;
+            c.execute("DELETE FROM outbox WHERE id = ?1", [message.id])?;
+            c.execute("DELETE FROM channels WHERE name = ?1", [message.channel])?;
             Ok(())
         })
         .await
     }
+
+    /// A message is given up: the channel refused it, or it is too old.
+    pub async fn give_up(&self, message: Message, reason: String, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |c| {
+            c.execute("DELETE FROM outbox WHERE id = ?1", [message.id])?;
+            fails(c, &message.channel, &reason, now)
+        })
+        .await
+    }
+
+    /// A message is tried again then. The channel is in trouble if `reason` is given.
+    pub async fn send_later(
+        &self,
+        message: Message,
+        at: Timestamp,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |c| {
+            c.execute(
+                "UPDATE outbox SET attempt = attempt + 1, not_before = ?2 WHERE id = ?1",
+                params![message.id, at.0],
+            )?;
+            match reason {
+                Some(reason) => fails(c, &message.channel, &reason, now),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Drops what waits for a channel that is not configured any more.
+    pub async fn drop_channel(&self, channel: String) -> Result<(), StoreError> {
+        self.write(move |c| {
+            c.execute("DELETE FROM outbox WHERE channel = ?1", [&channel])?;
+            c.execute("DELETE FROM channels WHERE name = ?1", [&channel])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// How many messages wait, by channel.
+    pub async fn outbox_pending(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT channel, count(*) FROM outbox GROUP BY channel")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The channels whose last message was not heard.
+    pub async fn channels_in_trouble(&self) -> Result<BTreeMap<String, Trouble>, StoreError> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT name, failing_since, reason FROM channels")?;
+            let rows = statement.query_map([], |row| {
+                let trouble = Trouble {
+                    since: Timestamp(row.get(1)?),
+                    reason: row.get(2)?,
+                };
+                Ok((row.get(0)?, trouble))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// How a target stands, as its deployments before those of `job` left it.
+    pub async fn standing(&self, target: &TargetId, job: i64) -> Result<Standing, StoreError> {
+        let (repo, target) = (target.repo.to_string(), target.target.to_string());
+        self.read(move |c| {
+            let of_target = "FROM deployments WHERE repo = ?1 AND target = ?2 AND job != ?3";
+            let ever_live = format!("SELECT 1 {of_target} AND outcome = 'live' LIMIT 1");
+            let last = |condition: &str| {
+                let sql = format!("SELECT id, finished_at {of_target} AND {condition} ORDER BY id DESC LIMIT 1");
+                c.prepare_cached(&sql)?
+                    .query_row(params![repo, target, job], |row| {
+                        Ok((
+                            row.get::<_, i64>(0)?,
+                            Timestamp(row.get::<_, Option<i64>>(1)?.unwrap_or(0)),
+                        ))
+                    })
+                    .optional()
+            };
+            let bad = last("outcome IN ('failed', 'rolled-back')")?;
+            let good = last("outcome = 'live'")?;
+            let failing = bad.filter(|bad| good.is_none_or(|good| good.0 < bad.0));
+            Ok(Standing {
+                ever_live: c.prepare_cached(&ever_live)?.exists(params![repo, target, job])?,
+                failing_since: failing.map(|row| row.1),
+                failing: failing.map(|row| row.0),
+            })
+        })
+        .await
+    }
+}
+
+fn fails(c: &rusqlite::Connection, channel: &str, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+    c.execute(
+        "INSERT INTO channels (name, failing_since, reason) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (name) DO UPDATE SET reason = excluded.reason",
+        params![channel, now.0, reason],
+    )?;
+    Ok(())
 }

@@ -130,6 +130,7 @@ pub fn generic() -> Generic {
 
 pub fn repo(name: &str, full_name: &str) -> Repo {
     Repo {
+        report: None,
         name: name.parse().unwrap(),
         remote: Remote {
             url: format!("https://git.example/{full_name}.git").parse().unwrap(),

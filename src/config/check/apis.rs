@@ -1,40 +1,13 @@
-//! `[notify.NAME]` and `[forge.NAME]`: whom the daemon talks to.
+//! `[forge.NAME]`: the APIs of forges.
 
 use std::collections::BTreeMap;
 
 use super::across::Seen;
-use super::command;
 use super::source_of_secret;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{ForgeApi, Notify, Published};
-use crate::config::{ForgeKind, published, suggest};
-use crate::model::Outcome;
-
-/// All `[notify.NAME]`: the names, also of those that are wrong, and those that are right.
-pub(super) fn notify<'a>(root: &Section<'a>) -> (Vec<&'a str>, BTreeMap<String, Notify>) {
-    let tables = root.tables("notify", "notify.NAME", None);
-    let names = tables.iter().map(|(name, _)| name.value).collect();
-    let outcomes: Vec<_> = Outcome::ALL
-        .iter()
-        .map(|outcome| (outcome.as_str(), *outcome))
-        .collect();
-    let mut all = BTreeMap::new();
-    for (name, section) in tables {
-        check_name(&section, name);
-        if section.own("url").is_none() && section.own("command").is_none() {
-            let message = format!("`[{}]` has neither `url` nor `command`", section.name);
-            section.wrong(section.place, message, None);
-        }
-        let told = Notify {
-            url: section.string("url").and_then(|text| web_url(&section, text)),
-            command: command::read(&section, "command"),
-            on: section.each("on", |word| section.chosen("on", word, &outcomes)),
-        };
-        all.insert(name.value.to_owned(), told);
-    }
-    (names, all)
-}
+use crate::config::types::{ForgeApi, Published};
+use crate::config::{ForgeKind, published};
 
 /// All `[forge.NAME]` that are right.
 pub(super) fn forges(root: &Section, seen: &mut Seen) -> BTreeMap<String, ForgeApi> {
@@ -48,6 +21,12 @@ pub(super) fn forges(root: &Section, seen: &mut Seen) -> BTreeMap<String, ForgeA
         } else {
             kind_by_name(&section, name)
         };
+        let app_id = section.string("app_id").map(|text| text.value.to_owned());
+        if let (Some(entry), Some(kind)) = (section.own("app_id"), kind)
+            && kind != ForgeKind::GitHub
+        {
+            section.wrong(entry.key, "`app_id`: only GitHub has Apps", None);
+        }
         if section.own("ranges").is_none() {
             section.require("token", source_of_secret::HINT);
         }
@@ -62,6 +41,7 @@ pub(super) fn forges(root: &Section, seen: &mut Seen) -> BTreeMap<String, ForgeA
                 kind,
                 url,
                 token,
+                app_id,
                 ranges,
             };
             if let (Some(_), Err(reason)) = (&api.ranges, published::find(name.value, kind, Some(&api))) {
@@ -88,7 +68,7 @@ fn kind_by_name(section: &Section, name: At<&str>) -> Option<ForgeKind> {
 }
 
 /// Names are shown in logs and answers, so they are as plain as those of repos.
-fn check_name(section: &Section, name: At<&str>) {
+pub(super) fn check_name(section: &Section, name: At<&str>) {
     if let Err(e) = name.value.parse::<crate::model::RepoName>() {
         section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
     }
@@ -118,17 +98,6 @@ pub(super) fn published_ranges(
             section.wrong(text.place, format!("`allow_from`: {reason}"), hint);
         })
         .ok()
-}
-
-/// Names of `[notify.NAME]`, all of which exist.
-pub(super) fn notify_names(section: &Section, known: &[&str]) -> Vec<String> {
-    section.each("notify", |name| {
-        if !known.contains(&name.value) {
-            let message = format!("there is no `[notify.{}]`", name.value.escape_debug());
-            section.wrong(name.place, message, suggest::hint(name.value, known.iter().copied()));
-        }
-        Some(name.value.to_owned())
-    })
 }
 
 /// An http or https URL with a host.

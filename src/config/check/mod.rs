@@ -3,6 +3,7 @@
 mod across;
 mod apis;
 mod command;
+mod notify;
 mod repo;
 mod server;
 mod source_of_secret;
@@ -25,7 +26,7 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
     let root = Section::root(table, problems);
     let mut seen = Seen::default();
     let server = server::read(&root, environment, &mut seen);
-    let (notify_names, notify) = apis::notify(&root);
+    let (notify_names, notify) = notify::channels(&root);
     let forges = apis::forges(&root, &mut seen);
     let defaults = root.sub(keys::DEFAULTS, keys::DEFAULTS);
     if let Some(defaults) = &defaults {

@@ -14,8 +14,8 @@ use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{
-    AllowFrom, Encoding, ForgeApi, Generic, HashAlgorithm, Proxy, QueueMode, Remote, Repo, SecretSource, Target,
-    Transport,
+    AllowFrom, Encoding, ForgeApi, Generic, HashAlgorithm, Proxy, QueueMode, Remote, Repo, Reporting, SecretSource,
+    Target, Transport,
 };
 use crate::config::{ForgeKind, remote};
 use crate::model::{GitUrl, RepoName, TargetName};
@@ -36,6 +36,7 @@ pub(super) struct Options {
     submodules: bool,
     depth: u32,
     refuse_lfs: bool,
+    report: Option<Vec<Reporting>>,
 }
 
 pub(super) fn options(s: &Section, forges: &Forges) -> Options {
@@ -52,7 +53,18 @@ pub(super) fn options(s: &Section, forges: &Forges) -> Options {
         submodules: s.boolean("submodules"),
         depth: s.small("depth"),
         refuse_lfs: s.choice("lfs", [true, false]),
+        report: report(s),
     }
+}
+
+/// None if it is not given: then the status is reported where there is a token.
+fn report(section: &Section) -> Option<Vec<Reporting>> {
+    if section.is_word("report", "off") {
+        return Some(Vec::new());
+    }
+    let words = [("status", Reporting::Status), ("deployment", Reporting::Deployment)];
+    let given = section.each("report", |text| section.chosen("report", text, &words));
+    (!given.is_empty()).then_some(given)
 }
 
 fn poll(section: &Section) -> Option<Duration> {
@@ -159,6 +171,7 @@ pub(super) fn read(
         submodules: options.submodules,
         depth: options.depth,
         refuse_lfs: options.refuse_lfs,
+        report: options.report,
         generic,
         targets,
     })

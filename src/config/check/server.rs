@@ -218,6 +218,9 @@ fn http(section: &Section, listeners: &[At<Listen>]) -> Http {
     Http {
         trusted_proxies: section.each("trusted_proxies", |text| network(section, "trusted_proxies", text)),
         status,
+        public_url: section
+            .string("public_url")
+            .and_then(|text| super::apis::web_url(section, text)),
         tls: section.sub("tls", "http.tls").and_then(|tls| {
             tls.require("cert", "`cert` and `key` go together");
             tls.require("key", "`cert` and `key` go together");

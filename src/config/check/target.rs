@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::across::Seen;
 use super::source_of_secret::is_variable;
-use super::{apis, command};
+use super::{apis, command, notify};
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{Isolation, OnEvent, QueueMode, RefFilter, Strategy, TagOrder, Tags, Target};
@@ -97,7 +97,7 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         cpu_weight: s.some_number("cpu_weight"),
         io_weight: s.some_number("io_weight"),
         network: s.boolean("network"),
-        notify: apis::notify_names(s, notify_names),
+        notify: notify::names(s, notify_names),
         require_signed: s.path("require_signed").map(|at| at.value),
         require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
         checks_timeout: s.duration("checks_timeout"),

@@ -1,0 +1,215 @@
+//! Sends one message, and tells whether to send it again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use url::Url;
+
+use super::chat::{self, Post, Words};
+use super::mail;
+use super::notice::{Details, Notice};
+use crate::clock;
+use crate::config::{Channel, Command, ForgeKind, Notify, Secrets, UrlSource};
+use crate::exec::{self, CommandSpec};
+use crate::forge::{self, Signing};
+use crate::forge_api::Refusal;
+use crate::model::Secret;
+use crate::web;
+
+/// Longest time for one message.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Time from TERM to KILL for a command that does not end in time.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Most of an answer that is kept, bytes.
+const ANSWER_SHOWN: usize = 200;
+
+/// Largest answer that is read, bytes.
+const ANSWER_MAX: usize = 64 << 10;
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// The status and the beginning of the answer.
+    pub answer: String,
+}
+
+/// Why a message was not heard.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}")]
+pub struct SendError {
+    /// Why, without secrets.
+    pub reason: String,
+    /// Whether to send it again.
+    pub refusal: Refusal,
+}
+
+impl SendError {
+    pub(super) fn permanent(reason: String) -> Self {
+        Self {
+            reason,
+            refusal: Refusal::Permanent,
+        }
+    }
+
+    fn passing(reason: String) -> Self {
+        Self {
+            reason,
+            refusal: Refusal::Passing,
+        }
+    }
+}
+
+/// A message and where it goes.
+pub struct Sending<'a> {
+    /// The channel's NAME.
+    pub name: &'a str,
+    /// The channel.
+    pub channel: &'a Notify,
+    /// All secrets: the channel's own are used, and none gets into a text.
+    pub secrets: &'a Secrets,
+    /// What happened.
+    pub notice: &'a Notice,
+    /// What there is to say of it.
+    pub details: &'a Details,
+    /// The same for each try of one message.
+    pub id: String,
+}
+
+/// Sends a message. `program` is this program, which supervises commands.
+pub async fn send(program: &Path, sending: &Sending<'_>) -> Result<Heard, SendError> {
+    let template = sending.channel.template.as_ref();
+    let words = Words {
+        notice: sending.notice,
+        details: sending.details,
+        template: template.map(|template| sending.notice.fill(template, sending.details)),
+    };
+    let key = sending.secrets.notify.get(sending.name);
+    let token = key.map(|key| String::from_utf8_lossy(key.expose()).into_owned());
+    let post = match &sending.channel.channel {
+        Channel::Command(command) => return run(program, command, &words).await,
+        Channel::Email(settings) => return mail::send(settings, key, &words).await,
+        Channel::Webhook { url, .. } => webhook(&sending.url(url)?, key, &words, &sending.id)?,
+        Channel::Slack(url) => chat::to_slack(&sending.url(url)?, &words),
+        Channel::Discord(url) => chat::to_discord(&sending.url(url)?, &words),
+        Channel::Mattermost(url) => chat::to_mattermost(&sending.url(url)?, &words),
+        Channel::Matrix { url, room, .. } => {
+            let token = token.unwrap_or_default();
+            chat::to_matrix(&sending.url(url)?, room, &token, &words, &sending.id)
+        }
+        Channel::Ntfy { url, .. } => chat::to_ntfy(&sending.url(url)?, token.as_deref(), &words),
+    };
+    deliver(post, sending.secrets).await
+}
+
+impl Sending<'_> {
+    /// The URL, which may be a secret.
+    fn url(&self, source: &UrlSource) -> Result<Url, SendError> {
+        let secret = match source {
+            UrlSource::Plain(url) => return Ok(url.clone()),
+            UrlSource::Secret(_) => self.secrets.notify_url.get(self.name),
+        };
+        let text = secret.map(|secret| String::from_utf8_lossy(secret.expose()).trim().to_owned());
+        let url = Url::parse(&text.unwrap_or_default()).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+        url.ok_or_else(|| SendError::permanent("what `url` names is not an http or https URL".to_owned()))
+    }
+}
+
+/// JSON, signed if there is a secret.
+fn webhook(url: &Url, secret: Option<&Secret>, words: &Words<'_>, id: &str) -> Result<Post, SendError> {
+    let mut body = words.notice.json(words.details);
+    if let Some(text) = &words.template {
+        body["text"] = Value::from(text.as_str());
+    }
+    let id = id
+        .parse()
+        .map_err(|_| SendError::permanent("no message id".to_owned()))?;
+    let signing = Signing {
+        id: &id,
+        now: clock::now(),
+        generic: None,
+        auth_header: None,
+    };
+    let headers = match secret {
+        Some(_) => forge::sign(ForgeKind::Standard, secret, body.to_string().as_bytes(), &signing)
+            .map_err(|e| SendError::permanent(e.to_string()))?,
+        None => Vec::new(),
+    };
+    Ok(Post {
+        method: http::Method::POST,
+        url: url.clone(),
+        headers,
+        body,
+    })
+}
+
+/// Posts, and reads what the answer means. No URL gets into an error: those of chats are secrets.
+async fn deliver(post: Post, secrets: &Secrets) -> Result<Heard, SendError> {
+    let mut headers = post.headers;
+    if !headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+    {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    let host = post.url.host_str().unwrap_or_default().to_owned();
+    let request = web::Request {
+        method: post.method,
+        url: &post.url,
+        headers: &headers,
+        body: post.body.to_string().into_bytes(),
+        answer_max: ANSWER_MAX,
+        timeout: TIMEOUT,
+    };
+    let answer = web::send(request)
+        .await
+        .map_err(|error| SendError::passing(format!("{host}: {error}")))?;
+    let said = String::from_utf8_lossy(&answer.body).into_owned();
+    let said = secrets.mask(&said[..said.floor_char_boundary(ANSWER_SHOWN)]);
+    let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown = format!("{host} answered {} {}", answer.status, said.trim())
+        .trim_end()
+        .to_owned();
+    if answer.is_success() {
+        return Ok(Heard { answer: shown });
+    }
+    let refusal = match (answer.status, answer.retry_after()) {
+        (429 | 503, Some(pause)) => Refusal::Limited(pause),
+        (408 | 425 | 429 | 500.., _) => Refusal::Passing,
+        _ => Refusal::Permanent,
+    };
+    Err(SendError { reason: shown, refusal })
+}
+
+/// Runs a command that is given the message as `HOOKD_MESSAGE` and `HOOKD_TEXT`.
+async fn run(program: &Path, command: &Command, words: &Words<'_>) -> Result<Heard, SendError> {
+    let json = words.notice.json(words.details).to_string();
+    let spec = CommandSpec {
+        command: command.clone(),
+        directory: "/".into(),
+        environment: vec![
+            ("HOOKD_MESSAGE".to_owned(), json),
+            ("HOOKD_TEXT".to_owned(), words.text()),
+        ],
+        run_as: None,
+        unit: None,
+        payload: None,
+        memory_max: None,
+        tasks_max: None,
+        timeout: TIMEOUT,
+        grace: GRACE,
+        lifeline: None,
+    };
+    let never = tokio_util::sync::CancellationToken::new();
+    let said = |line: exec::OutputLine| tracing::info!("notify: {}", line.text);
+    match exec::run(program, &spec, said, &never).await {
+        Ok(ended) if ended.success() => Ok(Heard {
+            answer: "the command succeeded".to_owned(),
+        }),
+        Ok(ended) => Err(SendError::passing(format!("the command {ended}"))),
+        Err(error) => Err(SendError::passing(error.to_string())),
+    }
+}
