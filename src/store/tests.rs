@@ -1,3 +1,5 @@
+//! The store, by what its users ask of it: a file of its own, and what is in it afterwards.
+
 use std::path::Path;
 
 use super::*;
