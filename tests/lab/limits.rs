@@ -91,7 +91,7 @@ fn commands_run_as_another_user_by_a_drop_in() {
         shared = ["uploads"]
         build = '''
             id -un; mkdir -m 0755 made; touch made/file uploads/one; chmod 0700 made; echo more >> file
-            cat "$HOOKD_PAYLOAD_FILE" /etc/hookd/blog.secret; echo said >/dev/stderr
+            cat "$HOOKD_PAYLOAD_FILE" /etc/hookd/blog.secret || echo said >/dev/stderr
         '''
         "#,
     )];
