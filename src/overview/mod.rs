@@ -188,12 +188,19 @@ impl Overview {
         let row = store.target(&target.id).await?;
         let (last, running) = store.latest(name.clone()).await?;
         let jobs: Vec<_> = waiting.iter().filter(|job| job.target == target.id).collect();
+        let held = row.held();
         let commit = text(row.live_commit);
         let release = text(row.live_release);
         let git_ref = text(row.live_ref);
         let told = self.text_of(target, commit.as_ref()).await?;
         let tip = look.tips.get(&name).filter(|_| !look.missing.contains_key(&name));
-        let tip_commit = tip.map(|tip| tip.commit.to_string());
+        // A deployment since the look has fetched the tip itself.
+        let is_newer = !held && row.live_since.zip(look.at).is_some_and(|(live, look)| live >= look.0);
+        let of_live = |tip: &&crate::store::Tip| is_newer && git_ref.as_deref() == Some(tip.git_ref.as_str());
+        let tip_commit = match (tip.filter(of_live), &commit) {
+            (Some(_), Some(live)) => Some(live.clone()),
+            _ => tip.map(|tip| tip.commit.to_string()),
+        };
         let tip_text = self.text_of(target, tip_commit.as_ref()).await?;
         let mut status = TargetStatus {
             follows: follows(&target.refs),
@@ -211,7 +218,7 @@ impl Overview {
                 since: row.live_since,
             }),
             tip: tip.map(|tip| Tip {
-                commit: tip.commit.to_string(),
+                commit: tip_commit.clone().unwrap_or_default(),
                 subject: tip_text.subject,
                 git_ref: tip.git_ref.to_string(),
             }),

@@ -248,7 +248,6 @@ fn a_typing_error_in_the_name_of_the_file_is_told_by_every_command() {
         &["deploy", "site"],
         &["send", "site"],
         &["check"],
-        &["doctor"],
         &["logs"],
         &["serve"],
         &["remove", "site"],
@@ -259,4 +258,7 @@ fn a_typing_error_in_the_name_of_the_file_is_told_by_every_command() {
         let said = world.hookd(&all).expect(78);
         assert!(said.err.contains("/nowhere/typo.toml"), "{said:?}");
     }
+    // Doctor looks at the machine all the same.
+    let said = world.hookd(&["doctor", "--config", "/nowhere/typo.toml"]).expect(1);
+    assert!(said.out.contains("ERROR: /nowhere/typo.toml"), "{said:?}");
 }
