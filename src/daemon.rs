@@ -13,7 +13,7 @@ use crate::deploy::World;
 use crate::git::{Bounds, Git};
 use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
-use crate::http::{App, Budget, Metrics};
+use crate::http::{App, Budget, Health, Metrics, Streams};
 use crate::intake::Intake;
 use crate::logbook::LogBook;
 use crate::operate::Operator;
@@ -110,6 +110,9 @@ fn warn_of(settings: &Settings, warnings: &[String]) {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    for warning in settings.secrets.warnings() {
+        tracing::warn!("{warning}");
+    }
     for problem in signature::problems(&settings.config) {
         tracing::warn!("{problem}");
     }
@@ -201,6 +204,8 @@ impl Daemon {
             intake,
             metrics: Metrics::default(),
             bodies: Arc::new(Budget::default()),
+            health: Health::default(),
+            streams: Streams::default(),
         });
         let watching = Arc::downgrade(&app);
         tokio::spawn(async move {

@@ -205,14 +205,14 @@ fn secrets_come_from_files_credentials_and_the_environment() {
         "[\"file:a\", \"credential:b\", \"env:C\"]\ntoken = \"file:crlf\"",
     );
     let etc = Etc::new(&text);
-    etc.write("a", "one\n", 0o640);
-    etc.write("credentials/b", "two", 0o644);
+    etc.write("a", "one-secret\n", 0o640);
+    etc.write("credentials/b", "two-secret", 0o644);
     etc.write("crlf", "four\r\n", 0o600);
     let credentials = etc.0.path().join("credentials");
     let environment = |name: &str| -> Option<OsString> {
         match name {
             "CREDENTIALS_DIRECTORY" => Some(credentials.clone().into()),
-            "C" => Some("three".into()),
+            "C" => Some("three-secret".into()),
             _ => None,
         }
     };
@@ -223,7 +223,7 @@ fn secrets_come_from_files_credentials_and_the_environment() {
         .iter()
         .map(hookd::model::Secret::expose)
         .collect();
-    assert_eq!(webhook, [b"one".as_slice(), b"two", b"three"]);
+    assert_eq!(webhook, [b"one-secret".as_slice(), b"two-secret", b"three-secret"]);
     assert_eq!(secrets.token[&blog].expose(), b"four");
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, eaccess};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,6 @@ use crate::doctor;
 use crate::exec::{self, Units};
 use crate::git::{Git, RemoteRef};
 use crate::machine::{Account, Machine};
-use crate::release::Layout;
 
 /// What `hookd check` found.
 #[derive(Default, Serialize)]
@@ -257,12 +257,26 @@ fn look_at_directory(target: &Target, report: &mut Report) {
     if target.strategy == Strategy::InPlace {
         return;
     }
-    match Layout::new(&target.path).prepare() {
+    // Nothing is made: what is not there yet is made by the daemon, as its own user.
+    let there = target
+        .path
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(&target.path);
+    let rights = AccessFlags::W_OK | AccessFlags::X_OK;
+    let found = match there.metadata() {
+        Ok(about) if !about.is_dir() => Err(std::io::ErrorKind::NotADirectory.into()),
+        Ok(_) => eaccess(there, rights).map_err(std::io::Error::from),
+        Err(error) => Err(error),
+    };
+    match found {
         Ok(()) => report.passed.push(format!(
             "target {}: {} can be written",
             target.id,
             target.path.display()
         )),
-        Err(error) => report.errors.push(format!("target {}: {error}", target.id).into()),
+        Err(error) => report
+            .errors
+            .push(format!("target {}: {}: {error}", target.id, there.display()).into()),
     }
 }

@@ -17,6 +17,9 @@ pub(super) enum Use {
 /// Marks of order that editors write before the text: UTF-8's, and those of UTF-16.
 const MARKS: &[&[u8]] = &[b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
 
+/// Shortest webhook secret, bytes: all shorter ones can be tried against one delivery that somebody has seen.
+const SECRET_MIN: usize = 8;
+
 /// What begins a secret of Standard Webhooks.
 const STANDARD_SECRET: &str = "whsec_";
 
@@ -47,7 +50,12 @@ pub(super) fn refuse(secret: &[u8], purpose: Use) -> Option<(&'static str, &'sta
             "a token has ASCII letters, digits and signs; copy it once more from the forge",
         )),
         Use::Token => None,
-        Use::Webhook(forge) => refuse_standard(&text, forge),
+        Use::Webhook(forge) => refuse_standard(&text, forge).or_else(|| {
+            (secret.len() < SECRET_MIN).then_some((
+                "has fewer than 8 bytes, and so can be guessed",
+                "make one, and give it to the forge, too: openssl rand -hex 32",
+            ))
+        }),
     }
 }
 
@@ -108,6 +116,7 @@ mod tests {
             ("whsk_AAECAwQFBgc=", webhook(Standard), "private key"),
             ("whsec_not base64", webhook(Standard), "not base64"),
             ("whsec_", webhook(GitLab), "not base64"),
+            ("seven b", webhook(GitHub), "guessed"),
             ("glpat-ä", Use::Token, "no header"),
             ("two words", Use::Token, "no header"),
         ] {

@@ -91,7 +91,23 @@ const MASK: &str = "***";
 /// Shortest secret that is masked, bytes: shorter ones are no secrets, and stand in many words.
 const MASKED_MIN: usize = 6;
 
+/// Below so many bytes a webhook secret is worth a warning: 16 random bytes are what can't be guessed.
+const SECRET_ADVISED: usize = 16;
+
 impl Secrets {
+    /// Webhook secrets that are taken, and shorter than they should be.
+    pub fn warnings(&self) -> Vec<String> {
+        let is_short = |secrets: &[Secret]| secrets.iter().any(|secret| secret.expose().len() < SECRET_ADVISED);
+        let short = self.webhook.iter().filter(|(_, secrets)| is_short(secrets));
+        short
+            .map(|(repo, _)| {
+                format!(
+                    "repo {repo}: a secret has fewer than {SECRET_ADVISED} bytes; make one with: openssl rand -hex 32"
+                )
+            })
+            .collect()
+    }
+
     /// The text without any of the secrets: what a command printed may hold one.
     pub fn mask(&self, text: &str) -> String {
         let all = self.webhook.values().flatten();

@@ -117,6 +117,13 @@ fn classify(error: &git2::Error) -> (GitErrorKind, Option<&'static str>) {
         (Class::Http, _) if says(&["code: 404", "code: 410"]) => (GitErrorKind::NotFound, Some(missing)),
         (Class::Http, _) if says(&["code: 401", "code: 403", "authentication"]) => (GitErrorKind::Authentication, None),
         (Class::Http, _) if says(&["code: 429", "code: 5"]) => (GitErrorKind::Connect, None),
+        _ if says(&["invalid content-type"]) => (
+            GitErrorKind::Unsupported,
+            Some(
+                "the server answers with plain files or pages: git's \"dumb\" HTTP is not supported; check `url`, or serve the \
+                 repository by git-http-backend or a forge",
+            ),
+        ),
         _ if says(&["cannot redirect"]) => (
             GitErrorKind::Unsupported,
             Some("the remote redirects to another host, which is never followed: write the final address into `url`"),
@@ -170,6 +177,12 @@ mod tests {
                 ErrorCode::GenericError,
                 "unexpected http status code: 404",
                 GitErrorKind::NotFound,
+            ),
+            (
+                ErrorClass::Http,
+                ErrorCode::GenericError,
+                "invalid content-type: 'text/plain'",
+                GitErrorKind::Unsupported,
             ),
             (
                 ErrorClass::Http,

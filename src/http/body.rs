@@ -1,6 +1,8 @@
 //! Reads a request body within its limits of size, time, rate and memory.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
@@ -8,26 +10,88 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
+use crate::intake::counted_with;
 
 /// Bodies up to this size, bytes, need no place in the budget: most pushes are a tenth of it, and all connections
 /// together stay below 128 MiB.
-const SMALL: u64 = 256 * 1024;
+const SMALL: usize = 256 * 1024;
 
 /// Memory that all larger bodies may take together, in units: 100 MiB, four of the largest.
-const LARGE_UNITS: u32 = 1600;
+const LARGE_UNITS: usize = 1600;
 
-/// Unit in which the budget is counted, bytes.
-const UNIT: u64 = 64 * 1024;
+/// What of it the bodies of one address may take, so that nobody holds up everybody; a body of any size needs no more.
+const ADDRESS_UNITS: usize = LARGE_UNITS / 2;
+
+/// Unit in which the budget is counted, bytes. A place is taken for what has come, not for what is announced.
+const UNIT: usize = 64 * 1024;
+
+/// How long a body waits for a place.
+const PLACE_TIME: Duration = Duration::from_secs(5);
 
 /// A body may be slower than the least rate for so long at its beginning.
 const RATE_GRACE: Duration = Duration::from_secs(5);
 
 /// Memory for the bodies of all requests.
-pub struct Budget(Arc<Semaphore>);
+pub struct Budget {
+    all: Arc<Semaphore>,
+    addresses: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_UNITS as usize)))
+        Self {
+            all: Arc::new(Semaphore::new(LARGE_UNITS)),
+            addresses: Mutex::default(),
+        }
+    }
+}
+
+impl Budget {
+    /// The part of an address.
+    fn of(&self, from: IpAddr) -> Arc<Semaphore> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.retain(|_, part| Arc::strong_count(part) > 1);
+        let part = addresses.entry(counted_with(from));
+        Arc::clone(part.or_insert_with(|| Arc::new(Semaphore::new(ADDRESS_UNITS))))
+    }
+}
+
+/// What a body holds of the budget.
+struct Place {
+    all: Arc<Semaphore>,
+    part: Arc<Semaphore>,
+    held: Vec<OwnedSemaphorePermit>,
+    units: usize,
+}
+
+impl Place {
+    fn new(budget: &Budget, from: IpAddr) -> Self {
+        Self {
+            all: Arc::clone(&budget.all),
+            part: budget.of(from),
+            held: Vec::new(),
+            units: 0,
+        }
+    }
+
+    /// Takes what a body of so many bytes needs beyond what it holds.
+    async fn hold(&mut self, length: usize) -> Result<(), BodyError> {
+        let needed = if length > SMALL { length.div_ceil(UNIT) } else { 0 };
+        let more = needed.min(ADDRESS_UNITS).saturating_sub(self.units);
+        let Ok(count) = u32::try_from(more) else { return Ok(()) };
+        if count == 0 {
+            return Ok(());
+        }
+        let take = async {
+            let part = Arc::clone(&self.part).acquire_many_owned(count).await;
+            Ok([part?, Arc::clone(&self.all).acquire_many_owned(count).await?])
+        };
+        let taken: Result<_, tokio::sync::AcquireError> = tokio::time::timeout(PLACE_TIME, take)
+            .await
+            .map_err(|_| BodyError::NoMemory)?;
+        self.held.extend(taken.map_err(|_| BodyError::NoMemory)?);
+        self.units += more;
+        Ok(())
     }
 }
 
@@ -40,7 +104,7 @@ pub enum BodyError {
     TooSlow,
     /// Too many large bodies at once.
     NoMemory,
-    /// The connection broke.
+    /// It ends before its end, or its chunks are none.
     Broken,
 }
 
@@ -48,49 +112,34 @@ pub enum BodyError {
 pub struct Read {
     /// The bytes as they came.
     pub bytes: Vec<u8>,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Place,
 }
 
-/// Reads a body to its end.
-pub async fn read(body: Incoming, limits: &Limits, budget: &Budget) -> Result<Read, BodyError> {
+/// Reads the body of a request of `from` to its end.
+pub async fn read(body: Incoming, from: IpAddr, limits: &Limits, budget: &Budget) -> Result<Read, BodyError> {
     if body.size_hint().lower() > limits.body {
         return Err(BodyError::TooLarge);
     }
-    match tokio::time::timeout(limits.body_time, read_all(body, limits, budget)).await {
+    match tokio::time::timeout(limits.body_time, read_all(body, limits, Place::new(budget, from))).await {
         Ok(result) => result,
         Err(_) => Err(BodyError::TooSlow),
     }
 }
 
-async fn read_all(mut body: Incoming, limits: &Limits, budget: &Budget) -> Result<Read, BodyError> {
-    let announced = body.size_hint().exact();
-    let mut place = None;
-    if announced.is_some_and(|size| size > SMALL) {
-        place = Some(reserve(budget, announced.unwrap_or_default()).await?);
-    }
+async fn read_all(mut body: Incoming, limits: &Limits, mut place: Place) -> Result<Read, BodyError> {
+    let announced = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(SMALL);
     let start = Instant::now();
-    let mut bytes = Vec::with_capacity(usize::try_from(announced.unwrap_or(0)).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(announced.min(SMALL));
     while let Some(frame) = next_frame(&mut body, &bytes, start, limits).await? {
         let Ok(data) = frame.into_data() else { continue };
-        let length = (bytes.len() + data.len()) as u64;
-        if length > limits.body {
+        let length = bytes.len() + data.len();
+        if length as u64 > limits.body {
             return Err(BodyError::TooLarge);
         }
-        if length > SMALL && place.is_none() {
-            // A body of unknown length may become as large as any.
-            place = Some(reserve(budget, limits.body).await?);
-        }
+        place.hold(length).await?;
         bytes.extend_from_slice(&data);
     }
     Ok(Read { bytes, _place: place })
-}
-
-async fn reserve(budget: &Budget, size: u64) -> Result<OwnedSemaphorePermit, BodyError> {
-    let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX).min(LARGE_UNITS);
-    Arc::clone(&budget.0)
-        .acquire_many_owned(units)
-        .await
-        .map_err(|_| BodyError::NoMemory)
 }
 
 /// The next part, as long as the sender keeps up the least rate.

@@ -1,6 +1,7 @@
 //! The control listener: what is live, what ran, and what a person wants done.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -11,7 +12,7 @@ use super::answer::{self, Answer};
 use super::{App, metrics, page, stream};
 use crate::api::{ErrorBody, Query};
 use crate::model::{Refusal, RefusalKind};
-use crate::store::Page;
+use crate::store::{Page, Store};
 
 /// Largest request body on the control socket, bytes: a handful of names.
 const BODY_MAX: usize = 64 * 1024;
@@ -94,9 +95,31 @@ pub async fn healthz(app: &App, method: &Method) -> Answer {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return answer::wrong_method("GET, HEAD");
     }
-    match app.world.store.probe().await {
-        Ok(()) => answer::with_type(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
-        Err(_) => answer::later(StatusCode::SERVICE_UNAVAILABLE, "the store can't be written", 10),
+    if app.health.is_well(&app.world.store).await {
+        answer::with_type(StatusCode::OK, "text/plain; charset=utf-8", "ok\n")
+    } else {
+        answer::later(StatusCode::SERVICE_UNAVAILABLE, "the store can't be written", 10)
+    }
+}
+
+/// How long the answer to whether the store can be written holds: each look is a write, and anybody may ask.
+const HEALTH_HOLDS: Duration = Duration::from_secs(1);
+
+/// The last look whether the store can be written. Who asks meanwhile waits for it, and has its answer, too.
+#[derive(Default)]
+pub struct Health(tokio::sync::Mutex<Option<(Instant, bool)>>);
+
+impl Health {
+    async fn is_well(&self, store: &Store) -> bool {
+        let mut last = self.0.lock().await;
+        if let Some((at, well)) = *last
+            && at.elapsed() < HEALTH_HOLDS
+        {
+            return well;
+        }
+        let well = store.probe().await.is_ok();
+        *last = Some((Instant::now(), well));
+        well
     }
 }
 
@@ -233,6 +256,9 @@ impl App {
     /// The log of a deployment; of one that never ran it is how it ended.
     async fn log(self: &Arc<Self>, id: i64, follow: bool) -> Result<Answer> {
         let deployment = self.overview.deployment(id).await?;
-        Ok(stream::log(&self.world, &deployment.row, follow).await)
+        let Some(place) = self.streams.place() else {
+            return Ok(stream::too_many());
+        };
+        Ok(stream::log(&self.world, &deployment.row, follow, place).await)
     }
 }

@@ -60,7 +60,7 @@ pub async fn receive(
         refused(refusal.counted());
         return refused_by(&refusal);
     }
-    let read = match body::read(incoming, &settings.config.limits, &app.bodies).await {
+    let read = match body::read(incoming, from, &settings.config.limits, &app.bodies).await {
         Ok(read) => read,
         Err(error) => return body_error(error, &refused),
     };
@@ -134,7 +134,11 @@ fn body_error(error: BodyError, refused: &impl Fn(&'static str)) -> Answer {
                 RETRY_STORE,
             )
         }
-        BodyError::TooSlow | BodyError::Broken => {
+        BodyError::Broken => {
+            refused("malformed body");
+            answer::error(StatusCode::BAD_REQUEST, "malformed body")
+        }
+        BodyError::TooSlow => {
             refused("body too slow");
             answer::later(StatusCode::REQUEST_TIMEOUT, "the body did not come in time", 1)
         }

@@ -1,24 +1,26 @@
 //! Accepts connections within their limits and hands requests to a face.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::tls::Terminator;
-use super::{App, control, hook};
+use super::{App, control, hook, peer};
+use crate::intake::counted_with;
 
 /// Pause after `accept` failed, which it does when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,6 +33,61 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// How long connections may go on after the listener has stopped: their requests are small.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// What is read besides the longest head, bytes: the exact limit is looked at afterwards, and tells what was wrong.
+const HEAD_SPARE: usize = 8192;
+
+/// How long a reader may take nothing of its answer before its connection ends.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+
+/// A stream whose other end has to take what is written.
+struct Patient<S> {
+    stream: S,
+    /// When patience ends; none while all is taken.
+    end: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, end: None }
+    }
+
+    fn judge<T>(&mut self, cx: &mut Context<'_>, result: Poll<std::io::Result<T>>) -> Poll<std::io::Result<T>> {
+        if result.is_ready() {
+            self.end = None;
+            return result;
+        }
+        let end = self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIME)));
+        end.as_mut().poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.judge(cx, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.judge(cx, result)
+    }
+}
 
 /// A socket that listens.
 pub enum Socket {
@@ -92,6 +149,7 @@ impl Strangers {
     /// A place for an address; waits while all its places are taken. None if too many wait already: they would take the
     /// places of everybody else. A proxy on this machine stands for many, and does not pass on what is slow.
     async fn place(&self, address: IpAddr, places: usize) -> Option<OwnedSemaphorePermit> {
+        let address = counted_with(address);
         let semaphore = {
             let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             table.retain(|_, s| Arc::strong_count(s) > 1 || s.available_permits() < places);
@@ -125,6 +183,7 @@ pub async fn serve(socket: Socket, face: Face, tls: Option<Arc<Terminator>>, app
         strangers: Strangers::default(),
         stop: stop.clone(),
     });
+    let mut failures = 0_u64;
     loop {
         // The place comes first: what can't be served waits in the kernel's queue and costs nothing here.
         let place = tokio::select! {
@@ -138,6 +197,10 @@ pub async fn serve(socket: Socket, face: Face, tls: Option<Arc<Terminator>>, app
         };
         match accepted {
             Ok((stream, peer)) => {
+                if failures > 0 {
+                    tracing::info!(failures, "connections are accepted again");
+                    failures = 0;
+                }
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
                     if let Some(stream) = shared.secured(stream).await {
@@ -147,7 +210,11 @@ pub async fn serve(socket: Socket, face: Face, tls: Option<Arc<Terminator>>, app
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
+                // Said once, not ten times a second: descriptors that are used up stay so for a while.
+                if failures == 0 {
+                    tracing::warn!(%error, "connections can't be accepted");
+                }
+                failures += 1;
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -188,7 +255,10 @@ impl Shared {
     async fn connection(self: Arc<Self>, mut stream: Box<dyn Stream>, peer: Option<IpAddr>) {
         let limits = self.app.limits();
         let mut stranger = None;
-        if let (Face::Public, Some(address)) = (self.face, peer) {
+        // Whom a trusted proxy speaks for is known with the head of the request.
+        if let (Face::Public, Some(address)) = (self.face, peer)
+            && !self.trusts(address)
+        {
             let place = self.strangers.place(address, limits.connections_per_address);
             match tokio::time::timeout(limits.header_time, place).await {
                 Ok(Some(place)) => stranger = Some(place),
@@ -218,8 +288,10 @@ impl Shared {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_time)
             .max_headers(limits.header_count)
-            .max_buf_size(usize::try_from(limits.headers).unwrap_or(usize::MAX).max(8192));
-        let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+            // A sender that has said all may close its half, and gets its answer.
+            .half_close(true)
+            .max_buf_size(usize::try_from(limits.headers).unwrap_or(usize::MAX).max(8192) + HEAD_SPARE);
+        let mut connection = builder.serve_connection(TokioIo::new(Patient::new(stream)), service);
         let result = tokio::select! {
             result = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => result,
             // One that has sent nothing yet would be closed without an answer.
@@ -241,12 +313,52 @@ impl Shared {
         }
     }
 
+    /// Whether a peer is a proxy that says whom it speaks for.
+    fn trusts(&self, peer: IpAddr) -> bool {
+        let settings = self.app.settings();
+        let proxies = &settings.config.http.trusted_proxies;
+        proxies.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Counts a request that a trusted proxy passed on among those of its sender.
+    async fn count_sender(
+        &self,
+        request: &Request<Incoming>,
+        peer: Option<IpAddr>,
+        stranger: &Mutex<Option<OwnedSemaphorePermit>>,
+    ) -> Result<(), Answer> {
+        let proxy = peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        if !self.trusts(proxy) {
+            return Ok(());
+        }
+        let (settings, limits) = (self.app.settings(), self.app.limits());
+        let from = peer::source(peer, request.headers(), &settings.config.http.trusted_proxies);
+        let place = self.strangers.place(from, limits.connections_per_address);
+        match tokio::time::timeout(limits.header_time, place).await {
+            Ok(Some(place)) => {
+                *stranger.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+                Ok(())
+            }
+            Ok(None) | Err(_) => Err(super::answer::later(
+                http::StatusCode::TOO_MANY_REQUESTS,
+                "too many connections from this address",
+                1,
+            )),
+        }
+    }
+
     async fn answer(
         &self,
         request: Request<Incoming>,
         peer: Option<IpAddr>,
         stranger: &Mutex<Option<OwnedSemaphorePermit>>,
     ) -> Answer {
+        if head_size(&request) > self.app.limits().headers {
+            return super::answer::error(
+                http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the head of the request is too large",
+            );
+        }
         match self.face {
             Face::Public => {}
             Face::Control => return control::answer(&self.app, request).await,
@@ -266,9 +378,21 @@ impl Shared {
             ["hook", repo] => Some(repo.to_owned()),
             _ => return super::answer::error(http::StatusCode::NOT_FOUND, "not found"),
         };
+        if let Err(refusal) = self.count_sender(&request, peer, stranger).await {
+            return refusal;
+        }
         let authenticated = || drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
         hook::receive(&self.app, request, repo, peer, authenticated).await
     }
+}
+
+/// Bytes of a request's head, written without needless blanks.
+fn head_size(request: &Request<Incoming>) -> u64 {
+    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
+    let line = request.method().as_str().len() + target + " / HTTP/1.1\r\n".len() - 1;
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    (line + fields.sum::<usize>() + "\r\n".len()) as u64
 }
 
 /// The answer if there is none: a bug here costs one request, not the daemon.
@@ -278,7 +402,7 @@ fn broken(error: &tokio::task::JoinError) -> Answer {
 }
 
 /// Answers where hyper has no request to answer, and closes.
-async fn refuse(stream: &mut Box<dyn Stream>, status: &str, what: &str) {
+async fn refuse(stream: &mut (impl AsyncWrite + Unpin), status: &str, what: &str) {
     let body = format!("{{\"status\":\"error\",\"error\":\"{what}\"}}");
     let text = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",

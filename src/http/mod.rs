@@ -48,6 +48,10 @@ pub struct App {
     pub metrics: Metrics,
     /// Memory for large bodies.
     pub bodies: Arc<body::Budget>,
+    /// Whether deliveries can be stored.
+    pub health: control::Health,
+    /// Logs that are followed or read.
+    pub streams: stream::Streams,
 }
 
 impl App {
@@ -61,3 +65,5 @@ impl App {
 }
 
 pub use body::Budget;
+pub use control::Health;
+pub use stream::Streams;

@@ -1,13 +1,14 @@
 //! The log of a deployment, whole or live, as server-sent events.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::answer::{self, Answer, Body, whole};
 use crate::api::Deployment;
@@ -30,8 +31,41 @@ const END: &[u8] = b"event: end\ndata: {}\n\n";
 const WAITS: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_millis(20), std::time::Duration::from_secs(1));
 
+/// Most logs that are sent at once: a reader that stands still keeps its connection, and some must be left for others.
+const STREAMS: usize = 64;
+
+/// Seconds after which a reader may ask again for whom there is no place.
+const RETRY: u64 = 5;
+
+/// Places for logs that are sent.
+pub struct Streams(Arc<Semaphore>);
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(STREAMS)))
+    }
+}
+
+impl Streams {
+    /// A place; none if all are taken.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+}
+
+/// The answer if there is no place. The connection ends with it.
+pub fn too_many() -> Answer {
+    let mut answer = answer::later(StatusCode::SERVICE_UNAVAILABLE, "too many logs are followed", RETRY);
+    let close = http::HeaderValue::from_static("close");
+    answer.headers_mut().insert(http::header::CONNECTION, close);
+    answer
+}
+
 /// A body that another task fills.
-struct Channel(mpsc::Receiver<Bytes>);
+struct Channel(
+    mpsc::Receiver<Bytes>,
+    #[expect(dead_code, reason = "held until the body is gone")] OwnedSemaphorePermit,
+);
 
 impl hyper::body::Body for Channel {
     type Data = Bytes;
@@ -46,7 +80,7 @@ impl hyper::body::Body for Channel {
 }
 
 /// The lines of a log: JSON lines as they are, or with `follow` as events until the deployment ends.
-pub async fn log(world: &World, row: &Deployment, follow: bool) -> Answer {
+pub async fn log(world: &World, row: &Deployment, follow: bool, place: OwnedSemaphorePermit) -> Answer {
     let deployment = row.id;
     if follow {
         until_begun(world, deployment).await;
@@ -59,7 +93,7 @@ pub async fn log(world: &World, row: &Deployment, follow: bool) -> Answer {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let world = world.clone();
     tokio::spawn(async move { feed(&world, deployment, follow, &sender).await });
-    answer_of(Channel(receiver).boxed_unsync(), follow)
+    answer_of(Channel(receiver, place).boxed_unsync(), follow)
 }
 
 fn answer_of(body: Body, follow: bool) -> Answer {

@@ -23,7 +23,7 @@ use crate::store::{Accepted, DeliveryResult, NewDelivery, Source, Store, StoreEr
 use crate::worker::{Settings, Worker};
 use trouble::Troubles;
 
-pub use rejections::{Refused, Rejections};
+pub use rejections::{Refused, Rejections, counted_with};
 pub use replay::{NotReplayed, Replayed};
 pub use trouble::Trouble;
 

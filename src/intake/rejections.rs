@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -30,10 +30,28 @@ const LISTED: u32 = 100;
 /// Longest text of a stranger that is kept, characters.
 const TEXT_MAX: usize = 100;
 
+/// Rejections of all addresses together that the journal gets within a second: a few lines of a person's mistake, and no flood.
+const LINES: u32 = 20;
+
+/// Length of the window in which lines are counted.
+const LINES_WINDOW: Duration = Duration::from_secs(1);
+
+/// Whom an address is counted with: whoever has one IPv6 address has its /64 (RFC 6177).
+pub fn counted_with(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 #[derive(Default)]
 struct Inner {
     newest: VecDeque<DeliveryRow>,
     addresses: HashMap<IpAddr, Recent>,
+    /// The windows of `addresses`, the oldest first; also such as are gone by now.
+    order: VecDeque<(IpAddr, Instant)>,
+    /// Since when lines are counted, how many were written, and how many were not.
+    lines: Option<(Instant, u32, u64)>,
 }
 
 /// What an address did within its window.
@@ -56,21 +74,42 @@ impl Recent {
 }
 
 impl Inner {
-    /// What the address did in the window that is open for it.
+    /// What the address, or its network, did in the window that is open for it. If there are too many, the oldest goes.
     fn recent(&mut self, from: IpAddr) -> &mut Recent {
-        let now = Instant::now();
-        let is_over = |recent: &Recent| now.duration_since(recent.since) >= WINDOW;
-        if self.addresses.len() >= ADDRESSES && !self.addresses.contains_key(&from) {
-            self.addresses.retain(|_, recent| !is_over(recent));
-            if self.addresses.len() >= ADDRESSES {
-                self.addresses.clear();
+        let (from, now) = (counted_with(from), Instant::now());
+        let known = self.addresses.get(&from);
+        if known.is_none_or(|recent| now.duration_since(recent.since) >= WINDOW) {
+            while self.addresses.len() >= ADDRESSES {
+                let Some((oldest, since)) = self.order.pop_front() else {
+                    break;
+                };
+                if self.addresses.get(&oldest).is_some_and(|recent| recent.since == since) {
+                    self.addresses.remove(&oldest);
+                }
             }
+            while self.order.len() >= 2 * ADDRESSES {
+                self.order.pop_front();
+            }
+            self.order.push_back((from, now));
+            self.addresses.insert(from, Recent::new(now));
         }
-        let recent = self.addresses.entry(from).or_insert_with(|| Recent::new(now));
-        if is_over(recent) {
-            *recent = Recent::new(now);
-        }
-        recent
+        self.addresses.entry(from).or_insert_with(|| Recent::new(now))
+    }
+
+    /// Whether one more line may be written; and how many were left out before it.
+    fn may_log(&mut self) -> (bool, u64) {
+        let now = Instant::now();
+        let open = self
+            .lines
+            .filter(|(since, ..)| now.duration_since(*since) < LINES_WINDOW);
+        let Some((since, written, left_out)) = open else {
+            let left_out = self.lines.map_or(0, |(.., left_out)| left_out);
+            self.lines = Some((now, 1, 0));
+            return (true, left_out);
+        };
+        let may = written < LINES;
+        self.lines = Some((since, written + u32::from(may), left_out + u64::from(!may)));
+        (may, 0)
     }
 }
 
@@ -103,9 +142,9 @@ impl<'a> Refused<'a> {
     }
 }
 
-/// Remembers rejections; see the module.
-#[derive(Default)]
-pub struct Rejections(Mutex<Inner>);
+/// Remembers rejections; see the module. Clones share it.
+#[derive(Default, Clone)]
+pub struct Rejections(Arc<Mutex<Inner>>);
 
 /// A stranger's text as it is kept and shown.
 fn harmless(text: &str) -> String {
@@ -123,9 +162,33 @@ fn about(row: &DeliveryRow) -> About<'_> {
     }
 }
 
+fn say_left_out(count: u64) {
+    if count > 0 {
+        tracing::warn!("refused {count} more deliveries, which are not in the log: it gets {LINES} a second");
+    }
+}
+
 impl Rejections {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line, unless there were too many within the second; then their number is written when it is over.
+    fn log(&self, write: impl FnOnce()) {
+        let (may, left_out) = self.inner().may_log();
+        say_left_out(left_out);
+        if may {
+            write();
+        } else if self.inner().lines.is_some_and(|(.., left_out)| left_out == 1)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let rejections = self.clone();
+            runtime.spawn(async move {
+                tokio::time::sleep(LINES_WINDOW).await;
+                let lines = rejections.inner().lines.take();
+                say_left_out(lines.map_or(0, |(.., left_out)| left_out));
+            });
+        }
     }
 
     /// Notes a rejection, in the journal and for `hookd deliveries`.
@@ -140,7 +203,7 @@ impl Rejections {
         match noted.cmp(&LISTED) {
             Ordering::Less => {
                 let row = self.list(&address, "rejected", refused);
-                about(&row).warn(format!("refused a delivery: {}", refused.reason));
+                self.log(|| about(&row).warn(format!("refused a delivery: {}", refused.reason)));
             }
             Ordering::Equal => {
                 let reason = format!("refused {LISTED} within a minute: the next ones of this address are not listed");
@@ -148,7 +211,8 @@ impl Rejections {
                     reason: &reason,
                     ..Refused::default()
                 };
-                about(&self.list(&address, "rejected", &last)).warn(reason.clone());
+                let row = self.list(&address, "rejected", &last);
+                self.log(|| about(&row).warn(&reason));
             }
             Ordering::Greater => {}
         }
@@ -163,7 +227,7 @@ impl Rejections {
         drop(inner);
         if listed {
             let row = self.list(&from.to_string(), "pong", test);
-            about(&row).info(format!("pong: {}", test.reason));
+            self.log(|| about(&row).info(format!("pong: {}", test.reason)));
         }
     }
 
@@ -233,6 +297,36 @@ mod tests {
             (last.remote_addr.as_str(), last.repo.as_str()),
             ("192.0.2.2", "blog\u{fffd}[31m")
         );
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address_and_the_oldest_goes() {
+        let rejections = Rejections::default();
+        let within = |last: u128| IpAddr::from(Ipv6Addr::from_bits(0x2001_0db8_0000_0001_u128 << 64 | last));
+        for last in 0..5 {
+            assert_eq!(rejections.failed(within(last), 5), None);
+        }
+        assert!(rejections.failed(within(99), 5).is_some());
+        let beside = IpAddr::from(Ipv6Addr::from_bits(0x2001_0db8_0000_0002_u128 << 64));
+        assert_eq!(rejections.failed(beside, 5), None);
+        // Others fill the table up to the last place: who was there stays blocked; one more, and the first goes.
+        for number in 0..u32::try_from(ADDRESSES - 2).unwrap() {
+            rejections.failed(IpAddr::from(number.to_be_bytes()), 5);
+        }
+        assert!(rejections.failed(within(7), 5).is_some());
+        rejections.failed("198.51.100.1".parse().unwrap(), 5);
+        assert_eq!(rejections.failed(within(7), 5), None);
+    }
+
+    #[test]
+    fn the_log_gets_some_lines_a_second() {
+        let mut inner = Inner::default();
+        let written = (0..1000).filter(|_| inner.may_log().0).count();
+        assert_eq!(written, LINES as usize);
+        let (since, written, left_out) = inner.lines.unwrap();
+        assert_eq!(left_out, 1000 - u64::from(LINES));
+        inner.lines = since.checked_sub(LINES_WINDOW).map(|since| (since, written, left_out));
+        assert_eq!(inner.may_log(), (true, left_out));
     }
 
     #[test]

@@ -35,7 +35,7 @@ const GOOD: &[&str] = &[
     "max_jobs = 4\nlisten = [\"127.0.0.1:1\", \"[::1]:2\", \"unix:/run/x\"]",
     "[repo.a]\nurl = \"git@git.sr.ht:~ann/b\"\n[repo.a.deploy.live]\ntag = [\"v*\", \"!v0*\"]\npath = \"/srv/a\"\norder = \"pushed\"",
     "[repo.a]\nurl = \"/srv/git/a.git\"\nsecret = [\"env:A\", \"credential:b\"]\npoll = \"off\"\nallow_from = [\"github\", \"10.0.0.0/8\"]",
-    "[repo.a]\nurl = \"https://h/a\"\nsecret = \"insecure-none\"\n[repo.a.deploy.live]\nbranch = \"main\"\npath = \"a\"\n\
+    "[repo.a]\nurl = \"https://h/a%20b\"\nsecret = \"insecure-none\"\n[repo.a.deploy.live]\nbranch = \"main\"\npath = \"a\"\n\
      build = [\"make\", \"\"]\ncheck = \"true\"\nmemory_max = 1073741824\nenv = { A_B = \"\" }\ntimeout = \"1h30m\"",
     "[notify.ops]\ncommand = \"tell\"\non = \"failed\"\n[forge.work]\nkind = \"gitlab\"\ntoken = \"env:T\"",
     "[http.tls]\ncert = \"c\"\nkey = \"k\"\n[limits]\nbody = \"1MiB\"\nbody_rate = 0\n[defaults]\nkeep = 3\nenv = { A = \"b\" }",

@@ -206,3 +206,33 @@ async fn names_that_are_no_text_are_passed_over() {
     );
     assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
 }
+
+#[tokio::test]
+async fn only_what_is_followed_is_listed_and_some_others_for_who_misspelt_one() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let head = origin.commit("main", "x", &[Change::File("a", b"a")]);
+    let lines: Vec<String> = (0..300)
+        .map(|n| format!("create refs/heads/topic-{n} {head}\ncreate refs/tags/t{n} {head}\n"))
+        .collect();
+    let lines = lines.concat();
+    origin.git_input(&["update-ref", "--stdin"], lines.as_bytes());
+    let mut access = access(&origin.file_url());
+    let patterns = vec![hookd::config::Pattern::new("topic-29?").unwrap()];
+    access.follows = Some(vec![hookd::config::RefFilter::Branches(patterns)]);
+    let refs = world.git.ls_remote(&access, &world.cancel).await.unwrap();
+    let followed = refs
+        .iter()
+        .filter(|r| r.name.starts_with("refs/heads/topic-29"))
+        .count();
+    assert!(followed >= 10 && refs.len() <= 111, "{followed} of {}", refs.len());
+    assert!(refs.iter().all(|r| r.name.starts_with("refs/heads/")));
+
+    let error = world.fetch(&access, "mian").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
+    let hint = error.hint.unwrap();
+    assert!(
+        hint.starts_with("its branches: main, ") && hint.ends_with(" more"),
+        "{hint}"
+    );
+}

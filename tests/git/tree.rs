@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use hookd::git::{CheckoutOptions, GitErrorKind};
+use hookd::git::{Bounds, CheckoutOptions, GitErrorKind};
 
 use super::support::git_server::{Change, mode};
 use super::{World, access, id, read};
@@ -185,5 +185,59 @@ async fn trees_that_nest_or_multiply_without_end_are_refused() {
         world.fetch(&remote, branch).await.unwrap();
         let error = world.checkout(&remote, &id(&head), branch).await.unwrap_err();
         assert_eq!(error.kind, GitErrorKind::UnsafeTree, "{branch}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_small_repository_makes_endless_is_refused() {
+    let mut world = World::new();
+    world.git.bounds = Bounds {
+        file_size: 1 << 20,
+        files: 50_000,
+    };
+    let origin = world.origin("blog.git");
+    let mut directories = origin.git_input(&["mktree"], b"");
+    for _ in 0..10 {
+        let lines: Vec<String> = (0..10).map(|n| format!("040000 tree {directories}\td{n}\n")).collect();
+        let lines = lines.concat();
+        directories = origin.git_input(&["mktree"], lines.as_bytes());
+    }
+    let gitlink = "1".repeat(40);
+    let lines: Vec<String> = (0..60_000)
+        .map(|n| format!("160000 commit {gitlink}\tm{n}\n"))
+        .collect();
+    let lines = lines.concat();
+    let gitlinks = origin.git_input(&["mktree", "--missing"], lines.as_bytes());
+    let large = origin.blob(&vec![0; 2 << 20]);
+    let large = origin.git_input(&["mktree"], format!("100644 blob {large}\tlarge\n").as_bytes());
+    let off = CheckoutOptions {
+        submodules: false,
+        ..world.options()
+    };
+    let access = access(&origin.file_url());
+    for (name, tree, says) in [
+        ("directories", directories, "50000 files, directories and submodules"),
+        ("gitlinks", gitlinks, "50000 files, directories and submodules"),
+        ("large", large, "`large` has 2 MiB"),
+    ] {
+        let commit = origin.git(&[
+            "-c",
+            "user.name=A",
+            "-c",
+            "user.email=a@b",
+            "commit-tree",
+            "-m",
+            "x",
+            &tree,
+        ]);
+        origin.git(&["update-ref", &format!("refs/heads/{name}"), &commit]);
+        world.fetch(&access, name).await.unwrap();
+        let error = world
+            .checkout_with(&access, &id(&commit), name, &off)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, GitErrorKind::UnsafeTree, "{error}");
+        assert!(error.message.contains(says), "{error}");
+        assert!(error.hint.unwrap().contains("[limits]"));
     }
 }

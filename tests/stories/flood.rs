@@ -178,3 +178,38 @@ fn a_flood_leaves_little_in_memory() {
     wait_until("memory is given back", || world.daemon().memory() < MEMORY_MAX);
     assert!(world.daemon().descriptors() < 40, "{}", world.daemon().descriptors());
 }
+
+#[test]
+fn slow_senders_behind_a_trusted_proxy_hold_up_nobody_else() {
+    let world = world("header_time = \"1m\"\n[http]\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    world.site.publish("one");
+    let slow = |_| {
+        let mut stream = world.address().connect_from(STRANGER).unwrap();
+        let head = "POST /hook/site HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\nContent-Length: 99\r\n\r\n{";
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let _slow: Vec<TcpStream> = (0..80).map(slow).collect();
+    let delivery = world.pushed().header("X-Forwarded-For", "192.0.2.1");
+    assert_eq!(send_from(&world, STRANGER, &delivery).status, 202);
+    world.settled();
+}
+
+#[test]
+fn large_uploads_that_only_drip_hold_no_memory() {
+    let world = world("");
+    world.site.publish("one");
+    let drip = |number: u8| {
+        let mut stream = world.address().connect_from(Ipv4Addr::new(127, 8, 0, number)).unwrap();
+        let head = "POST /hook/site HTTP/1.1\r\nHost: x\r\nContent-Length: 26000000\r\n\r\n{";
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let _slow: Vec<TcpStream> = (1..=8).map(drip).collect();
+    let large = Delivery {
+        body: [vec![b' '; 20 << 20], world.pushed().body].concat(),
+        ..world.pushed()
+    };
+    assert_eq!(send_from(&world, STRANGER, &large.signed(SECRET)).status, 202);
+    world.settled();
+}

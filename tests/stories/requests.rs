@@ -455,3 +455,41 @@ fn a_form_is_taken_as_json_is() {
     };
     world.send(&empty.signed(SECRET)).expect(400);
 }
+
+#[test]
+fn a_sender_that_closes_its_half_gets_its_answer() {
+    let world = limited("");
+    let mut stream = world.address().connect_from(std::net::Ipv4Addr::LOCALHOST).unwrap();
+    stream.write_all(&world.pushed().bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(read_answer(&mut stream).unwrap().status, 202);
+    world.settled();
+    assert_eq!(world.served(), "one");
+}
+
+#[test]
+fn chunks_that_are_none_are_a_bad_request() {
+    let world = limited("");
+    for chunks in ["zz\r\n{}\r\n0\r\n\r\n", "2\r\n{}xx\r\n0\r\n\r\n", "-1\r\n\r\n"] {
+        let mut headers = world.pushed().headers;
+        headers.push(("Transfer-Encoding".to_owned(), "chunked".to_owned()));
+        let text = format!("{}\r\n{chunks}", head("POST", "/hook/site", &headers));
+        let answer = world.address().send(text.as_bytes()).unwrap();
+        assert_eq!(answer.status, 400, "{chunks:?}: {}", answer.text());
+    }
+}
+
+#[test]
+fn the_limit_of_the_head_is_exact() {
+    let world = limited("headers = \"2KiB\"");
+    let of = |size: usize| {
+        let begin = "POST /hook/site HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\nX-Filler: ";
+        let filler = "x".repeat(size - begin.len() - 4);
+        world
+            .address()
+            .send(format!("{begin}{filler}\r\n\r\n").as_bytes())
+            .unwrap()
+    };
+    assert_eq!(of(2048).text(), of(500).text());
+    assert_eq!((of(2048).status, of(2049).status), (400, 431));
+}
