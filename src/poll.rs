@@ -122,6 +122,10 @@ impl Poller {
     }
 
     async fn watch_repo(&self, settings: &Settings, repo: &Repo, asked: &Notify, stop: &CancellationToken) {
+        // Whoever restarts or reloads has changed something.
+        if let Err(error) = self.world.store.try_failures_again(&repo.name).await {
+            tracing::warn!(%error, "{}: what failed before waits for its time", repo.name);
+        }
         if repo.poll.is_none() {
             asked.notified().await;
         }
@@ -199,7 +203,8 @@ impl Poller {
     ) -> Result<Option<Tip>, StoreError> {
         let store = &self.world.store;
         let (row, tips) = (store.target(&target.id).await?, store.tips(&target.id).await?);
-        let found = schedule::reconcile(target, &row, &tips, remote);
+        let failures = store.failures(&target.id).await?;
+        let found = schedule::reconcile(target, &row, (&tips, &failures), remote, clock::now());
         let (last, _) = store.latest(target.id.to_string()).await?;
         let last = last.map(|last| last.git_ref);
         let tip = found
@@ -211,6 +216,7 @@ impl Poller {
             return Ok(tip);
         }
         store.note_tips(&target.id, found.seen).await?;
+        store.note_advertised(&target.id, found.advertised).await?;
         let Some(Tip { git_ref, commit }) = found.wanted else {
             return Ok(tip);
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{Pattern, RefFilter, Target};
 use crate::git::RemoteRef;
 use crate::model::{GitRef, RepoName, Timestamp, compare_tags};
-use crate::store::{TargetRow, Tip, Tips, WaitingJob};
+use crate::store::{FailureRow, TargetRow, Tip, Tips, WaitingJob};
 
 /// Waits before a job is tried again whose fetch failed for a reason that may pass. After the last one the job ends.
 const RETRY_WAITS: [Duration; 5] = [
@@ -29,11 +29,11 @@ pub enum Next {
 }
 
 /// Chooses a job: first come, first served, but one at a time per repo and `max_jobs` in all. What nobody waits for in
-/// person does not begin while its repo is `resting`.
+/// person does not begin while its repo is `resting`, for so long from now.
 pub fn next(
     waiting: &[WaitingJob],
     running: &BTreeSet<RepoName>,
-    resting: &BTreeMap<RepoName, Timestamp>,
+    resting: &BTreeMap<RepoName, Duration>,
     max_jobs: usize,
     now: Timestamp,
 ) -> Next {
@@ -51,7 +51,7 @@ pub fn next(
             continue;
         }
         let rest = resting.get(&job.target.repo).filter(|_| !job.by_hand);
-        let not_before = rest.map_or(job.not_before, |until| job.not_before.max(*until));
+        let not_before = rest.map_or(job.not_before, |left| job.not_before.max(now.after(*left)));
         if not_before <= now {
             return Next::Start(job.id);
         }
@@ -76,12 +76,30 @@ pub struct Reconciled {
     /// What to note: that there was a first look, and as dealt with the refs that were there before anybody asked, or that
     /// lost against a newer one.
     pub seen: Tips,
+    /// What the remote has for failures that were remembered without that.
+    pub advertised: Vec<Tip>,
+}
+
+/// A failure in force for what the remote has now.
+fn rests<'a>(failures: &'a [FailureRow], tip: &Tip, now: Timestamp) -> Option<&'a FailureRow> {
+    let is_it = |failure: &&FailureRow| {
+        failure.git_ref == tip.git_ref
+            && failure.rests_at(now)
+            && failure.advertised.as_ref().is_none_or(|id| *id == tip.commit)
+    };
+    failures.iter().find(is_it)
 }
 
 /// Compares what the remote has with what was dealt with. A target that follows one branch wants its tip; one that follows
 /// tags by their versions wants the newest; one that follows another pattern wants what moved since the last look, and of
 /// several the greatest.
-pub fn reconcile(target: &Target, row: &TargetRow, tips: &Tips, remote: &[RemoteRef]) -> Reconciled {
+pub fn reconcile(
+    target: &Target,
+    row: &TargetRow,
+    (tips, failures): (&Tips, &[FailureRow]),
+    remote: &[RemoteRef],
+    now: Timestamp,
+) -> Reconciled {
     if !target.sees_enough() {
         return Reconciled::default();
     }
@@ -92,15 +110,24 @@ pub fn reconcile(target: &Target, row: &TargetRow, tips: &Tips, remote: &[Remote
     let newest = followed.last().cloned();
     let mut candidates = followed;
     candidates.retain(|tip| !dealt_with(tip));
+    let resting: Vec<Tip> = candidates
+        .iter()
+        .filter(|tip| rests(failures, tip, now).is_some())
+        .cloned()
+        .collect();
+    candidates.retain(|tip| !resting.contains(tip));
+    let unseen = |tip: &Tip| rests(failures, tip, now).is_some_and(|failure| failure.advertised.is_none());
+    let advertised: Vec<Tip> = resting.iter().filter(|tip| unseen(tip)).cloned().collect();
     if target.refs.single().is_some() {
         return Reconciled {
             wanted: candidates.pop(),
             seen: Tips::default(),
+            advertised,
         };
     }
     let first_look = !tips.looked;
     let wanted = match (first_look, row.live_commit.is_some()) {
-        _ if target.refs.by_version() => newest.filter(|tip| !dealt_with(tip)),
+        _ if target.refs.by_version() => newest.filter(|tip| candidates.contains(tip)),
         (true, true) => None,
         (true, false) => first_choice(&target.refs, &candidates),
         (false, _) => candidates.last().cloned(),
@@ -110,7 +137,11 @@ pub fn reconcile(target: &Target, row: &TargetRow, tips: &Tips, remote: &[Remote
         looked: first_look,
         known: candidates,
     };
-    Reconciled { wanted, seen }
+    Reconciled {
+        wanted,
+        seen,
+        advertised,
+    }
 }
 
 /// The newest version of the tags that a target follows, for targets that keep it; none if the remote has none, or if what
@@ -185,11 +216,51 @@ mod tests {
             peeled: None,
         }];
         let wanted = |more| {
-            reconcile(&target(more), &TargetRow::default(), &Tips::default(), &remote)
-                .wanted
-                .is_some()
+            reconcile(
+                &target(more),
+                &TargetRow::default(),
+                (&Tips::default(), &[]),
+                &remote,
+                Timestamp(0),
+            )
+            .wanted
+            .is_some()
         };
         assert!(wanted("") && wanted("on = [\"release\", \"push\"]"));
         assert!(!wanted("on = \"release\"") && !wanted("pusher = \"alice\""));
+    }
+
+    #[test]
+    fn what_failed_rests_until_the_remote_or_its_time_changes() {
+        let id = |digit: char| digit.to_string().repeat(40).parse::<crate::model::CommitId>().unwrap();
+        let remote = [RemoteRef {
+            name: "refs/heads/main".to_owned(),
+            object: id('1'),
+            peeled: None,
+        }];
+        let found = |advertised, now| {
+            let failure = FailureRow {
+                git_ref: "refs/heads/main".parse().unwrap(),
+                advertised,
+                reason: "`current` is in the way".to_owned(),
+                since: Timestamp(10),
+                count: 1,
+                retry_at: Timestamp(100),
+            };
+            reconcile(
+                &target(""),
+                &TargetRow::default(),
+                (&Tips::default(), &[failure]),
+                &remote,
+                Timestamp(now),
+            )
+        };
+        let rests = found(Some(id('1')), 50);
+        assert!(rests.wanted.is_none() && rests.advertised.is_empty());
+        let noted = found(None, 50);
+        assert!(noted.wanted.is_none());
+        assert_eq!(noted.advertised[0].commit, id('1'));
+        assert!(found(Some(id('2')), 50).wanted.is_some());
+        assert!(found(Some(id('1')), 100).wanted.is_some());
     }
 }

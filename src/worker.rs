@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::{Config, Secrets};
 use crate::deploy::{self, End, Halt, Site, Why, World};
-use crate::model::{Outcome, RepoName, TargetId, Timestamp};
+use crate::model::{Outcome, RepoName, TargetId};
 use crate::notify;
 use crate::schedule::{self, Next};
 use crate::store::{Claim, Finish, Hold, Standing, StoreError};
@@ -64,7 +65,7 @@ pub struct Worker {
     wake: Arc<Notify>,
     running: Arc<Mutex<BTreeMap<RepoName, Running>>>,
     /// Repos that pause, and until when.
-    resting: Arc<Mutex<BTreeMap<RepoName, Timestamp>>>,
+    resting: Arc<Mutex<BTreeMap<RepoName, Instant>>>,
     idle: Arc<Notify>,
     turn: Arc<Notify>,
     looked: Arc<Notify>,
@@ -103,7 +104,7 @@ impl Worker {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn resting(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Timestamp>> {
+    fn resting(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Instant>> {
         self.resting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -140,7 +141,7 @@ impl Worker {
         }
         while !stop.is_cancelled() {
             self.turn.notify_waiters();
-            let wait = match self.start_what_may().await {
+            let wait = match self.go_on().await {
                 Ok(wait) => wait.unwrap_or(LOOK_EVERY).min(LOOK_EVERY),
                 Err(error) => {
                     tracing::error!(%error, "could not look for jobs");
@@ -184,13 +185,42 @@ impl Worker {
     }
 
     async fn recover(&self) -> Result<(), StoreError> {
-        let open = self.world.store.recover(clock::now()).await?;
+        let lost = self.world.store.running().await?.into_iter().map(|(job, _)| job);
+        let open = self.world.store.recover(lost.collect(), clock::now()).await?;
         let config = Arc::clone(&self.settings.borrow().config);
         deploy::clean_up(&self.world, &config).await;
+        self.take_up(open).await
+    }
+
+    /// Takes up jobs that are recorded as running though nothing runs them: their deployment panicked, or its end could not
+    /// be recorded.
+    async fn recover_lost(&self) -> Result<(), StoreError> {
+        // In this order: what ends meanwhile is no longer recorded as running before it leaves the table.
+        let held = self.running();
+        let idle = |target: &TargetId| held.iter().all(|running| running.target.repo != target.repo);
+        let running = self.world.store.running().await?.into_iter();
+        let lost: Vec<i64> = running.filter(|(_, target)| idle(target)).map(|(job, _)| job).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!("jobs are taken up that nothing ran any more: {lost:?}");
+        let open = self.world.store.recover(lost, clock::now()).await?;
+        self.take_up(open).await
+    }
+
+    async fn take_up(&self, open: Vec<Claim>) -> Result<(), StoreError> {
         for claim in open {
-            self.start(claim).await?;
+            // A second one of a repo is found again once the first has ended.
+            if !self.table().contains_key(&claim.job.target.repo) {
+                self.start(claim).await?;
+            }
         }
         Ok(())
+    }
+
+    async fn go_on(&self) -> Result<Option<Duration>, StoreError> {
+        self.recover_lost().await?;
+        self.start_what_may().await
     }
 
     /// Starts all that may start; gives the time until a job's turn comes by itself.
@@ -200,11 +230,7 @@ impl Worker {
             let busy = self.table().keys().cloned().collect();
             let max_jobs = self.settings.borrow().config.max_jobs;
             let now = clock::now();
-            let resting = {
-                let mut resting = self.resting();
-                resting.retain(|_, until| *until > now);
-                resting.clone()
-            };
+            let resting = self.rests();
             match schedule::next(&waiting, &busy, &resting, max_jobs, now) {
                 Next::Start(job) => {
                     if let Some(claim) = self.world.store.claim(job, now).await? {
@@ -215,6 +241,15 @@ impl Worker {
                 Next::Idle => return Ok(None),
             }
         }
+    }
+
+    /// The repos that rest, and how long from now.
+    fn rests(&self) -> BTreeMap<RepoName, Duration> {
+        let now = Instant::now();
+        let mut resting = self.resting();
+        resting.retain(|_, until| *until > now);
+        let left = |(repo, until): (&RepoName, &Instant)| (repo.clone(), until.duration_since(now));
+        resting.iter().map(left).collect()
     }
 
     async fn start(&self, claim: Claim) -> Result<(), StoreError> {
@@ -262,7 +297,7 @@ impl Worker {
                 });
                 if outcome == Outcome::Unchanged {
                     self.resting()
-                        .insert(site.repo.name.clone(), clock::now().after(UNCHANGED_PAUSE));
+                        .insert(site.repo.name.clone(), Instant::now() + UNCHANGED_PAUSE);
                 }
             }
             End::Held(hold) => self.put_back(claim, *hold).await,

@@ -33,6 +33,7 @@ mod stories {
     mod redelivery;
     mod remote;
     mod requests;
+    mod rest;
     mod restart;
     mod talk;
 }

@@ -99,7 +99,7 @@ impl Run<'_> {
             self.halt.ask(Why::Shutdown);
             return Ok(Ended::Cancelled);
         }
-        ended.map_err(|error| Stop::failed(error.to_string()))
+        Ok(ended?)
     }
 
     /// Lets `run_as` write the shared directories, as it can in a unit: only root gives files away.

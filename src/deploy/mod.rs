@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::{Config, Repo, Secrets, Strategy, Target};
-use crate::exec::Units;
+use crate::exec::{ExecError, Units};
 use crate::git::Git;
 use crate::logbook::LogBook;
-use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseState};
+use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseState, is_passing};
 use crate::release::{Layout, ReleaseError, ReleaseName};
 use crate::store::{Claim, Finish, Hold, Progress, Source, Store, StoreError, Tip};
 
@@ -159,7 +159,33 @@ impl std::fmt::Display for Stop {
 
 impl From<ReleaseError> for Stop {
     fn from(error: ReleaseError) -> Self {
-        Self::failed(error.to_string())
+        let transient = matches!(&error, ReleaseError::Io { cause, .. } if is_passing(cause));
+        Self::Failed {
+            reason: error.to_string(),
+            transient,
+        }
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed {
+            reason: error.to_string(),
+            transient: is_passing(&error),
+        }
+    }
+}
+
+impl From<ExecError> for Stop {
+    fn from(error: ExecError) -> Self {
+        let transient = match &error {
+            ExecError::Supervisor(cause) | ExecError::Control { source: cause, .. } => is_passing(cause),
+            ExecError::NoReport(_) => false,
+        };
+        Self::Failed {
+            reason: error.to_string(),
+            transient,
+        }
     }
 }
 
@@ -319,10 +345,14 @@ impl Run<'_> {
         let retry_at = transient
             .then(|| crate::schedule::retry_at(self.claim.job.attempt, clock::now()))
             .flatten();
+        let reason = match (transient, retry_at) {
+            (true, None) => format!("{reason}; given up after {} attempts", self.claim.job.attempt + 1),
+            _ => reason,
+        };
         let mut finish = Finish::plain(outcome, reason);
         finish.release = self.record.made_release().map(|name| (name, ReleaseState::Failed));
         finish.retry_at = retry_at;
-        if !transient {
+        if retry_at.is_none() {
             finish.tip = self.record.tip();
         }
         if outcome == Outcome::Cancelled || self.claim.given_up.is_some() {

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::config::Pattern;
 use crate::exec::Ended;
 use crate::git::{Fetched, Progress as GitProgress};
-use crate::model::{CommitId, Phase};
+use crate::model::{CommitId, Phase, tells_of_passing};
 use crate::release::{Current, ReleaseError, ReleaseName, keep_times};
 use crate::store::{Progress, ReleaseState};
 
@@ -35,7 +35,7 @@ impl Run<'_> {
             });
         }
         self.layout.prepare()?;
-        match self.layout.current().map_err(|e| Stop::failed(e.to_string()))? {
+        match self.layout.current()? {
             Current::None => Ok(Live::default()),
             Current::Foreign(what) => Err(Stop::failed(format!(
                 "{}/current is not hookd's ({what}); move it away, then `hookd retry {}`",
@@ -175,6 +175,10 @@ impl Run<'_> {
         match self.command(Phase::Build, &command, change, timeout, &halt).await? {
             Ended::Exited(0) => Ok(()),
             Ended::Cancelled => Err(Stop::Halted),
+            Ended::NotStarted(why) if tells_of_passing(&why) => Err(Stop::Failed {
+                reason: format!("build {}", Ended::NotStarted(why)),
+                transient: true,
+            }),
             ended => Err(Stop::failed(format!("build {ended}"))),
         }
     }

@@ -1,5 +1,7 @@
 //! The daemon's side: one worker process per call, watched and killed.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -373,6 +375,9 @@ impl Git {
         cancel: &CancellationToken,
         progress: OnProgress<'_>,
     ) -> Result<Reply, GitError> {
+        // Somebody may have tidied it away.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.scratch);
+        made.map_err(|e| GitError::disk(&self.scratch, &e))?;
         let scratch = tempfile::Builder::new().prefix("hookd-git-").tempdir_in(&self.scratch);
         let scratch = scratch.map_err(|e| GitError::disk(&self.scratch, &e))?;
         // A redirect may lead from http to https, and submodules anywhere.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::{is_passing, tells_of_passing};
+
 /// The kinds of trouble that callers tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GitErrorKind {
@@ -33,6 +35,8 @@ pub enum GitErrorKind {
     Disk,
     /// A kind of repository, key or URL that hookd does not do.
     Unsupported,
+    /// The local machine lacks something for now: space, open files, memory, processes.
+    Passing,
     /// Anything else.
     Other,
 }
@@ -77,13 +81,18 @@ impl GitError {
 
     /// A failure of the local disk, from the path that it was about.
     pub(super) fn disk(path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::new(GitErrorKind::Disk, format!("{}: {error}", path.display()))
+        let kind = if is_passing(error) {
+            GitErrorKind::Passing
+        } else {
+            GitErrorKind::Disk
+        };
+        Self::new(kind, format!("{}: {error}", path.display()))
     }
 
     /// True if the same call may well succeed a little later, without anybody changing anything.
     pub fn is_transient(&self) -> bool {
-        use GitErrorKind::{Connect, Corrupt, Cut, Timeout};
-        matches!(self.kind, Connect | Timeout | Cut | Corrupt)
+        use GitErrorKind::{Connect, Corrupt, Cut, Passing, Timeout};
+        matches!(self.kind, Connect | Timeout | Cut | Corrupt | Passing)
     }
 
     /// What libgit2 reports, while doing `doing` (`fetching from example.org`), in hookd's words.
@@ -108,7 +117,8 @@ fn classify(error: &git2::Error) -> (GitErrorKind, Option<&'static str>) {
     let missing = "check `url`; forges also answer \"not found\" for a private repository without credentials";
     let authority = "for a private certificate authority set `ca_file` of the repo to its PEM file";
     match (error.class(), error.code()) {
-        _ if says(&["no space left", "read-only file system", "disk quota"]) => (GitErrorKind::Disk, None),
+        _ if tells_of_passing(&text) => (GitErrorKind::Passing, None),
+        _ if says(&["read-only file system"]) => (GitErrorKind::Disk, None),
         (_, Code::Timeout) => (GitErrorKind::Timeout, None),
         _ if says(&["timed out", "timeout"]) => (GitErrorKind::Timeout, None),
         (_, Code::Auth) => (GitErrorKind::Authentication, None),
@@ -225,7 +235,7 @@ mod tests {
                 ErrorClass::Os,
                 ErrorCode::GenericError,
                 "failed to write: No space left on device",
-                GitErrorKind::Disk,
+                GitErrorKind::Passing,
             ),
         ] {
             let got = GitError::from_git2(&Error::new(code, class, text), "fetching");

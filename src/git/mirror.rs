@@ -12,7 +12,7 @@ use super::program::Program;
 use super::remote::init_bare;
 use super::worker::Reporter;
 use super::{GitError, GitErrorKind};
-use crate::model::CommitId;
+use crate::model::{CommitId, tells_of_passing};
 
 /// Each fetch adds a pack, and each pack costs a descriptor and time. Above this many, a deployment's end packs them.
 const PACKS_MAX: usize = 50;
@@ -250,7 +250,12 @@ fn make(path: &Path) -> Result<(), GitError> {
         .map_err(disk)?;
     init_bare(path).map(drop).map_err(|e| {
         let message = format!("the mirror {} can't be made: {}", path.display(), e.message());
-        GitError::new(GitErrorKind::Disk, message)
+        let kind = if tells_of_passing(&message) {
+            GitErrorKind::Passing
+        } else {
+            GitErrorKind::Disk
+        };
+        GitError::new(kind, message)
     })?;
     sync(path)
 }

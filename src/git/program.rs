@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::remote::{Advertised, Spec};
 use super::worker::Reporter;
 use super::{GitError, GitErrorKind, Progress, ProgressPhase};
+use crate::model::tells_of_passing;
 
 /// Serves the remote whoever owns it; nothing in a repository's configuration makes upload-pack run programs.
 const UPLOAD_PACK: &str = "--upload-pack=git -c safe.directory='*' -c core.bigFileThreshold=16m -c pack.windowMemory=32m \
@@ -263,18 +264,15 @@ fn failure(url: &str, said: &str) -> GitError {
     }
     let kind = if says(&["couldn't find remote ref"]) {
         GitErrorKind::RefMissing
+    } else if tells_of_passing(said) {
+        GitErrorKind::Passing
     } else if says(&[
         "does not appear to be a git repository",
         "does not exist",
         "not a git repository",
     ]) {
         GitErrorKind::NotFound
-    } else if says(&[
-        "no space left",
-        "read-only file system",
-        "permission denied",
-        "disk quota",
-    ]) {
+    } else if says(&["read-only file system", "permission denied"]) {
         GitErrorKind::Disk
     } else if says(&["object format", "mismatched algorithms"]) {
         GitErrorKind::Unsupported

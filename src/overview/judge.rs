@@ -4,6 +4,7 @@ use crate::api::{Problem, TargetStatus};
 use crate::config::{Repo, SecretSource, Strategy, Target};
 use crate::poll::LastLook;
 use crate::release::{Current, Layout};
+use crate::store::FailureRow;
 
 /// What the judgement needs beside what the status shows already.
 pub(super) struct Signs<'a> {
@@ -15,6 +16,8 @@ pub(super) struct Signs<'a> {
     pub look: &'a LastLook,
     /// Why the only deliveries that ever came for the repo were refused, and when the last of them was.
     pub refused: Option<(String, i64)>,
+    /// What failed before a commit was known, and is still in the way.
+    pub failures: &'a [FailureRow],
     /// Free space where releases are made, and the least that a deployment requires, bytes.
     pub space: Option<(u64, u64)>,
 }
@@ -23,7 +26,7 @@ pub(super) struct Signs<'a> {
 pub(super) fn judge(status: &mut TargetStatus, signs: &Signs<'_>) {
     let mut problems: Vec<Problem> = Vec::new();
     let name = status.target.clone();
-    problems.extend(failed(status));
+    problems.extend(failed(status, signs).or_else(|| remembered(status, signs)));
     problems.extend(nothing_live(status));
     problems.extend(current(status, signs));
     problems.extend(ref_missing(status, signs));
@@ -117,17 +120,34 @@ fn last_failed(status: &TargetStatus) -> bool {
     matches!(outcome, Some("failed" | "rolled-back"))
 }
 
-fn failed(status: &TargetStatus) -> Option<Problem> {
+fn failed(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
     let last = status.last.as_ref().filter(|_| last_failed(status))?;
     let outcome = last.outcome.as_deref().unwrap_or_default();
     let reason = last.reason.as_deref().unwrap_or("no reason is known");
     let text = format!("its last deployment, #{}, {outcome}: {reason}", last.id);
-    let hint = if status.waiting.is_empty() {
-        format!("hookd logs {}, then hookd retry {}", last.id, status.target)
-    } else {
+    let rests = signs
+        .failures
+        .iter()
+        .any(|failure| failure.git_ref.as_str() == last.git_ref);
+    let hint = if !status.waiting.is_empty() {
         format!("it is tried again by itself; hookd logs {}", last.id)
+    } else if rests {
+        format!(
+            "remove the cause, then hookd retry {}; until then it is tried rarely",
+            status.target
+        )
+    } else {
+        format!("hookd logs {}, then hookd retry {}", last.id, status.target)
     };
     Some(problem("failed", text, hint, last.finished_at))
+}
+
+/// What is in the way of another ref than the last deployment's.
+fn remembered(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
+    let failure = signs.failures.first()?;
+    let text = format!("{} failed {} times: {}", failure.git_ref, failure.count, failure.reason);
+    let hint = format!("remove the cause, then hookd deploy {}", status.target);
+    Some(problem("failed", text, hint, Some(failure.since.0)))
 }
 
 fn nothing_live(status: &TargetStatus) -> Option<Problem> {

@@ -240,6 +240,7 @@ impl Overview {
         };
         let space = free_space(&target.path).ok();
         let refused = self.refused(repo).await?;
+        let failures = store.failures(&target.id).await?;
         let required = self.settings.borrow().config.limits.free_space;
         judge::judge(
             &mut status,
@@ -248,6 +249,7 @@ impl Overview {
                 target,
                 look,
                 refused,
+                failures: &failures,
                 space: space.map(|(free, _)| (free, required)),
             },
         );

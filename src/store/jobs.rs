@@ -6,8 +6,8 @@ use super::crashes::count_crash;
 use super::queue::{UNCHECKED, finish_deployment, open_deployment, pin_after_rollback};
 use super::records::{Claim, Finish, Progress, WentLive};
 use super::rows::{DeploymentRow, JobRow, JobStatus, maybe, target_of, words};
-use super::{Store, StoreError};
-use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseName, Source, Timestamp};
+use super::{Store, StoreError, failures};
+use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseName, Source, TargetId, Timestamp};
 
 impl Store {
     /// Takes a waiting job for running and begins a deployment; none if it does not wait any more.
@@ -102,6 +102,7 @@ impl Store {
                 )?
                 .execute(params![repo, target, git_ref, commit, outcome])?;
             }
+            failures::note(c, &claim.job, &end, now)?;
             set_live(c, repo, target, &end, now)?;
             if claim.job.source == Source::Rollback {
                 pin_after_rollback(c, &claim.job, end.outcome)?;
@@ -115,9 +116,19 @@ impl Store {
         .await
     }
 
-    /// After a start: deployments that a crash cut off before `activate` end as interrupted and their jobs wait again;
-    /// those beyond are given back to be taken up where they were.
-    pub async fn recover(&self, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
+    /// The jobs that are recorded as running.
+    pub async fn running(&self) -> Result<Vec<(i64, TargetId)>, StoreError> {
+        self.read(|c| {
+            let mut statement = c.prepare_cached("SELECT id, repo, target FROM jobs WHERE state = 'running'")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, target_of(row, 1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Takes up jobs that are recorded as running though nobody runs them, after a start all of them: deployments that were cut
+    /// off before `activate` end as interrupted and their jobs wait again; those beyond are given back to go on where they were.
+    pub async fn recover(&self, lost: Vec<i64>, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
         self.write(move |c| {
             let sql = format!("SELECT {} FROM jobs WHERE state = 'running'", JobRow::COLUMNS);
             let running: Vec<JobRow> = c
@@ -125,7 +136,7 @@ impl Store {
                 .query_map([], JobRow::read)?
                 .collect::<Result<_, _>>()?;
             let mut claims = Vec::new();
-            for job in running {
+            for job in running.into_iter().filter(|job| lost.contains(&job.id)) {
                 let sql = format!(
                     "{} WHERE d.job = ?1 AND d.outcome IS NULL ORDER BY d.id DESC LIMIT 1",
                     DeploymentRow::SELECT
@@ -147,13 +158,7 @@ impl Store {
                     }
                     row => {
                         if let Some(row) = row {
-                            finish_deployment(
-                                c,
-                                row.id,
-                                Outcome::Interrupted,
-                                "the daemon was stopped; it runs again",
-                                now,
-                            )?;
+                            finish_deployment(c, row.id, Outcome::Interrupted, "it was cut off; it runs again", now)?;
                         }
                         wait_again(c, &job)?;
                     }

@@ -6,6 +6,7 @@
 mod checks;
 mod crashes;
 mod deliveries;
+mod failures;
 mod file;
 mod history;
 mod jobs;
@@ -40,8 +41,8 @@ pub use records::{
 };
 pub use reports::{Progressed, ReportKey, ReportRow, Stage};
 pub use rows::{
-    DeliveryRow, DeploymentRow, Held, JobRow, JobStatus, KnownChecks, PhaseRow, ReleaseRow, TargetRow, Tip, Tips,
-    WaitingJob,
+    DeliveryRow, DeploymentRow, FailureRow, Held, JobRow, JobStatus, KnownChecks, PhaseRow, ReleaseRow, TargetRow, Tip,
+    Tips, WaitingJob,
 };
 pub use shown::CommitText;
 

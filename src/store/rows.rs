@@ -269,6 +269,41 @@ pub struct Tips {
     pub known: Vec<Tip>,
 }
 
+/// A failure before a commit was known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureRow {
+    /// The ref that was to be deployed.
+    pub git_ref: GitRef,
+    /// The object that the remote had there; none if no look has seen it yet.
+    pub advertised: Option<CommitId>,
+    /// What failed.
+    pub reason: String,
+    /// When it failed first.
+    pub since: Timestamp,
+    /// How often it failed.
+    pub count: u32,
+    /// When a look at the remote may ask for it again.
+    pub retry_at: Timestamp,
+}
+
+impl FailureRow {
+    /// Whether its pause goes on. A clock that was set back makes no pause longer than the longest.
+    pub fn rests_at(&self, now: Timestamp) -> bool {
+        now < self.retry_at && self.retry_at <= now.after(super::failures::LONGEST_PAUSE)
+    }
+
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            git_ref: words(row, 0)?,
+            advertised: maybe(row, 1)?,
+            reason: row.get(2)?,
+            since: Timestamp(row.get(3)?),
+            count: row.get(4)?,
+            retry_at: Timestamp(row.get(5)?),
+        })
+    }
+}
+
 /// A job with everything that a deployment needs of it.
 #[derive(Debug, Clone)]
 pub struct JobRow {

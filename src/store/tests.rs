@@ -155,3 +155,41 @@ async fn a_damaged_database_is_said_to_be_so_and_left_alone() {
         assert!(std::fs::read(&path).unwrap() == bad);
     }
 }
+
+#[tokio::test]
+async fn a_failure_without_a_commit_rests_longer_each_time_until_it_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let run = async |end: Finish| {
+        let id = ask(&store).await.unwrap()[0].id;
+        let claim = store.claim(id, NOW).await.unwrap().unwrap();
+        store.finish(claim, end, NOW).await.unwrap();
+        store.failures(&target()).await.unwrap()
+    };
+    let failed = || Finish::plain(crate::model::Outcome::Failed, "in the way");
+    let mut pauses = Vec::new();
+    for count in 1..=7 {
+        let rows = run(failed()).await;
+        assert_eq!((rows.len(), rows[0].count), (1, count));
+        assert_eq!((rows[0].advertised.clone(), rows[0].since), (Some(commit('a')), NOW));
+        pauses.push(rows[0].retry_at.since(NOW));
+    }
+    assert!(pauses.is_sorted() && pauses[0] < pauses[4]);
+    store.try_failures_again(&target().repo).await.unwrap();
+    assert_eq!(store.failures(&target()).await.unwrap()[0].retry_at, Timestamp(0));
+    assert!(run(Finish::plain(crate::model::Outcome::Live, "")).await.is_empty());
+}
+
+#[tokio::test]
+async fn only_jobs_that_nobody_holds_are_taken_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let (lost, held) = (ask(&store).await.unwrap()[0].id, ask(&store).await.unwrap()[0].id);
+    for id in [lost, held] {
+        store.claim(id, NOW).await.unwrap().unwrap();
+    }
+    assert_eq!(store.running().await.unwrap().len(), 2);
+    assert!(store.recover(vec![lost], NOW).await.unwrap().is_empty());
+    assert_eq!(store.running().await.unwrap()[0].0, held);
+    assert_eq!(store.waiting().await.unwrap()[0].id, lost);
+}

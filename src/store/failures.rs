@@ -1,0 +1,113 @@
+//! Failures before a commit is known: `current` in the way, a tag that names no commit, a path that can't be written.
+//!
+//! Looks at the remote would ask for the same again at once and for ever. So each is remembered with what the remote had at
+//! that time, and rests until that changes, a person does something, or its pause is over.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use super::records::Finish;
+use super::rows::{FailureRow, JobRow};
+use super::{Store, StoreError};
+use crate::model::{CommitId, Outcome, RepoName, Source, TargetId, Timestamp};
+
+/// Pauses before a look at the remote asks again for what failed so; the last one is kept to.
+const PAUSES: [Duration; 5] = [
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
+    Duration::from_hours(3),
+    Duration::from_hours(12),
+];
+
+/// The last of them.
+pub(super) const LONGEST_PAUSE: Duration = PAUSES[PAUSES.len() - 1];
+
+/// Remembers or forgets a failure when a job ends. Used within a transaction of the caller.
+pub(super) fn note(c: &Connection, job: &JobRow, end: &Finish, now: Timestamp) -> Result<(), StoreError> {
+    let (repo, target, git_ref) = (
+        job.target.repo.as_str(),
+        job.target.target.as_str(),
+        end.tip.as_ref().map_or(&job.git_ref, |tip| &tip.git_ref).as_str(),
+    );
+    if job.source == Source::Rollback || end.retry_at.is_some() {
+        return Ok(());
+    }
+    if end.outcome != Outcome::Failed || end.tip.is_some() {
+        c.prepare_cached("DELETE FROM failures WHERE repo = ?1 AND target = ?2 AND git_ref = ?3")?
+            .execute(params![repo, target, git_ref])?;
+        return Ok(());
+    }
+    let before = "SELECT count FROM failures WHERE repo = ?1 AND target = ?2 AND git_ref = ?3";
+    let count: usize = c
+        .prepare_cached(before)?
+        .query_row(params![repo, target, git_ref], |row| row.get::<_, u32>(0))
+        .map_or(0, |count| count as usize);
+    let pause = PAUSES[count.min(PAUSES.len() - 1)];
+    c.prepare_cached(
+        "INSERT INTO failures (repo, target, git_ref, advertised, reason, since, count, retry_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7) ON CONFLICT DO UPDATE SET \
+         advertised = coalesce(excluded.advertised, advertised), reason = excluded.reason, count = count + 1, \
+         retry_at = excluded.retry_at",
+    )?
+    .execute(params![
+        repo,
+        target,
+        git_ref,
+        job.wanted.as_ref().map(CommitId::as_str),
+        end.reason,
+        now.0,
+        now.after(pause).0
+    ])?;
+    Ok(())
+}
+
+impl Store {
+    /// What is remembered of a target.
+    pub async fn failures(&self, id: &TargetId) -> Result<Vec<FailureRow>, StoreError> {
+        let id = id.clone();
+        self.read(move |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT git_ref, advertised, reason, since, count, retry_at FROM failures WHERE repo = ?1 AND target = ?2",
+            )?;
+            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], FailureRow::read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Notes what the remote has for failures that were remembered before anybody had looked.
+    pub async fn note_advertised(&self, id: &TargetId, tips: Vec<super::Tip>) -> Result<(), StoreError> {
+        if tips.is_empty() {
+            return Ok(());
+        }
+        let id = id.clone();
+        self.write(move |c| {
+            for tip in tips {
+                c.prepare_cached(
+                    "UPDATE failures SET advertised = ?4 WHERE repo = ?1 AND target = ?2 AND git_ref = ?3",
+                )?
+                .execute(params![
+                    id.repo.as_str(),
+                    id.target.as_str(),
+                    tip.git_ref.as_str(),
+                    tip.commit.as_str()
+                ])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets the next look at a remote ask again for what failed: somebody has changed the configuration, or restarted.
+    pub async fn try_failures_again(&self, repo: &RepoName) -> Result<(), StoreError> {
+        let repo = repo.clone();
+        self.write(move |c| {
+            c.prepare_cached("UPDATE failures SET retry_at = 0 WHERE repo = ?1")?
+                .execute([repo.as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+}
