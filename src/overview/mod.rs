@@ -22,7 +22,7 @@ use crate::model::{Refusal, RefusalKind, Timestamp};
 use crate::poll::{LastLook, Poller};
 use crate::ranges::Ranges;
 use crate::release::free_space;
-use crate::store::{CommitText, DeliveryRow, Page, StoreError, WaitingJob};
+use crate::store::{CommitText, DeliveryRow, Moment, Page, StoreError, WaitingJob};
 use crate::worker::{Settings, Worker};
 
 /// The reason of a delivery that was signed with another secret.
@@ -91,12 +91,14 @@ impl Overview {
     /// All that is live, runs and waits.
     pub async fn status(&self) -> Result<Status, StoreError> {
         let settings = self.settings();
-        let waiting = self.world.store.waiting().await?;
+        let repos = || settings.config.repos.values();
+        let ids = repos().flat_map(|repo| repo.targets.values().map(|target| target.id.clone()));
+        let moment = self.world.store.moment(ids.collect()).await?;
         let mut targets = Vec::new();
-        for repo in settings.config.repos.values() {
+        for repo in repos() {
             let look = self.poller.last(&repo.name);
             for target in repo.targets.values() {
-                targets.push(self.target_status(repo, target, &waiting, &look).await?);
+                targets.push(self.target_status(repo, target, &moment, &look).await?);
             }
         }
         targets.sort_by_cached_key(|target| (judge::rank(target), target.target.clone()));
@@ -109,7 +111,7 @@ impl Overview {
             warnings: self.warnings(),
             problems: self.problems(),
             isolation: self.world.units.to_string(),
-            waiting: waiting.len(),
+            waiting: moment.waiting.len(),
             running: self.worker.running().len(),
             targets,
         })
@@ -146,13 +148,13 @@ impl Overview {
 
     /// One target of it.
     pub async fn status_of(&self, target: &Target) -> Result<Option<TargetStatus>, StoreError> {
-        let waiting = self.world.store.waiting().await?;
+        let moment = self.world.store.moment(vec![target.id.clone()]).await?;
         let settings = self.settings();
         let Some(repo) = settings.config.repos.get(&target.id.repo) else {
             return Ok(None);
         };
         let look = self.poller.last(&target.id.repo);
-        self.target_status(repo, target, &waiting, &look).await.map(Some)
+        self.target_status(repo, target, &moment, &look).await.map(Some)
     }
 
     /// Why the forge's deliveries for a repo are refused, if none was ever taken. Only what looks like a forge's counts; once one
@@ -180,14 +182,14 @@ impl Overview {
         &self,
         repo: &Repo,
         target: &Target,
-        waiting: &[WaitingJob],
+        moment: &Moment,
         look: &LastLook,
     ) -> Result<TargetStatus, StoreError> {
         let name = target.id.to_string();
         let store = &self.world.store;
-        let row = store.target(&target.id).await?;
-        let (last, running) = store.latest(name.clone()).await?;
-        let jobs: Vec<_> = waiting.iter().filter(|job| job.target == target.id).collect();
+        let of_target = moment.targets.get(&target.id).cloned().unwrap_or_default();
+        let (row, last, running) = (of_target.live, of_target.last, of_target.running);
+        let jobs: Vec<_> = moment.waiting.iter().filter(|job| job.target == target.id).collect();
         let held = row.held();
         let commit = text(row.live_commit);
         let release = text(row.live_release);

@@ -1,9 +1,14 @@
 //! What ran.
 
-use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeMap;
 
-use super::rows::{DeploymentRow, PhaseRow, words};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::queue::waiting;
+use super::rows::{DeploymentRow, PhaseRow, TargetRow, WaitingJob, words};
+use super::targets::target;
 use super::{Store, StoreError};
+use crate::model::TargetId;
 
 /// Which part of the history is wanted.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +19,26 @@ pub struct Page {
     pub before: Option<i64>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// What waits, and how targets stand, at one moment.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// All jobs that wait, in the order of the queue.
+    pub waiting: Vec<WaitingJob>,
+    /// Those asked for.
+    pub targets: BTreeMap<TargetId, TargetMoment>,
+}
+
+/// How a target stands.
+#[derive(Debug, Clone, Default)]
+pub struct TargetMoment {
+    /// What is live.
+    pub live: TargetRow,
+    /// The newest deployment that ran to an end.
+    pub last: Option<DeploymentRow>,
+    /// The one that runs.
+    pub running: Option<DeploymentRow>,
 }
 
 impl Page {
@@ -70,19 +95,40 @@ impl Store {
 
     /// The newest deployment of a target that ran to an end, and the one that runs.
     pub async fn latest(&self, target: String) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
+        self.read(move |c| latest(c, &target)).await
+    }
+
+    /// What waits, and how these targets stand, all at one moment.
+    pub async fn moment(&self, targets: Vec<TargetId>) -> Result<Moment, StoreError> {
         self.read(move |c| {
-            let newest = |condition: &str| {
-                let sql = format!(
-                    "{} WHERE d.repo || '/' || d.target = ?1 AND d.outcome {condition} ORDER BY d.id DESC LIMIT 1",
-                    DeploymentRow::SELECT
-                );
-                c.query_row(&sql, [&target], DeploymentRow::read).optional()
+            // Without a transaction each statement would see a moment of its own.
+            let transaction = c.unchecked_transaction()?;
+            let mut moment = Moment {
+                waiting: waiting(&transaction)?,
+                targets: BTreeMap::new(),
             };
-            Ok((
-                newest("NOT IN ('superseded')")?,
-                newest("IS NULL AND j.state = 'running'")?,
-            ))
+            for id in targets {
+                let (last, running) = latest(&transaction, &id.to_string())?;
+                let live = target(&transaction, &id)?;
+                moment.targets.insert(id, TargetMoment { live, last, running });
+            }
+            Ok(moment)
         })
         .await
     }
+}
+
+/// See [`Store::latest`].
+fn latest(c: &Connection, target: &str) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
+    let newest = |condition: &str| {
+        let sql = format!(
+            "{} WHERE d.repo || '/' || d.target = ?1 AND d.outcome {condition} ORDER BY d.id DESC LIMIT 1",
+            DeploymentRow::SELECT
+        );
+        c.query_row(&sql, [target], DeploymentRow::read).optional()
+    };
+    Ok((
+        newest("NOT IN ('superseded')")?,
+        newest("IS NULL AND j.state = 'running'")?,
+    ))
 }

@@ -34,7 +34,7 @@ use writer::{Loop, Work};
 
 pub use crate::model::{ReleaseState, Source};
 pub use crashes::GivenUp;
-pub use history::Page;
+pub use history::{Moment, Page, TargetMoment};
 pub use outbox::{Message, Standing, Trouble};
 pub use records::{
     Accepted, AcceptedJob, Claim, DeliveryResult, Finish, Hold, NewCheck, NewDelivery, NewJob, Progress, WentLive,

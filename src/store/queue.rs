@@ -172,32 +172,34 @@ pub(super) fn finish_deployment(
     Ok(())
 }
 
+/// All jobs that wait, in the order of the queue.
+pub(super) fn waiting(c: &Connection) -> Result<Vec<WaitingJob>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
+         j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL), \
+         j.source NOT IN ('webhook', 'poll'), iif(j.outcome IS NULL, j.held_commit, NULL), j.held_since, j.reason \
+         FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
+         WHERE j.state = 'waiting' ORDER BY j.position, j.id",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(WaitingJob {
+            id: row.get(0)?,
+            position: row.get(1)?,
+            target: target_of(row, 2)?,
+            not_before: Timestamp(row.get(4)?),
+            requested_at: Timestamp(row.get(5)?),
+            held: row.get(6)?,
+            by_hand: row.get(7)?,
+            checks: held(row, 8)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 impl Store {
     /// All jobs that wait, in the order of the queue.
     pub async fn waiting(&self) -> Result<Vec<WaitingJob>, StoreError> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached(
-                "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
-                 j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL), \
-                 j.source NOT IN ('webhook', 'poll'), iif(j.outcome IS NULL, j.held_commit, NULL), j.held_since, j.reason \
-                 FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
-                 WHERE j.state = 'waiting' ORDER BY j.position, j.id",
-            )?;
-            let rows = statement.query_map([], |row| {
-                Ok(WaitingJob {
-                    id: row.get(0)?,
-                    position: row.get(1)?,
-                    target: target_of(row, 2)?,
-                    not_before: Timestamp(row.get(4)?),
-                    requested_at: Timestamp(row.get(5)?),
-                    held: row.get(6)?,
-                    by_hand: row.get(7)?,
-                    checks: held(row, 8)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        self.read(waiting).await
     }
 
     /// Ends the waiting jobs of a target as cancelled; says how many.

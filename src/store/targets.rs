@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::queue::UNCHECKED;
 use super::rows::{ReleaseRow, TargetRow, Tip, Tips, target_of, words};
@@ -12,21 +12,23 @@ use crate::model::{CommitId, Outcome, ReleaseName, ReleaseState, TargetId, Times
 /// The name under which a target's first look at its remote is noted among its tips; no real ref has it.
 const FIRST_LOOK: &str = "*";
 
+/// What is live at a target; nothing if it is not known.
+pub(super) fn target(c: &Connection, id: &TargetId) -> Result<TargetRow, StoreError> {
+    let sql = format!(
+        "SELECT {} FROM targets WHERE repo = ?1 AND target = ?2",
+        TargetRow::COLUMNS
+    );
+    let row = c
+        .prepare_cached(&sql)?
+        .query_row(params![id.repo.as_str(), id.target.as_str()], TargetRow::read);
+    Ok(row.optional()?.unwrap_or_default())
+}
+
 impl Store {
     /// What is live at a target.
     pub async fn target(&self, id: &TargetId) -> Result<TargetRow, StoreError> {
         let id = id.clone();
-        self.read(move |c| {
-            let sql = format!(
-                "SELECT {} FROM targets WHERE repo = ?1 AND target = ?2",
-                TargetRow::COLUMNS
-            );
-            let row = c
-                .prepare_cached(&sql)?
-                .query_row(params![id.repo.as_str(), id.target.as_str()], TargetRow::read);
-            Ok(row.optional()?.unwrap_or_default())
-        })
-        .await
+        self.read(move |c| target(c, &id)).await
     }
 
     /// What is live at all targets.

@@ -193,3 +193,28 @@ async fn only_jobs_that_nobody_holds_are_taken_up() {
     assert_eq!(store.running().await.unwrap()[0].0, held);
     assert_eq!(store.waiting().await.unwrap()[0].id, lost);
 }
+
+#[tokio::test]
+async fn a_job_that_moves_between_waiting_and_running_is_always_one_of_them() {
+    const MOVES: usize = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let id = ask(&store).await.unwrap()[0].id;
+    let mover = store.clone();
+    let moves = tokio::spawn(async move {
+        for _ in 0..MOVES {
+            let claim = mover.claim(id, NOW).await.unwrap().unwrap();
+            let mut end = Finish::plain(crate::model::Outcome::Failed, "for the test");
+            end.retry_at = Some(NOW);
+            mover.finish(claim, end, NOW).await.unwrap();
+        }
+    });
+    let mut looks = 0;
+    while !moves.is_finished() || looks == 0 {
+        let moment = store.moment(vec![target()]).await.unwrap();
+        let running = moment.targets[&target()].running.is_some();
+        assert_eq!(moment.waiting.len() + usize::from(running), 1, "{moment:?}");
+        looks += 1;
+    }
+    moves.await.unwrap();
+}
