@@ -26,7 +26,7 @@ pub enum Format {
     Journal,
 }
 
-/// What a log entry is about: the journal fields of the contract (`HOOKD_REPO=` …).
+/// What a log entry is about: fields of the journal (`HOOKD_REPO=` …).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct About<'a> {
     /// `HOOKD_REPO`

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::paint::{self, Cell};
 use crate::model::{Timestamp, words};
 
-/// Exit codes of the contract.
+/// Exit codes, as in hookd(1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     /// It failed.

@@ -102,7 +102,7 @@ impl Config {
     }
 }
 
-/// `[limits]`: every limit has a default here, in the contract's section 8, and says why.
+/// `[limits]`: every limit has a default here, and says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Largest request body, bytes (25 MiB: GitHub's and GitLab's own cap).

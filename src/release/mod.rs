@@ -1,4 +1,4 @@
-//! The only mover of `current`: the directories of a target, and the contract of what is live.
+//! The only mover of `current`: the directories of a target, and what is live.
 //!
 //! ```text
 //! PATH/current                     a relative link to releases/NAME; it changes by one rename(2), so that at any time

@@ -200,13 +200,13 @@ async fn a_job_that_moves_between_waiting_and_running_is_always_one_of_them() {
     let directory = tempfile::tempdir().unwrap();
     let (store, _writer) = open(directory.path());
     let id = ask(&store).await.unwrap()[0].id;
-    let mover = store.clone();
+    let other = store.clone();
     let moves = tokio::spawn(async move {
         for _ in 0..MOVES {
-            let claim = mover.claim(id, NOW).await.unwrap().unwrap();
+            let claim = other.claim(id, NOW).await.unwrap().unwrap();
             let mut end = Finish::plain(crate::model::Outcome::Failed, "for the test");
             end.retry_at = Some(NOW);
-            mover.finish(claim, end, NOW).await.unwrap();
+            other.finish(claim, end, NOW).await.unwrap();
         }
     });
     let mut looks = 0;

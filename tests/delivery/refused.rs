@@ -1,4 +1,4 @@
-//! What is wrong with a delivery of each forge gets the contract's answer, tells no secret, and can be seen afterwards.
+//! What is wrong with a delivery of each forge gets the answer that the manual names, tells no secret, and can be seen afterwards.
 
 use serde_json::Value;
 

@@ -87,6 +87,14 @@ impl Bench {
         }
     }
 
+    /// Waits until this deployment ended in this way.
+    #[track_caller]
+    pub fn until_ended(&self, deployment: u64, outcome: &str) {
+        self.machine.until(&format!(
+            "hookd history --json | tr -d ' \\n' | grep -q '\"id\":{deployment},[^{{]*\"outcome\":\"{outcome}\"'"
+        ));
+    }
+
     /// What the daemon said in the journal.
     pub fn journal(&self) -> String {
         self.machine.sh("journalctl --no-pager -o cat -u hookd")

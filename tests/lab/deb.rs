@@ -49,12 +49,15 @@ pub fn newer() -> &'static Path {
         let old = fs::read_to_string(&control).unwrap();
         let version = old.lines().find(|line| line.starts_with("Version: ")).unwrap();
         fs::write(&control, old.replace(version, &format!("{version}.1"))).unwrap();
-        let path = Path::new(DIRECTORY).join("hookd-newer.deb");
+        let made = tempfile::NamedTempFile::new_in(DIRECTORY).unwrap().into_temp_path();
         run(Command::new("dpkg-deb")
             .arg("-Zgzip")
             .arg("-b")
             .arg(tree.path())
-            .arg(&path));
+            .arg(&made));
+        // Another run of these tests may be copying the one before.
+        let path = Path::new(DIRECTORY).join("hookd-newer.deb");
+        made.persist(&path).unwrap();
         path
     })
 }

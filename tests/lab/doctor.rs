@@ -139,7 +139,7 @@ full_name = "alice/home"
 secret = "file:/etc/hookd/home.secret"
 [repo.home.deploy.production]
 branch = "main"
-path = "/home/site"
+path = "/home/site/www"
 "#,
     );
     machine.sh(

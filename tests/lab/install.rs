@@ -183,10 +183,10 @@ fn the_archive_does_the_same_on_another_system_and_can_be_removed() {
     follows_its_repository(&machine);
     machine.sh("man hookd-deploy | grep -q . && systemd-analyze verify hookd.service hookd.socket");
     // The same again is an upgrade: what runs is restarted, what is configured stays.
-    let before = machine.sh("cat /etc/hookd.toml; hookd history; systemctl show -p MainPID hookd");
+    let before = machine.sh("cat /etc/hookd.toml; hookd history --json; systemctl show -p MainPID hookd");
     machine.sh(install);
     machine.until("hookd status");
-    let after = machine.sh("cat /etc/hookd.toml; hookd history; systemctl show -p MainPID hookd");
+    let after = machine.sh("cat /etc/hookd.toml; hookd history --json; systemctl show -p MainPID hookd");
     let pid = |text: &str| text.lines().last().map(str::to_owned);
     assert_ne!(pid(&after), pid(&before));
     assert_eq!(

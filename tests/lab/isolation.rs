@@ -46,7 +46,7 @@ fn the_whole_way(kind: Kind) {
 
     bench.push("my-site");
     machine.sh("hookd send blog --ref refs/heads/my-site");
-    machine.until("hookd status | grep -q '#1 live'");
+    bench.until_ended(1, "live");
     let log = machine.sh("hookd logs blog/my-site");
     let unit = "hookd-run@blog@my-site.service";
     assert!(log.contains(unit), "{log}");
@@ -198,7 +198,7 @@ fn what_does_not_end_is_ended() {
     // What stops the half of the supervisor inside does not keep the half outside from ending it.
     machine.sh("kill -STOP $(systemctl show -P MainPID hookd-run@blog@long)");
     machine.sh("hookd cancel blog/long");
-    machine.until("hookd status | grep 'long.*cancelled'");
+    bench.until_ended(3, "cancelled");
     assert_eq!(machine.sh("systemctl list-units --all --no-legend 'hookd-r*'"), "");
     assert_eq!(machine.try_sh("pgrep -x sleep").status.code(), Some(1));
 }
@@ -219,9 +219,8 @@ fn a_killed_daemon_leaves_no_unit_behind() {
     machine.sh("pgrep -x sleep; systemctl kill -s KILL --kill-who=main hookd");
     machine.until("! pgrep -x sleep; ! systemctl is-active 'hookd-run@*'");
     // The next one runs the job again.
-    machine.until("hookd status | grep 'one.*live$'");
-    let history = machine.sh("hookd history");
-    assert!(history.contains("interrupted"), "{history}");
+    bench.until_ended(1, "interrupted");
+    bench.until_ended(2, "live");
 
     // Whatever keeps a unit of a killed daemon, the next command of the target does not find it running.
     machine.sh("rm /srv/one/shared/go");
@@ -230,7 +229,7 @@ fn a_killed_daemon_leaves_no_unit_behind() {
     machine.until("hookd logs blog/one | grep begun");
     machine.sh("kill -STOP $(systemctl show -P MainPID hookd-run@blog@one)");
     machine.sh("systemctl kill -s KILL --kill-who=main hookd");
-    machine.until("hookd status | grep '#4 live$'");
+    bench.until_ended(4, "live");
     assert_eq!(machine.try_sh("pgrep -x sleep").status.code(), Some(1));
 }
 

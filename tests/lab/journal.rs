@@ -16,7 +16,7 @@ fn entries(site: &Site, matches: &str) -> Vec<Value> {
 }
 
 #[test]
-fn each_line_is_an_entry_with_the_fields_of_the_contract() {
+fn each_line_is_an_entry_with_the_fields_of_the_manual() {
     let site = Site::new(r#"build = "echo one; echo two; echo oh >&2; printf 'no end'""#);
     let commit = site.push("hello");
     site.served("hello");

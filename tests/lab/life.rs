@@ -74,11 +74,11 @@ fn an_upgrade_keeps_configuration_and_state() {
     let commit = site.push("one");
     site.served("one");
     let machine = &site.machine;
-    let before = machine.sh("sha256sum /etc/hookd.toml /etc/hookd/*; hookd history; hookd deliveries");
+    let before = machine.sh("sha256sum /etc/hookd.toml /etc/hookd/*; hookd history --json; hookd deliveries --json");
     machine.copy(deb::newer(), "/root/newer.deb");
     // Without a terminal, as unattended upgrades do it.
     machine.sh("dpkg -i /root/newer.deb </dev/null");
-    let after = machine.sh("sha256sum /etc/hookd.toml /etc/hookd/*; hookd history; hookd deliveries");
+    let after = machine.sh("sha256sum /etc/hookd.toml /etc/hookd/*; hookd history --json; hookd deliveries --json");
     assert_eq!(after, before);
     assert_eq!(site.property("ActiveState"), "active");
     site.push("two");

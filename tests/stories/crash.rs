@@ -1,4 +1,4 @@
-//! SIGKILL in each phase: what is served stays whole, and the next start brings it to the end that the contract promises.
+//! SIGKILL in each phase: what is served stays whole, and the next start brings it to the end that the manual promises.
 
 use std::fs;
 use std::path::Path;

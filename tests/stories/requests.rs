@@ -1,4 +1,4 @@
-//! Requests that are wrong, each with the answer that the contract gives to it; the site stays as it is.
+//! Requests that are wrong, each with its answer; the site stays as it is.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
