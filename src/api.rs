@@ -222,6 +222,9 @@ pub struct Deployment {
     pub started_at: i64,
     /// When it ended; none while it runs.
     pub finished_at: Option<i64>,
+    /// Who asked for it: `user:alice`, `token:ci`, `uid:1000`; none for a webhook or a poll.
+    #[serde(default)]
+    pub asked_by: Option<String>,
 }
 
 /// How long a phase took.
@@ -325,6 +328,15 @@ pub struct QueuedJob {
 /// The answer to every act.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Asked {
+    /// How the job ended; only in the answer to a request that waits, and none if it has not ended yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The newest deployment of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<i64>,
     /// `accepted`, or what was done.
     pub status: String,
     /// The jobs, by id and target.
@@ -335,11 +347,66 @@ pub struct Asked {
     pub message: String,
 }
 
-/// An error response.
+/// One act in `GET /api/v1/audit`: who did what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Act {
+    /// Its number.
+    pub id: i64,
+    /// When.
+    pub at: i64,
+    /// Who: `user:alice`, `token:ci`, `uid:1000`.
+    pub who: String,
+    /// What: `deploy`, `rollback`, `log-in`, `token add`.
+    pub act: String,
+    /// To what: `repo/target`, a delivery, a token.
+    pub object: String,
+    /// Where the request came from; none for the control socket.
+    pub address: Option<String>,
+    /// What came of it; none if the daemon ended before that was known.
+    pub result: Option<String>,
+}
+
+/// `POST /api/v1/tokens`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// What to call it.
+    pub name: String,
+    /// What it may: `view`, or `deploy:` and a target or a pattern of targets.
+    pub may: String,
+}
+
+/// A token, as `GET /api/v1/tokens` lists it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Token {
+    /// Its name.
+    pub name: String,
+    /// What it may.
+    pub may: String,
+    /// When it was made.
+    pub created_at: i64,
+    /// Who made it.
+    pub created_by: String,
+    /// The token itself; only in the answer to its making.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// An error response: an RFC 9457 problem, with two members of hookd's own.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// Always `error`.
-    pub status: String,
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[serde(default, rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    #[serde(default)]
+    pub title: String,
+    /// The HTTP status.
+    #[serde(default)]
+    pub status: u16,
+    /// What is wrong, and what to do, in one text.
+    #[serde(default)]
+    pub detail: String,
     /// What is wrong.
     pub error: String,
     /// What to do.

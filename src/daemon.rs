@@ -443,6 +443,9 @@ async fn chores(app: Arc<App>) {
                 Ok(gone) => app.world.logs.remove(&gone),
                 Err(error) => tracing::warn!(%error, "old history could not be removed"),
             }
+            if let Err(error) = app.world.store.tidy_access(before, clock::now()).await {
+                tracing::warn!(%error, "old acts and sessions could not be removed");
+            }
         }
         tokio::time::sleep(STATUS_STAYS).await;
         tokio::select! {

@@ -231,6 +231,7 @@ impl Poller {
             pusher: None,
             release: None,
             keep_all: target.queue == QueueMode::All,
+            asked_by: None,
         };
         if store.request_if_idle(job, clock::now()).await?.is_some() {
             let about = About {

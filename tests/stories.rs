@@ -12,6 +12,7 @@ mod support;
 mod stories {
     mod access;
     mod add;
+    mod audit;
     mod cases;
     mod cli;
     mod commands;

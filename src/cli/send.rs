@@ -245,6 +245,7 @@ async fn follow(client: &Client, answer: &serde_json::Value) -> Result<ExitCode,
         status: "accepted".to_owned(),
         jobs,
         message: String::new(),
+        ..Asked::default()
     };
     act::end(client, asked, false, false).await
 }

@@ -8,6 +8,8 @@ use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::api::ErrorBody;
+
 /// Body of an answer, whole or streamed.
 pub type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 /// An answer.
@@ -40,6 +42,25 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Answer {
 /// An error answer: `{"status":"error","error":…}`.
 pub fn error(status: StatusCode, what: &str) -> Answer {
     json(status, &json!({ "status": "error", "error": what }))
+}
+
+/// An error response of the API: an RFC 9457 problem.
+pub fn problem(status: StatusCode, error: &str, hint: Option<String>) -> Answer {
+    let detail = hint
+        .as_ref()
+        .map_or_else(|| error.to_owned(), |hint| format!("{error}; {hint}"));
+    let problem = ErrorBody {
+        kind: "about:blank".to_owned(),
+        title: status.canonical_reason().unwrap_or_default().to_owned(),
+        status: status.as_u16(),
+        detail,
+        error: error.to_owned(),
+        hint,
+    };
+    let mut answer = json(status, &problem);
+    let kind = HeaderValue::from_static("application/problem+json");
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
 }
 
 /// 405, with the method that would do.

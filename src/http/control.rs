@@ -9,9 +9,11 @@ use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
-use super::{App, metrics, page, stream};
-use crate::api::{ErrorBody, Query};
+use super::visitor::Visitor;
+use super::{App, etag, metrics, page, stream};
+use crate::api::{Deployment, Query};
 use crate::model::{Refusal, RefusalKind};
+use crate::operate::Act;
 use crate::store::{Page, Store};
 
 /// Largest request body on the control socket, bytes: a handful of names.
@@ -29,11 +31,12 @@ fn status_of(kind: RefusalKind) -> StatusCode {
         RefusalKind::Invalid => StatusCode::BAD_REQUEST,
         RefusalKind::Conflict => StatusCode::CONFLICT,
         RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
     }
 }
 
 /// Answers a request on the control listener.
-pub async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
+pub async fn answer(app: &Arc<App>, request: Request<Incoming>, visitor: &Visitor) -> Answer {
     let method = request.method().clone();
     let path = request.uri().path().trim_start_matches('/').to_owned();
     let parts: Vec<&str> = path.split('/').collect();
@@ -41,24 +44,18 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>) -> Answer {
         .into_owned()
         .collect();
     if method == Method::POST && !same_origin(&request) {
-        return answer::error(
-            StatusCode::FORBIDDEN,
-            "requests of web pages from elsewhere are refused",
-        );
+        let error = "requests of web pages from elsewhere are refused";
+        return answer::problem(StatusCode::FORBIDDEN, error, None);
     }
     let result = match method {
-        Method::GET | Method::HEAD => app.get(&parts, &query).await,
-        Method::POST => app.post(&parts, request).await,
+        Method::GET | Method::HEAD => {
+            let found = app.get(&parts, &query).await;
+            found.map(|answer| etag::unless_known(request.headers(), answer))
+        }
+        Method::POST => app.post(&parts, request, visitor).await,
         _ => return answer::wrong_method("GET, POST"),
     };
-    result.unwrap_or_else(|refusal| {
-        let problem = ErrorBody {
-            status: "error".to_owned(),
-            error: refusal.error,
-            hint: refusal.hint,
-        };
-        answer::json(status_of(refusal.kind), &problem)
-    })
+    result.unwrap_or_else(|refusal| answer::problem(status_of(refusal.kind), &refusal.error, refusal.hint))
 }
 
 /// A web page somewhere must not press buttons here through its visitor's browser.
@@ -75,7 +72,7 @@ fn same_origin(request: &Request<Incoming>) -> bool {
 pub fn refused_to_strangers(request: &Request<Incoming>) -> Option<Answer> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let error = "this address only shows; acting goes through the control socket: hookd --help";
-        return Some(answer::error(StatusCode::FORBIDDEN, error));
+        return Some(answer::problem(StatusCode::FORBIDDEN, error, None));
     }
     let host = request
         .headers()
@@ -87,7 +84,7 @@ pub fn refused_to_strangers(request: &Request<Incoming>) -> Option<Answer> {
         name == "localhost" || name.parse::<std::net::IpAddr>().is_ok()
     });
     let error = "not asked for by this address; a proxy in front passes its own Host on, which nginx does by itself";
-    (!is_here).then(|| answer::error(StatusCode::FORBIDDEN, error))
+    (!is_here).then(|| answer::problem(StatusCode::FORBIDDEN, error, None))
 }
 
 /// `GET /healthz`: whether the accept path works.
@@ -125,7 +122,7 @@ impl Health {
 
 #[expect(clippy::unnecessary_wraps, reason = "every arm of the routes is a Result")]
 fn ok(body: &impl serde::Serialize) -> Result<Answer> {
-    Ok(answer::json(StatusCode::OK, body))
+    Ok(etag::json(body, None))
 }
 
 async fn json_body<T: DeserializeOwned + Default>(request: Request<Incoming>) -> Result<T> {
@@ -141,6 +138,15 @@ async fn json_body<T: DeserializeOwned + Default>(request: Request<Incoming>) ->
     serde_json::from_slice(&bytes).map_err(|e| Refusal::new(RefusalKind::Invalid, e.to_string()))
 }
 
+/// Where a list goes on, if it may: the same request, for what is older than the last row shown.
+fn next(path: &str, query: &Query, before: Option<i64>) -> Option<String> {
+    let before = before?.to_string();
+    let mut link = url::form_urlencoded::Serializer::new(String::new());
+    link.extend_pairs(query.iter().filter(|(name, _)| *name != "before"));
+    link.append_pair("before", &before);
+    Some(format!("{path}?{}", link.finish()))
+}
+
 fn number(text: &str) -> Result<i64> {
     text.parse()
         .map_err(|_| Refusal::not_found(format!("{text} is not the number of a deployment")))
@@ -154,10 +160,11 @@ impl App {
             .and_then(|l| l.parse().ok())
             .unwrap_or(ROWS.0)
             .min(ROWS.1);
+        let before = query.get("before").and_then(|b| b.parse().ok());
         match *parts {
             [""] => {
                 let history = overview.history(Page::newest(None, page::ROWS)).await?;
-                let came = overview.deliveries(None, None, page::ROWS).await?;
+                let (came, _) = overview.deliveries(None, None, None, page::ROWS).await?;
                 Ok(page::overview(&overview.status().await?, &history, &came))
             }
             ["style.css"] => Ok(page::style()),
@@ -191,25 +198,24 @@ impl App {
             }
             ["api", "v1", "status"] => ok(&overview.status().await?),
             ["api", "v1", "deployments"] => {
-                let before = query.get("before").and_then(|b| b.parse().ok());
-                ok(&overview
-                    .history(Page {
-                        target: query.get("target").cloned(),
-                        before,
-                        limit,
-                    })
-                    .await?)
+                let target = query.get("target").cloned();
+                let rows: Vec<Deployment> = overview.history(Page { target, before, limit }).await?;
+                let older = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
+                Ok(etag::json(&rows, next("/api/v1/deployments", query, older).as_deref()))
             }
             ["api", "v1", "deployments", id] => ok(&overview.deployment(number(id)?).await?),
             ["api", "v1", "deployments", id, "log"] => self.log(number(id)?, query.contains_key("follow")).await,
             ["api", "v1", "jobs", id] => ok(&overview.job(number(id)?).await?),
-            ["api", "v1", "deliveries"] => ok(&overview
-                .deliveries(
-                    query.get("repo").cloned(),
-                    query.get("result").map(String::as_str),
-                    limit,
-                )
-                .await?),
+            ["api", "v1", "deliveries"] => {
+                let (repo, result) = (query.get("repo").cloned(), query.get("result").map(String::as_str));
+                let (rows, older) = overview.deliveries(repo, result, before, limit).await?;
+                Ok(etag::json(&rows, next("/api/v1/deliveries", query, older).as_deref()))
+            }
+            ["api", "v1", "audit"] => {
+                let rows = overview.audit(before, limit).await?;
+                let older = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
+                Ok(etag::json(&rows, next("/api/v1/audit", query, older).as_deref()))
+            }
             ["api", "v1", "deliveries", id, "explain"] => ok(&overview.explanation(id).await?.1),
             ["api", "v1", "targets", repo, target, "releases"] => {
                 ok(&overview.releases(&*self.operator.target(repo, target)?).await?)
@@ -218,24 +224,28 @@ impl App {
         }
     }
 
-    async fn post(&self, parts: &[&str], request: Request<Incoming>) -> Result<Answer> {
+    async fn post(&self, parts: &[&str], request: Request<Incoming>, visitor: &Visitor) -> Result<Answer> {
         let operator = &self.operator;
+        let Some(by) = visitor.by() else {
+            return Err(Refusal::new(RefusalKind::Forbidden, "this address only shows"));
+        };
         let asked = match *parts {
             ["api", "v1", "targets", repo, target, action] => {
                 let target = operator.target(repo, target)?;
-                match action {
-                    "deploy" => operator.deploy(&target, json_body(request).await?).await?,
-                    "retry" => operator.retry(&target, json_body(request).await?).await?,
-                    "rollback" => operator.rollback(&target, json_body(request).await?).await?,
-                    "cancel" => operator.cancel(&target).await?,
-                    "pause" => operator.pause(&target).await?,
-                    "resume" => operator.resume(&target).await?,
+                let act = match action {
+                    "deploy" => Act::Deploy(json_body(request).await?),
+                    "retry" => Act::Retry(json_body(request).await?),
+                    "rollback" => Act::Rollback(json_body(request).await?),
+                    "cancel" => Act::Cancel,
+                    "pause" => Act::Pause,
+                    "resume" => Act::Resume,
                     _ => return Err(Refusal::not_found("not found")),
-                }
+                };
+                operator.act(&by, &target, act).await?
             }
             ["api", "v1", "notify", name, "test"] => operator.test_notify(name).await?,
             ["api", "v1", "repos", name, "report", "test"] => operator.test_report(name).await?,
-            ["api", "v1", "deliveries", id, "replay"] => operator.replay(id).await?,
+            ["api", "v1", "deliveries", id, "replay"] => operator.replay(&by, id).await?,
             _ => return Err(Refusal::not_found("not found")),
         };
         let status = if asked.jobs.is_empty() {
@@ -248,7 +258,7 @@ impl App {
 
     async fn readyz(&self) -> Answer {
         match self.world.store.probe().await {
-            Err(error) => answer::error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+            Err(error) => answer::problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string(), None),
             Ok(()) => answer::with_type(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
         }
     }

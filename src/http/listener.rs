@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::tls::Terminator;
+use super::visitor::{Peer, Visitor};
 use super::{App, control, hook, peer};
 use crate::intake::counted_with;
 
@@ -226,15 +227,26 @@ pub async fn serve(socket: Socket, face: Face, tls: Option<Arc<Terminator>>, app
     }
 }
 
-async fn accept(socket: &Socket) -> std::io::Result<(Box<dyn Stream>, Option<IpAddr>)> {
+async fn accept(socket: &Socket) -> std::io::Result<(Box<dyn Stream>, Peer)> {
     match socket {
         Socket::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
             // An answer is one small packet; waiting for more to send with it only delays it.
             stream.set_nodelay(true)?;
-            Ok((Box::new(stream), Some(peer.ip().to_canonical())))
+            let peer = Peer {
+                address: Some(peer.ip().to_canonical()),
+                uid: None,
+            };
+            Ok((Box::new(stream), peer))
         }
-        Socket::Unix(listener) => Ok((Box::new(listener.accept().await?.0), None)),
+        Socket::Unix(listener) => {
+            let (stream, _) = listener.accept().await?;
+            let peer = Peer {
+                address: None,
+                uid: Some(stream.peer_cred()?.uid()),
+            };
+            Ok((Box::new(stream), peer))
+        }
     }
 }
 
@@ -252,11 +264,11 @@ impl Shared {
         Some(Box::new(secured))
     }
 
-    async fn connection(self: Arc<Self>, mut stream: Box<dyn Stream>, peer: Option<IpAddr>) {
+    async fn connection(self: Arc<Self>, mut stream: Box<dyn Stream>, peer: Peer) {
         let limits = self.app.limits();
         let mut stranger = None;
         // Whom a trusted proxy speaks for is known with the head of the request.
-        if let (Face::Public, Some(address)) = (self.face, peer)
+        if let (Face::Public, Some(address)) = (self.face, peer.address)
             && !self.trusts(address)
         {
             let place = self.strangers.place(address, limits.connections_per_address);
@@ -350,7 +362,7 @@ impl Shared {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        peer: Peer,
         stranger: &Mutex<Option<OwnedSemaphorePermit>>,
     ) -> Answer {
         if head_size(&request) > self.app.limits().headers {
@@ -361,11 +373,12 @@ impl Shared {
         }
         match self.face {
             Face::Public => {}
-            Face::Control => return control::answer(&self.app, request).await,
+            // A unix socket always has one; root's stands for none.
+            Face::Control => return control::answer(&self.app, request, &Visitor::Owner(peer.uid.unwrap_or(0))).await,
             Face::Status => {
                 return match control::refused_to_strangers(&request) {
                     Some(refusal) => refusal,
-                    None => control::answer(&self.app, request).await,
+                    None => control::answer(&self.app, request, &Visitor::Onlooker).await,
                 };
             }
         }
@@ -378,11 +391,11 @@ impl Shared {
             ["hook", repo] => Some(repo.to_owned()),
             _ => return super::answer::error(http::StatusCode::NOT_FOUND, "not found"),
         };
-        if let Err(refusal) = self.count_sender(&request, peer, stranger).await {
+        if let Err(refusal) = self.count_sender(&request, peer.address, stranger).await {
             return refusal;
         }
         let authenticated = || drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
-        hook::receive(&self.app, request, repo, peer, authenticated).await
+        hook::receive(&self.app, request, repo, peer.address, authenticated).await
     }
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod control;
+mod etag;
 mod hook;
 pub mod listener;
 mod metrics;
@@ -10,6 +11,7 @@ mod page;
 pub mod peer;
 mod stream;
 pub mod tls;
+mod visitor;
 
 use std::sync::Arc;
 

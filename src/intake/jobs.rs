@@ -29,6 +29,7 @@ pub(super) fn jobs(repo: &Repo, verdicts: Vec<Verdict>, source: Source) -> Vec<N
             pusher,
             release: None,
             keep_all,
+            asked_by: None,
         });
     }
     jobs

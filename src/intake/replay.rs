@@ -3,6 +3,7 @@
 use super::{Intake, jobs, reason};
 use crate::clock;
 use crate::forge::{self, ParseError};
+use crate::model::Asker;
 use crate::rules;
 use crate::store::{AcceptedJob, Source, StoreError};
 use crate::worker::Settings;
@@ -33,11 +34,11 @@ pub enum NotReplayed {
 }
 
 impl Intake {
-    /// Runs a stored delivery again, by its number or the forge's id.
+    /// Runs a stored delivery again, by its number or the forge's id, for whoever asks for it.
     ///
     /// # Errors
     /// Why that can't be done.
-    pub async fn replay(&self, settings: &Settings, id: &str) -> Result<Replayed, NotReplayed> {
+    pub async fn replay(&self, settings: &Settings, id: &str, by: &Asker) -> Result<Replayed, NotReplayed> {
         let stored = self.store.delivery(id.to_owned()).await?;
         let (row, headers, body) = stored.ok_or_else(|| NotReplayed::Unknown(id.to_owned()))?;
         let repo = row.repo.parse().ok().and_then(|name| settings.config.repos.get(&name));
@@ -48,7 +49,10 @@ impl Intake {
         let verdicts = rules::judge(repo, &parsed);
         let reason = reason(&verdicts);
         let mut jobs = Vec::new();
-        let wanted = jobs::jobs(repo, verdicts, Source::Replay);
+        let mut wanted = jobs::jobs(repo, verdicts, Source::Replay);
+        for job in &mut wanted {
+            job.asked_by = Some(by.to_string());
+        }
         if !wanted.is_empty() {
             let number = row.number.unwrap_or_default();
             jobs = self.store.replay(number, wanted, clock::now()).await?;

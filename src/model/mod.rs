@@ -1,5 +1,6 @@
 //! Words: values that cannot be wrong once they exist. No I/O, no clock, no serde.
 
+mod asker;
 mod check;
 mod commit;
 mod delivery;
@@ -16,6 +17,7 @@ mod time;
 mod version;
 pub mod words;
 
+pub use asker::Asker;
 pub use check::{CheckState, CheckStateError};
 pub use commit::{CommitId, CommitIdError};
 pub use delivery::{DeliveryId, DeliveryIdError};

@@ -13,6 +13,8 @@ pub enum RefusalKind {
     Conflict,
     /// The store or the disk failed.
     Unavailable,
+    /// Who asks may not.
+    Forbidden,
 }
 
 /// An error response, with what to do about it.

@@ -3,6 +3,7 @@
 //!
 //! An act only asks for a job or changes what may start; the worker does the rest. Each returns when it is on disk.
 
+mod act;
 mod choose;
 mod try_out;
 
@@ -15,11 +16,13 @@ use crate::clock;
 use crate::config::{Strategy, Target};
 use crate::deploy::World;
 use crate::intake::{Intake, NotReplayed};
-use crate::model::{Refusal, RefusalKind, TargetId};
+use crate::model::{Asker, Refusal, RefusalKind, TargetId};
 use crate::overview::no_delivery;
 use crate::poll::Poller;
 use crate::store::{AcceptedJob, NewJob, Source};
 use crate::worker::{Settings, Worker};
+
+pub use act::{Act, By};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -61,23 +64,23 @@ impl Operator {
     }
 
     /// Brings a target to the tip of its ref.
-    pub async fn deploy(&self, target: &Target, request: DeployRequest) -> Result<Asked> {
+    async fn deploy(&self, by: &Asker, target: &Target, request: DeployRequest) -> Result<Asked> {
         self.require_free(target).await?;
-        self.run(target, request.git_ref.as_deref(), Source::Deploy).await
+        self.run(by, target, request.git_ref.as_deref(), Source::Deploy).await
     }
 
     /// Tries again what failed or was rolled back.
-    pub async fn retry(&self, target: &Target, request: DeployRequest) -> Result<Asked> {
+    async fn retry(&self, by: &Asker, target: &Target, request: DeployRequest) -> Result<Asked> {
         self.require_free(target).await?;
         let mut named = request.git_ref;
         if named.is_none() {
             let (last, _) = self.world.store.latest(target.id.to_string()).await?;
             named = last.map(|row| row.git_ref.to_string());
         }
-        self.run(target, named.as_deref(), Source::Retry).await
+        self.run(by, target, named.as_deref(), Source::Retry).await
     }
 
-    async fn run(&self, target: &Target, named: Option<&str>, source: Source) -> Result<Asked> {
+    async fn run(&self, by: &Asker, target: &Target, named: Option<&str>, source: Source) -> Result<Asked> {
         let git_ref = self.chosen_ref(target, named).await?;
         let job = NewJob {
             target: target.id.clone(),
@@ -87,6 +90,7 @@ impl Operator {
             pusher: None,
             release: None,
             keep_all: target.keeps_requests(),
+            asked_by: Some(by.to_string()),
         };
         Ok(self.queued(self.world.store.request(vec![job], clock::now()).await?))
     }
@@ -107,12 +111,12 @@ impl Operator {
         Asked {
             status: "accepted".to_owned(),
             jobs: jobs.into_iter().map(QueuedJob::from).collect(),
-            message: String::new(),
+            ..Asked::default()
         }
     }
 
     /// Goes back to an earlier release, and stays there until `resume`.
-    pub async fn rollback(&self, target: &Target, request: RollbackRequest) -> Result<Asked> {
+    async fn rollback(&self, by: &Asker, target: &Target, request: RollbackRequest) -> Result<Asked> {
         if target.strategy == Strategy::InPlace {
             let error = format!("{} is deployed in place and keeps no releases", target.id);
             return Err(Refusal::conflict(error).hint("revert the commit and push"));
@@ -126,13 +130,14 @@ impl Operator {
             pusher: None,
             release: Some(release.clone()),
             keep_all: true,
+            asked_by: Some(by.to_string()),
         };
         let jobs = self.world.store.request_rollback(job, release, clock::now()).await?;
         Ok(self.queued(jobs))
     }
 
     /// Stops what runs for a target, and drops what waits.
-    pub async fn cancel(&self, target: &Target) -> Result<Asked> {
+    async fn cancel(&self, target: &Target) -> Result<Asked> {
         let waiting = self.world.store.cancel_waiting(target.id.clone(), clock::now()).await?;
         let running = self.worker.cancel(&target.id);
         let message = match (running, waiting) {
@@ -144,14 +149,14 @@ impl Operator {
     }
 
     /// Deploys nothing to a target until [`Operator::resume`].
-    pub async fn pause(&self, target: &Target) -> Result<Asked> {
+    async fn pause(&self, target: &Target) -> Result<Asked> {
         self.world.store.set_paused(&target.id, true).await?;
         Ok(done("paused", format!("{} is paused", target.id)))
     }
 
     /// Lets a paused or rolled-back target go on. After a rollback, the tip that it went away from is deployed anew: no look at
     /// the remote would find it, since it was dealt with once.
-    pub async fn resume(&self, target: &Target) -> Result<Asked> {
+    async fn resume(&self, by: &Asker, target: &Target) -> Result<Asked> {
         let was_pinned = self.world.store.target(&target.id).await?.pinned.is_some();
         self.world.store.set_paused(&target.id, false).await?;
         self.worker.wake();
@@ -161,7 +166,7 @@ impl Operator {
             let message = format!("{name} is resumed; what was pushed meanwhile is deployed");
             return Ok(done("resumed", message));
         }
-        let mut asked = match self.run(target, None, Source::Deploy).await {
+        let mut asked = match self.run(by, target, None, Source::Deploy).await {
             Ok(asked) => asked,
             Err(refusal) => {
                 let message = format!("{name} is resumed, and stays where it is until the next push: {refusal}");
@@ -175,8 +180,12 @@ impl Operator {
     }
 
     /// Treats a stored delivery as if it had just come in.
-    pub async fn replay(&self, id: &str) -> Result<Asked> {
-        let replayed = self.intake.replay(&self.settings(), id).await.map_err(not_replayed)?;
+    async fn replay_stored(&self, by: &Asker, id: &str) -> Result<Asked> {
+        let replayed = self
+            .intake
+            .replay(&self.settings(), id, by)
+            .await
+            .map_err(not_replayed)?;
         if replayed.jobs.is_empty() {
             return Ok(done("ignored", replayed.reason));
         }
@@ -196,8 +205,8 @@ fn not_replayed(error: NotReplayed) -> Refusal {
 fn done(status: &str, message: String) -> Asked {
     Asked {
         status: status.to_owned(),
-        jobs: Vec::new(),
         message,
+        ..Asked::default()
     }
 }
 

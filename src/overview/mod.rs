@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 use crate::api::{
-    Delivery, Deployment, DeploymentDetail, Job, Live, Problem, Release, Releases, Status, TargetStatus, Tip, Waiting,
+    Act, Delivery, Deployment, DeploymentDetail, Job, Live, Problem, Release, Releases, Status, TargetStatus, Tip,
+    Waiting,
 };
 use crate::clock;
 use crate::config::{RefFilter, Repo, SecretSource, Target};
@@ -166,7 +167,11 @@ impl Overview {
         let Some(row) = self.intake.rejections.newest(usize::MAX).into_iter().find(of_forge) else {
             return Ok(None);
         };
-        let taken = self.world.store.deliveries(Some(repo.name.to_string()), 1).await?;
+        let taken = self
+            .world
+            .store
+            .deliveries(Some(repo.name.to_string()), None, 1)
+            .await?;
         Ok(taken.is_empty().then_some((row.reason, row.received_at)))
     }
 
@@ -283,32 +288,50 @@ impl Overview {
 
     /// The newest deliveries, with the refused ones among them; only those of a repo or of a result, if one is given. What one
     /// address had refused for one reason is one line, and refused ones take at most a quarter of the list unless they are asked
-    /// for: strangers push nothing out of it.
+    /// for: strangers push nothing out of it. With `before`, stored ones with a lower number. Also the number before which the
+    /// list goes on, if it does.
     pub async fn deliveries(
         &self,
         repo: Option<String>,
         result: Option<&str>,
+        before: Option<i64>,
         limit: usize,
-    ) -> Result<Vec<Delivery>, StoreError> {
-        let rows = self.world.store.deliveries(repo.clone(), limit).await?;
+    ) -> Result<(Vec<Delivery>, Option<i64>), StoreError> {
+        let rows = self.world.store.deliveries(repo.clone(), before, limit).await?;
+        let mut older = rows.last().filter(|_| rows.len() == limit).and_then(|row| row.number);
         let is_asked = |row: &Delivery| result.is_none_or(|result| row.result == result);
         let mut shown: Vec<Delivery> = rows.into_iter().map(Delivery::from).filter(is_asked).collect();
-        let refused = self
-            .intake
-            .rejections
-            .newest(usize::MAX)
-            .into_iter()
-            .map(Delivery::from);
-        let refused = refused.filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo));
-        let mut refused = collapsed(refused.filter(is_asked));
-        if result.is_none() {
-            let room = limit.saturating_sub(shown.len());
-            refused.truncate(limit.div_ceil(REFUSED_PART).max(room));
+        if before.is_none() {
+            let refused = self
+                .intake
+                .rejections
+                .newest(usize::MAX)
+                .into_iter()
+                .map(Delivery::from);
+            let refused = refused.filter(|row| repo.as_ref().is_none_or(|repo| row.repo == *repo));
+            let mut refused = collapsed(refused.filter(is_asked));
+            if result.is_none() {
+                let room = limit.saturating_sub(shown.len());
+                refused.truncate(limit.div_ceil(REFUSED_PART).max(room));
+            }
+            shown.extend(refused);
         }
-        shown.extend(refused);
         shown.sort_by_key(|row| std::cmp::Reverse(row.received_at));
-        shown.truncate(limit);
-        Ok(shown)
+        if shown.len() > limit {
+            let left_out = |rows: &[Delivery]| rows.iter().any(|row| row.number.is_some());
+            let numbers = shown.iter().take(limit).filter_map(|row| row.number);
+            if left_out(&shown[limit..]) {
+                older = Some(numbers.min().unwrap_or(i64::MAX));
+            }
+            shown.truncate(limit);
+        }
+        Ok((shown, older))
+    }
+
+    /// Who did what, newest first.
+    pub async fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<Act>, StoreError> {
+        let rows = self.world.store.acts(before, limit).await?;
+        Ok(rows.into_iter().map(Act::from).collect())
     }
 
     /// The releases of a target that are kept.

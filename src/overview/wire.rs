@@ -1,7 +1,7 @@
 //! Rows of the store as the wire tells of them.
 
-use crate::api::{Delivery, Deployment, Job, Phase, QueuedJob, Release};
-use crate::store::{AcceptedJob, DeliveryRow, DeploymentRow, JobStatus, PhaseRow, ReleaseRow};
+use crate::api::{Act, Delivery, Deployment, Job, Phase, QueuedJob, Release};
+use crate::store::{AcceptedJob, ActRow, DeliveryRow, DeploymentRow, JobStatus, PhaseRow, ReleaseRow};
 
 /// A value of `model`, where there is one, as text.
 pub(super) fn text(value: Option<impl ToString>) -> Option<String> {
@@ -47,6 +47,7 @@ impl From<DeploymentRow> for Deployment {
             rolling_back: row.rolling_back,
             started_at: row.started_at,
             finished_at: row.finished_at,
+            asked_by: row.asked_by,
         }
     }
 }
@@ -94,6 +95,20 @@ impl From<AcceptedJob> for QueuedJob {
         Self {
             id: job.id,
             target: job.target.to_string(),
+        }
+    }
+}
+
+impl From<ActRow> for Act {
+    fn from(row: ActRow) -> Self {
+        Self {
+            id: row.id,
+            at: row.at,
+            who: row.who,
+            act: row.act,
+            object: row.object,
+            address: row.address,
+            result: row.result,
         }
     }
 }

@@ -98,6 +98,7 @@ fn ask_again(
         pusher: None,
         release: None,
         keep_all,
+        asked_by: None,
     };
     queue::insert(c, &job, Some(delivery), now).map(Some)
 }

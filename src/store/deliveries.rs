@@ -100,16 +100,21 @@ impl Store {
         .await
     }
 
-    /// The newest deliveries first, at most `limit`.
-    pub async fn deliveries(&self, repo: Option<String>, limit: usize) -> Result<Vec<DeliveryRow>, StoreError> {
+    /// Deliveries with a lower number than `before`, the newest first, at most `limit`.
+    pub async fn deliveries(
+        &self,
+        repo: Option<String>,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
         self.read(move |c| {
             let sql = format!(
-                "SELECT {} FROM deliveries WHERE ?1 IS NULL OR repo = ?1 ORDER BY id DESC LIMIT ?2",
+                "SELECT {} FROM deliveries WHERE (?1 IS NULL OR repo = ?1) AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?2",
                 DeliveryRow::COLUMNS
             );
             let mut statement = c.prepare_cached(&sql)?;
             let rows = statement.query_map(
-                params![repo, i64::try_from(limit).unwrap_or(i64::MAX)],
+                params![repo, i64::try_from(limit).unwrap_or(i64::MAX), before],
                 DeliveryRow::read,
             )?;
             Ok(rows.collect::<Result<_, _>>()?)

@@ -3,6 +3,8 @@
 //! One thread writes. It takes all requests that wait, runs each in a savepoint of one transaction, commits once, and only
 //! then answers them: concurrent deliveries share one fsync. Reads go to a connection of their own.
 
+mod access;
+mod audit;
 mod checks;
 mod crashes;
 mod deliveries;
@@ -33,6 +35,8 @@ use file::{Files, Pair};
 use writer::{Loop, Work};
 
 pub use crate::model::{ReleaseState, Source};
+pub use access::{SessionRow, TokenRow};
+pub use audit::{ActRow, NewAct};
 pub use crashes::GivenUp;
 pub use history::{Moment, Page, TargetMoment};
 pub use outbox::{Message, Standing, Trouble};

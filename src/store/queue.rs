@@ -40,8 +40,8 @@ pub(super) fn insert(
     }
     c.prepare_cached(
         "INSERT INTO jobs (repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
-         state, requested_at, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, \
-         coalesce(?12, (SELECT coalesce(max(id), 0) + 1 FROM jobs)))",
+         state, requested_at, position, asked_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'waiting', ?11, \
+         coalesce(?12, (SELECT coalesce(max(id), 0) + 1 FROM jobs)), ?13)",
     )?
     .execute(params![
         repo,
@@ -55,7 +55,8 @@ pub(super) fn insert(
         job.pusher,
         job.release.as_ref().map(ReleaseName::as_str),
         now.0,
-        place
+        place,
+        job.asked_by
     ])?;
     Ok(AcceptedJob {
         id: c.last_insert_rowid(),

@@ -58,6 +58,8 @@ pub struct NewJob {
     pub release: Option<ReleaseName>,
     /// Whether each requested commit runs (`queue = "all"`), or only the newest.
     pub keep_all: bool,
+    /// Who asked for it: `user:alice`; none for a webhook or a poll.
+    pub asked_by: Option<String>,
 }
 
 /// A job as told to who asked for it.

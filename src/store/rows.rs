@@ -139,12 +139,14 @@ pub struct DeploymentRow {
     pub started_at: i64,
     /// Milliseconds since the epoch.
     pub finished_at: Option<i64>,
+    /// Who asked for it: `user:alice`; none for a webhook or a poll.
+    pub asked_by: Option<String>,
 }
 
 impl DeploymentRow {
     pub(super) const SELECT: &'static str = "SELECT d.id, d.job, d.repo, d.target, d.git_ref, j.source, j.delivery, \
          d.commit_id, d.subject, d.previous_commit, d.release, d.previous_release, d.phase, d.outcome, d.reason, \
-         d.rolling_back, d.started_at, d.finished_at, d.author, d.fetched FROM deployments d JOIN jobs j ON j.id = d.job";
+         d.rolling_back, d.started_at, d.finished_at, d.author, d.fetched, j.asked_by FROM deployments d JOIN jobs j ON j.id = d.job";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -167,6 +169,7 @@ impl DeploymentRow {
             finished_at: row.get(17)?,
             author: row.get(18)?,
             fetched: maybe(row, 19)?,
+            asked_by: row.get(20)?,
         })
     }
 }

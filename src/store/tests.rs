@@ -28,6 +28,7 @@ fn job(keep_all: bool) -> NewJob {
         pusher: None,
         release: None,
         keep_all,
+        asked_by: None,
     }
 }
 

@@ -1,0 +1,92 @@
+//! Who did what.
+
+use rusqlite::params;
+
+use super::{Store, StoreError};
+use crate::model::Timestamp;
+
+/// An act that is about to be done.
+#[derive(Debug, Clone)]
+pub struct NewAct {
+    /// Who does it: `user:alice`.
+    pub who: String,
+    /// What: `deploy`, `log-in`.
+    pub act: &'static str,
+    /// To what: `blog/production`.
+    pub object: String,
+    /// Where the request came from; none for the control socket.
+    pub address: Option<String>,
+}
+
+/// An act as it was noted.
+#[derive(Debug, Clone)]
+pub struct ActRow {
+    /// Its number.
+    pub id: i64,
+    /// When, milliseconds since the epoch.
+    pub at: i64,
+    /// Who did it.
+    pub who: String,
+    /// What.
+    pub act: String,
+    /// To what.
+    pub object: String,
+    /// Where the request came from.
+    pub address: Option<String>,
+    /// What came of it; none if that was never known.
+    pub result: Option<String>,
+}
+
+impl Store {
+    /// Notes an act before it is done; gives its number.
+    pub async fn note_act(&self, act: NewAct, now: Timestamp) -> Result<i64, StoreError> {
+        self.write(move |c| {
+            c.prepare_cached("INSERT INTO audit (at, who, act, object, address) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![now.0, act.who, act.act, act.object, act.address])?;
+            Ok(c.last_insert_rowid())
+        })
+        .await
+    }
+
+    /// Notes what came of an act.
+    pub async fn note_result(&self, act: i64, result: String) -> Result<(), StoreError> {
+        self.write(move |c| {
+            c.prepare_cached("UPDATE audit SET result = ?2 WHERE id = ?1")?
+                .execute(params![act, result])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The newest acts that are older than `before`, newest first, at most `limit`.
+    pub async fn acts(&self, before: Option<i64>, limit: usize) -> Result<Vec<ActRow>, StoreError> {
+        self.read(move |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT id, at, who, act, object, address, result FROM audit WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![before, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                Ok(ActRow {
+                    id: row.get(0)?,
+                    at: row.get(1)?,
+                    who: row.get(2)?,
+                    act: row.get(3)?,
+                    object: row.get(4)?,
+                    address: row.get(5)?,
+                    result: row.get(6)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Drops acts before `age` and sessions that are over.
+    pub async fn tidy_access(&self, age: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |c| {
+            c.execute("DELETE FROM audit WHERE at < ?1", [age.0])?;
+            c.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now.0])?;
+            Ok(())
+        })
+        .await
+    }
+}
