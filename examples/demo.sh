@@ -1,11 +1,22 @@
 #!/bin/sh
 # Builds hookd and runs `hookd demo`: on loopback, in a temporary directory, from a push to the page and back.
-# What the build needs besides Rust is installed first where apt-get is; elsewhere this says what is missing.
+# What the build needs is installed first where apt-get is; elsewhere this says what is missing. Rust is installed with rustup, if you
+# agree.
 #
 #     examples/demo.sh            stays up until Ctrl-C, for you to push to
 #     examples/demo.sh --once     ends after everything was seen once
+#     examples/demo.sh --yes      installs Rust without asking
 set -eu
 cd "$(dirname "$0")/.."
+
+yes=
+for argument in "$@"; do
+    shift
+    if [ "$argument" = --yes ]; then yes=--yes; else set -- "$@" "$argument"; fi
+done
+
+PATH=$(packaging/install-rust $yes)
+export PATH
 
 lacking=
 # A command that must be there, and Debian's package of it.
@@ -44,14 +55,6 @@ if [ -n "$lacking" ]; then
     # One word for each package.
     # shellcheck disable=SC2086
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $lacking
-fi
-
-if ! command -v cargo >/dev/null 2>&1; then
-    [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ] && PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
-fi
-if ! command -v cargo >/dev/null 2>&1; then
-    echo "demo.sh: Rust is missing; see https://rustup.rs" >&2
-    exit 1
 fi
 
 exec cargo run --release --locked -- demo "$@"

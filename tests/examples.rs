@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use hookd::config::{self, Check, Command};
 
@@ -86,4 +88,63 @@ fn the_service_runs_what_hookd_deploys_and_hookd_may_restart_it() {
     assert_eq!(program, "systemctl");
     assert!(directory.join(service).exists());
     assert!(rule.contains(&format!("== \"{service}\"")) && rule.contains(&format!("== \"{verb}\"")));
+}
+
+/// What `packaging/install-rust` finds on a machine without Rust.
+const BASICS: &[&str] = &["cat", "chmod", "dirname", "head", "id", "mkdir", "sed", "sh", "sort"];
+
+/// A curl that fetches an installer which works.
+const CURL: &str = r#"#!/bin/sh
+cat <<'END'
+mkdir -p "$CARGO_HOME/bin"
+printf '#!/bin/sh\necho cargo 1.999.0\n' >"$CARGO_HOME/bin/cargo"
+chmod 755 "$CARGO_HOME/bin/cargo"
+END
+"#;
+
+/// A cargo that is too old.
+const OLD: &str = "#!/bin/sh\necho cargo 1.63.0\n";
+
+/// Runs `packaging/install-rust` without a terminal on a machine with these programs besides [`BASICS`]: exit code, stdout and stderr.
+fn install_rust(arguments: &[&str], machine: &Path, programs: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let bin = machine.join("bin");
+    fs::create_dir(&bin).unwrap();
+    for program in BASICS {
+        let places = ["/usr/bin", "/bin"].map(|place| Path::new(place).join(program));
+        let found = places.into_iter().find(|path| path.exists()).unwrap();
+        symlink(found, bin.join(program)).unwrap();
+    }
+    for (name, text) in programs {
+        fs::write(bin.join(name), text).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/install-rust");
+    let output = process::Command::new(script)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", &bin)
+        .env("HOME", machine)
+        .env("CARGO_HOME", machine.join("cargo"))
+        .stdin(process::Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn rust_is_installed_where_it_is_missing_or_old_and_somebody_agrees() {
+    for programs in [&[("curl", CURL)] as &[_], &[("curl", CURL), ("cargo", OLD)]] {
+        let machine = tempfile::tempdir().unwrap();
+        let (code, path, told) = install_rust(&[], machine.path(), programs);
+        assert_eq!((code, path.as_str()), (Some(1), ""));
+        assert!(told.contains("--yes") && told.contains("https://rustup.rs"), "{told}");
+        assert!(!machine.path().join("cargo").exists());
+
+        let machine = tempfile::tempdir().unwrap();
+        let (code, path, told) = install_rust(&["--yes"], machine.path(), programs);
+        assert_eq!(code, Some(0), "{told}");
+        let first = path.split(':').find(|place| Path::new(place).join("cargo").exists());
+        assert_eq!(first, machine.path().join("cargo/bin").to_str(), "{path}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The rules of the house, as tests: what ARCHITECTURE.md, the examples and the manual pages say about the code holds.
+//! The rules of the house, as tests: what src/lib.rs, the examples and the manual pages say about the code holds.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -8,38 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hookd::config::keys::KEYS;
-
-/// The floors from the ground up. A room imports only rooms on the floors below its own, never a neighbour.
-const FLOORS: &[&[&str]] = &[
-    &["model"],
-    &["api"],
-    &["config", "clock", "web"],
-    &[
-        "forge",
-        "forge_api",
-        "store",
-        "git",
-        "exec",
-        "release",
-        "signature",
-        "probe",
-        "logbook",
-        "logging",
-    ],
-    &["rules", "schedule", "checks", "notify"],
-    &["deploy", "explain"],
-    &["worker"],
-    &["poll", "ranges", "relay", "report"],
-    &["intake"],
-    &["overview"],
-    &["operate"],
-    &["http"],
-    &["systemd"],
-    &["daemon"],
-    &["machine"],
-    &["doctor", "setup"],
-    &["cli"],
-];
 
 /// The doors to the outside: what stands in code only in these places.
 const DOORS: &[(&str, &[&str])] = &[
@@ -132,8 +100,16 @@ fn room(file: &str) -> &str {
     file.split('/').next().unwrap_or_default().trim_end_matches(".rs")
 }
 
-fn floor(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
+/// The floors from the ground up, each with its rooms, as the table in src/lib.rs lists them. A room imports only rooms on the floors
+/// below its own, never a neighbour.
+fn floors() -> Vec<Vec<String>> {
+    let map = text("src/lib.rs");
+    let rows = map.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let rooms = rows.map(|row| {
+        let parts = row.split(" | ").nth(1).unwrap().split("[`").skip(1);
+        parts.map(word).collect::<Vec<_>>()
+    });
+    rooms.filter(|rooms| !rooms.is_empty()).collect()
 }
 
 /// The rooms that a file imports: `crate::store::…`, and each one of `crate::{clock, store::…}`.
@@ -179,6 +155,8 @@ fn imports_are_found_however_they_are_written() {
 
 #[test]
 fn rooms_import_only_what_is_on_the_floors_below() {
+    let floors = floors();
+    let floor = |room: &str| floors.iter().position(|rooms| rooms.iter().any(|known| known == room));
     let mut wrong = Vec::new();
     for (file, code) in sources() {
         let own = room(&file);
@@ -187,7 +165,7 @@ fn rooms_import_only_what_is_on_the_floors_below() {
         }
         let Some(own_floor) = floor(own) else {
             wrong.push(format!(
-                "src/{file}: the room `{own}` is on no floor: add it here and to ARCHITECTURE.md"
+                "src/{file}: the room `{own}` is on no floor: add it to the table in src/lib.rs"
             ));
             continue;
         };
@@ -240,22 +218,19 @@ fn each_file_says_what_it_is_for_and_is_not_too_long() {
 
 #[test]
 fn the_map_knows_each_room() {
-    let (architecture, map) = (text("ARCHITECTURE.md"), text("src/lib.rs"));
-    let rooms: BTreeSet<&str> = FLOORS.iter().flat_map(|rooms| rooms.iter().copied()).collect();
-    for room in &rooms {
-        assert!(
-            architecture.contains(&format!("`{room}`")),
-            "ARCHITECTURE.md lacks `{room}`"
-        );
-        assert!(
-            map.contains(&format!("[`{room}`]")),
-            "the crate's documentation lacks [`{room}`]"
-        );
-        assert!(map.contains(&format!("pub mod {room};")), "there is no room `{room}`");
-    }
-    for line in map.lines().filter_map(|line| line.strip_prefix("pub mod ")) {
-        assert!(rooms.contains(line.trim_end_matches(';')), "{line} is on no floor");
-    }
+    let map = text("src/lib.rs");
+    let modules: BTreeSet<String> = map
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "))
+        .map(word)
+        .collect();
+    let listed: Vec<String> = floors().concat();
+    let rooms: BTreeSet<String> = listed.iter().cloned().collect();
+    assert_eq!(rooms.len(), listed.len(), "a room is on two floors: {listed:?}");
+    assert_eq!(
+        rooms, modules,
+        "the table of floors in src/lib.rs does not match its modules"
+    );
 }
 
 #[test]
@@ -315,6 +290,7 @@ fn links_lead_somewhere() {
     let mut files = vec![
         "README.md".to_owned(),
         "ARCHITECTURE.md".into(),
+        "CONTRIBUTING.md".into(),
         "SECURITY.md".into(),
         "CHANGELOG.md".into(),
     ];

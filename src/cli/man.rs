@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::{Command, CommandFactory};
+use clap::{ArgAction, Command, CommandFactory};
 use clap_mangen::Man;
 
 use super::arguments::{Arguments, ManPage};
@@ -68,21 +68,53 @@ fn is_definition(line: &str) -> bool {
     line.starts_with(".ie \\n(.g .ds Aq") || line.starts_with(".el .ds Aq")
 }
 
-/// Synopsis, description and options of one command, without headings and without what all commands have.
+/// Synopsis, description and options of one command, without headings and without what all commands have; and those of its own
+/// commands.
 fn one_command(command: Command) -> std::io::Result<Vec<u8>> {
     let command = command.disable_help_flag(true).mut_args(|argument| {
         let common = argument.is_global_set() || matches!(argument.get_id().as_str(), "help" | "version");
         argument.hide(common)
     });
-    let man = Man::new(command);
+    let below: Vec<Command> = command.get_subcommands().cloned().collect();
     let mut text = Vec::new();
-    man.render_synopsis_section(&mut text)?;
-    text.extend_from_slice(b".PP\n");
+    if below.is_empty() {
+        text.extend(format!("{}\n.PP\n", synopsis(&command)).into_bytes());
+    }
+    let name = command.get_bin_name().unwrap_or_default().to_owned();
+    let man = Man::new(command);
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
+    for sub in below.into_iter().filter(|sub| sub.get_name() != "help") {
+        text.extend_from_slice(b".PP\n");
+        let name = format!("{name} {}", sub.get_name());
+        text.extend(one_command(sub.bin_name(name))?);
+    }
     let text = String::from_utf8_lossy(&text).into_owned();
     let plain: Vec<&str> = text.lines().filter(|line| !line.starts_with(".SH")).collect();
     Ok(format!("{}\n", plain.join("\n")).into_bytes())
+}
+
+/// The synopsis of a command: each option with its value, which `clap_mangen` leaves out.
+fn synopsis(command: &Command) -> String {
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let mut words = vec![format!("\\fB{}\\fR", roff(name))];
+    for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+        let many = if matches!(argument.get_action(), ArgAction::Append) {
+            "..."
+        } else {
+            ""
+        };
+        let value = argument.get_value_names().and_then(<[_]>::first);
+        let value = value.map(|name| format!("\\fI{}\\fR", roff(name)));
+        let takes_value = argument.get_action().takes_values();
+        words.push(match (argument.get_long(), value.filter(|_| takes_value)) {
+            (Some(long), Some(value)) => format!("[\\fB\\-\\-{}\\fR {value}]{many}", roff(long)),
+            (Some(long), None) => format!("[\\fB\\-\\-{}\\fR]", roff(long)),
+            (None, Some(value)) if argument.is_required_set() => value,
+            (None, value) => format!("[{}]", value.unwrap_or_default()),
+        });
+    }
+    words.join(" ")
 }
 
 /// All keys, table by table.
