@@ -31,30 +31,30 @@ complete -c hookd -n "__fish_hookd_needs_command" -s V -l version -d 'Print vers
 complete -c hookd -n "__fish_hookd_needs_command" -f -a "serve" -d 'Run the daemon, in the foreground'
 complete -c hookd -n "__fish_hookd_needs_command" -f -a "check" -d 'Read the configuration and report every problem'
 complete -c hookd -n "__fish_hookd_needs_command" -f -a "add" -d 'Set up a new repo: secret, deploy key, host key, directory and configuration; with a token also at the forge'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "remove" -d 'Take away what `add` set up. The site stays, unless it is purged'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "doctor" -d 'Look for everything that can be wrong on this machine, and say how to mend it'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "demo" -d 'Show the main job on this machine: a site, a push, a signed webhook, a deployment, a rollback'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "explain" -d 'Tell what a delivery would do, and why'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "send" -d 'Make a signed push delivery as the forge would, and post it'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "status" -d 'What is live, what runs, what waits'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "history" -d 'What ran'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "deliveries" -d 'What came in'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "releases" -d 'The releases that are kept'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "logs" -d 'What a deployment printed'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "deploy" -d 'Bring a target to its ref\'s tip'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "retry" -d 'Try again what failed or was rolled back'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "rollback" -d 'Go back to an earlier release, at once, and stay there until `resume`'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "replay" -d 'Treat a stored delivery as if it had just come in'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "cancel" -d 'Stop what runs for a target, and drop what waits'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "remove" -d 'Remove what `add` set up. The site stays, unless it is purged'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "doctor" -d 'Check everything that can be wrong on this machine, and print how to fix it'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "demo" -d 'Show hookd at work on this machine: a site, a push, a signed webhook, a deployment, a rollback'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "explain" -d 'Explain what a delivery would do, and why'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "send" -d 'Send a signed push delivery, as the forge would'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "status" -d 'Show what is live, running and pending, and each problem'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "history" -d 'List deployments'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "deliveries" -d 'List webhook deliveries'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "releases" -d 'List the releases of a target'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "logs" -d 'Print the log of a deployment'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "deploy" -d 'Deploy the tip of a target\'s ref'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "retry" -d 'Retry what failed or was rolled back'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "rollback" -d 'Roll back to an earlier release at once, and stay there until `resume`'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "replay" -d 'Handle a stored delivery again, as if it had just arrived'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "cancel" -d 'Stop a target\'s running deployment, and drop pending ones'
 complete -c hookd -n "__fish_hookd_needs_command" -f -a "pause" -d 'Deploy nothing to a target until `resume`'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "resume" -d 'Let a paused or rolled-back target go on'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "resume" -d 'Resume a paused or rolled-back target'
 complete -c hookd -n "__fish_hookd_needs_command" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "notify" -d 'Try a channel of notifications'
-complete -c hookd -n "__fish_hookd_needs_command" -f -a "report" -d 'Try what the forge is told'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "notify" -d 'Test notifications'
+complete -c hookd -n "__fish_hookd_needs_command" -f -a "report" -d 'Test commit statuses'
 complete -c hookd -n "__fish_hookd_needs_command" -f -a "completions" -d 'Print a completion script'
 complete -c hookd -n "__fish_hookd_needs_command" -f -a "man" -d 'Print a manual page, in roff'
 complete -c hookd -n "__fish_hookd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c hookd -n "__fish_hookd_using_subcommand serve" -l log-format -d 'How log lines are written; default: the journal under systemd, else text' -r -f -a "text\t'One readable line each, on stderr'
+complete -c hookd -n "__fish_hookd_using_subcommand serve" -l log-format -d 'Format of log lines; default: journal under systemd, else text' -r -f -a "text\t'One readable line each, on stderr'
 json\t'One JSON object each, on stderr'
 journal\t'To systemd\'s journal'"
 complete -c hookd -n "__fish_hookd_using_subcommand serve" -l config -d 'The configuration file' -r -F
@@ -62,36 +62,36 @@ complete -c hookd -n "__fish_hookd_using_subcommand serve" -l json -d 'Print JSO
 complete -c hookd -n "__fish_hookd_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hookd -n "__fish_hookd_using_subcommand serve" -s V -l version -d 'Print version'
 complete -c hookd -n "__fish_hookd_using_subcommand check" -l config -d 'The configuration file' -r -F
-complete -c hookd -n "__fish_hookd_using_subcommand check" -l remote -d 'Also ask each remote, and look at keys, permissions and directories'
+complete -c hookd -n "__fish_hookd_using_subcommand check" -l remote -d 'Also ask each remote, and check keys, permissions and directories'
 complete -c hookd -n "__fish_hookd_using_subcommand check" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand check" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand check" -s V -l version -d 'Print version'
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l name -d 'What to call it; default: the last part of the URL' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l name -d 'Name of the repo; default: the last part of the URL' -r
 complete -c hookd -n "__fish_hookd_using_subcommand add" -l branch -d 'The branch to follow' -r
 complete -c hookd -n "__fish_hookd_using_subcommand add" -l tag -d 'Follow the tags of this pattern instead: `v*`' -r
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l target -d 'What to call the target' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l target -d 'Name of the target' -r
 complete -c hookd -n "__fish_hookd_using_subcommand add" -l path -d 'The target\'s directory; default: /srv/NAME' -r -F
 complete -c hookd -n "__fish_hookd_using_subcommand add" -l build -d 'Shell line that builds a release, before it is live' -r
 complete -c hookd -n "__fish_hookd_using_subcommand add" -l reload -d 'Shell line that runs after a release went live' -r
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l check -d 'URL that must answer 2xx, or shell line that must succeed; else the release before comes back' -r
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l forge -d 'Which forge it is: github, gitlab, gitea, …; default: told from the URL' -r
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l full-name -d 'Its name at the forge, `alice/blog`, if it is not the path of the URL' -r
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l hook-url -d 'Where the forge reaches hookd: `https://blog.example.org`, with the path if it is not /hook/NAME' -r
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l token -d 'Make the webhook and the deploy key at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept' -r
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l api -d 'Base of the forge\'s API; default: told from forge and host' -r
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l accept-host-key -d 'The host key that the remote must show, `SHA256:…`, if it is none that a forge publishes' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l check -d 'URL that must answer 2xx, or shell line that must succeed; else the previous release comes back' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l forge -d 'The forge: github, gitlab, gitea, …; default: detected from the URL' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l full-name -d 'Name at the forge, `alice/blog`, if it is not the path of the URL' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l hook-url -d 'URL by which the forge reaches hookd: `https://blog.example.org`, with the path if it is not /hook/NAME' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l token -d 'Create webhook and deploy key at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l api -d 'Base URL of the forge\'s API; default: derived from forge and host' -r
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l accept-host-key -d 'Fingerprint of the remote\'s host key, `SHA256:…`, if no forge publishes it' -r
 complete -c hookd -n "__fish_hookd_using_subcommand add" -l config -d 'The configuration file' -r -F
 complete -c hookd -n "__fish_hookd_using_subcommand add" -l show-secret -d 'Print the webhook\'s secret; on a terminal only'
-complete -c hookd -n "__fish_hookd_using_subcommand add" -l dry-run -d 'Only say what would be made'
+complete -c hookd -n "__fish_hookd_using_subcommand add" -l dry-run -d 'Only print what would be created'
 complete -c hookd -n "__fish_hookd_using_subcommand add" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand add" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand add" -s V -l version -d 'Print version'
-complete -c hookd -n "__fish_hookd_using_subcommand remove" -l token -d 'Take webhook and deploy key away at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept' -r
-complete -c hookd -n "__fish_hookd_using_subcommand remove" -l api -d 'Base of the forge\'s API; default: told from forge and host' -r
+complete -c hookd -n "__fish_hookd_using_subcommand remove" -l token -d 'Delete webhook and deploy key at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept' -r
+complete -c hookd -n "__fish_hookd_using_subcommand remove" -l api -d 'Base URL of the forge\'s API; default: derived from forge and host' -r
 complete -c hookd -n "__fish_hookd_using_subcommand remove" -l config -d 'The configuration file' -r -F
 complete -c hookd -n "__fish_hookd_using_subcommand remove" -l purge -d 'Also delete releases, shared files and mirrors'
 complete -c hookd -n "__fish_hookd_using_subcommand remove" -l yes -d 'Don\'t ask before a purge'
-complete -c hookd -n "__fish_hookd_using_subcommand remove" -l dry-run -d 'Only say what would go'
+complete -c hookd -n "__fish_hookd_using_subcommand remove" -l dry-run -d 'Only print what would be removed'
 complete -c hookd -n "__fish_hookd_using_subcommand remove" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand remove" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand remove" -s V -l version -d 'Print version'
@@ -100,20 +100,20 @@ complete -c hookd -n "__fish_hookd_using_subcommand doctor" -l json -d 'Print JS
 complete -c hookd -n "__fish_hookd_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c hookd -n "__fish_hookd_using_subcommand demo" -l config -d 'The configuration file' -r -F
-complete -c hookd -n "__fish_hookd_using_subcommand demo" -l once -d 'End after it has shown everything once'
+complete -c hookd -n "__fish_hookd_using_subcommand demo" -l once -d 'Exit after everything was shown once'
 complete -c hookd -n "__fish_hookd_using_subcommand demo" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand demo" -s V -l version -d 'Print version'
 complete -c hookd -n "__fish_hookd_using_subcommand explain" -s H -l header -d 'A header of the delivery' -r
-complete -c hookd -n "__fish_hookd_using_subcommand explain" -l forge -d 'The forge that it comes from; default: told from headers and payload' -r
+complete -c hookd -n "__fish_hookd_using_subcommand explain" -l forge -d 'The forge that sent it; default: detected from headers and payload' -r
 complete -c hookd -n "__fish_hookd_using_subcommand explain" -l config -d 'The configuration file' -r -F
 complete -c hookd -n "__fish_hookd_using_subcommand explain" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand explain" -s V -l version -d 'Print version'
-complete -c hookd -n "__fish_hookd_using_subcommand send" -l url -d 'Where to; default: the address that the configuration listens on' -r
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l url -d 'URL to send to; default: the address that hookd listens on' -r
 complete -c hookd -n "__fish_hookd_using_subcommand send" -l ref -d 'The ref that was pushed; default: the first that a target follows' -r
-complete -c hookd -n "__fish_hookd_using_subcommand send" -l commit -d 'The commit that was pushed; default: what the remote has' -r
-complete -c hookd -n "__fish_hookd_using_subcommand send" -l payload -d 'A file with the payload, instead of one made here' -r -F
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l commit -d 'The commit that was pushed; default: the remote\'s tip' -r
+complete -c hookd -n "__fish_hookd_using_subcommand send" -l payload -d 'Send this payload instead of a generated one' -r -F
 complete -c hookd -n "__fish_hookd_using_subcommand send" -l config -d 'The configuration file' -r -F
 complete -c hookd -n "__fish_hookd_using_subcommand send" -l print -d 'Print a curl line instead of sending'
 complete -c hookd -n "__fish_hookd_using_subcommand send" -l json -d 'Print JSON instead of text'
@@ -121,11 +121,11 @@ complete -c hookd -n "__fish_hookd_using_subcommand send" -s h -l help -d 'Print
 complete -c hookd -n "__fish_hookd_using_subcommand send" -s V -l version -d 'Print version'
 complete -c hookd -n "__fish_hookd_using_subcommand status" -l config -d 'The configuration file' -r -F
 complete -c hookd -n "__fish_hookd_using_subcommand status" -l check -d 'Exit with 1 if a target has a problem'
-complete -c hookd -n "__fish_hookd_using_subcommand status" -s w -l watch -d 'Go on showing it until Ctrl-C'
+complete -c hookd -n "__fish_hookd_using_subcommand status" -s w -l watch -d 'Refresh it until Ctrl-C'
 complete -c hookd -n "__fish_hookd_using_subcommand status" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand status" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand status" -s V -l version -d 'Print version'
-complete -c hookd -n "__fish_hookd_using_subcommand history" -s n -l limit -d 'At most so many' -r
+complete -c hookd -n "__fish_hookd_using_subcommand history" -s n -l limit -d 'Most entries to list' -r
 complete -c hookd -n "__fish_hookd_using_subcommand history" -l config -d 'The configuration file' -r -F
 complete -c hookd -n "__fish_hookd_using_subcommand history" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand history" -s h -l help -d 'Print help'
@@ -135,9 +135,9 @@ ignored\t''
 pong\t''
 duplicate\t''
 rejected\t''"
-complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s n -l limit -d 'At most so many' -r
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s n -l limit -d 'Most entries to list' -r
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l config -d 'The configuration file' -r -F
-complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l ids -d 'Also show the forge\'s id of each'
+complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l ids -d 'Also show the forge\'s ids'
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand deliveries" -s V -l version -d 'Print version'
@@ -146,29 +146,29 @@ complete -c hookd -n "__fish_hookd_using_subcommand releases" -l json -d 'Print 
 complete -c hookd -n "__fish_hookd_using_subcommand releases" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand releases" -s V -l version -d 'Print version'
 complete -c hookd -n "__fish_hookd_using_subcommand logs" -l config -d 'The configuration file' -r -F
-complete -c hookd -n "__fish_hookd_using_subcommand logs" -s f -l follow -d 'Go on until the deployment ends'
+complete -c hookd -n "__fish_hookd_using_subcommand logs" -s f -l follow -d 'Follow the log until the deployment ends'
 complete -c hookd -n "__fish_hookd_using_subcommand logs" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand logs" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand logs" -s V -l version -d 'Print version'
-complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l ref -d 'Which branch or tag, for targets that follow a pattern' -r
+complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l ref -d 'The branch or tag, for targets that follow a pattern' -r
 complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l config -d 'The configuration file' -r -F
-complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l no-wait -d 'Don\'t wait for the end'
+complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l no-wait -d 'Don\'t wait for the deployment to end'
 complete -c hookd -n "__fish_hookd_using_subcommand deploy" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand deploy" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand deploy" -s V -l version -d 'Print version'
-complete -c hookd -n "__fish_hookd_using_subcommand retry" -l ref -d 'Which branch or tag, for targets that follow a pattern' -r
+complete -c hookd -n "__fish_hookd_using_subcommand retry" -l ref -d 'The branch or tag, for targets that follow a pattern' -r
 complete -c hookd -n "__fish_hookd_using_subcommand retry" -l config -d 'The configuration file' -r -F
-complete -c hookd -n "__fish_hookd_using_subcommand retry" -l no-wait -d 'Don\'t wait for the end'
+complete -c hookd -n "__fish_hookd_using_subcommand retry" -l no-wait -d 'Don\'t wait for the deployment to end'
 complete -c hookd -n "__fish_hookd_using_subcommand retry" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand retry" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand retry" -s V -l version -d 'Print version'
 complete -c hookd -n "__fish_hookd_using_subcommand rollback" -l config -d 'The configuration file' -r -F
-complete -c hookd -n "__fish_hookd_using_subcommand rollback" -l no-wait -d 'Don\'t wait for the end'
+complete -c hookd -n "__fish_hookd_using_subcommand rollback" -l no-wait -d 'Don\'t wait for the deployment to end'
 complete -c hookd -n "__fish_hookd_using_subcommand rollback" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand rollback" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand rollback" -s V -l version -d 'Print version'
 complete -c hookd -n "__fish_hookd_using_subcommand replay" -l config -d 'The configuration file' -r -F
-complete -c hookd -n "__fish_hookd_using_subcommand replay" -l no-wait -d 'Don\'t wait for the end'
+complete -c hookd -n "__fish_hookd_using_subcommand replay" -l no-wait -d 'Don\'t wait for the deployment to end'
 complete -c hookd -n "__fish_hookd_using_subcommand replay" -l json -d 'Print JSON instead of text'
 complete -c hookd -n "__fish_hookd_using_subcommand replay" -s h -l help -d 'Print help'
 complete -c hookd -n "__fish_hookd_using_subcommand replay" -s V -l version -d 'Print version'
@@ -224,26 +224,26 @@ complete -c hookd -n "__fish_hookd_using_subcommand man" -s V -l version -d 'Pri
 complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "serve" -d 'Run the daemon, in the foreground'
 complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "check" -d 'Read the configuration and report every problem'
 complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "add" -d 'Set up a new repo: secret, deploy key, host key, directory and configuration; with a token also at the forge'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "remove" -d 'Take away what `add` set up. The site stays, unless it is purged'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "doctor" -d 'Look for everything that can be wrong on this machine, and say how to mend it'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "demo" -d 'Show the main job on this machine: a site, a push, a signed webhook, a deployment, a rollback'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "explain" -d 'Tell what a delivery would do, and why'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "send" -d 'Make a signed push delivery as the forge would, and post it'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "status" -d 'What is live, what runs, what waits'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "history" -d 'What ran'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "deliveries" -d 'What came in'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "releases" -d 'The releases that are kept'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "logs" -d 'What a deployment printed'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "deploy" -d 'Bring a target to its ref\'s tip'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "retry" -d 'Try again what failed or was rolled back'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "rollback" -d 'Go back to an earlier release, at once, and stay there until `resume`'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "replay" -d 'Treat a stored delivery as if it had just come in'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "cancel" -d 'Stop what runs for a target, and drop what waits'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "remove" -d 'Remove what `add` set up. The site stays, unless it is purged'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "doctor" -d 'Check everything that can be wrong on this machine, and print how to fix it'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "demo" -d 'Show hookd at work on this machine: a site, a push, a signed webhook, a deployment, a rollback'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "explain" -d 'Explain what a delivery would do, and why'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "send" -d 'Send a signed push delivery, as the forge would'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "status" -d 'Show what is live, running and pending, and each problem'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "history" -d 'List deployments'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "deliveries" -d 'List webhook deliveries'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "releases" -d 'List the releases of a target'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "logs" -d 'Print the log of a deployment'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "deploy" -d 'Deploy the tip of a target\'s ref'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "retry" -d 'Retry what failed or was rolled back'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "rollback" -d 'Roll back to an earlier release at once, and stay there until `resume`'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "replay" -d 'Handle a stored delivery again, as if it had just arrived'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "cancel" -d 'Stop a target\'s running deployment, and drop pending ones'
 complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "pause" -d 'Deploy nothing to a target until `resume`'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "resume" -d 'Let a paused or rolled-back target go on'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "resume" -d 'Resume a paused or rolled-back target'
 complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "schema" -d 'Print the JSON Schema of the configuration, for editors'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "notify" -d 'Try a channel of notifications'
-complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "report" -d 'Try what the forge is told'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "notify" -d 'Test notifications'
+complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "report" -d 'Test commit statuses'
 complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "completions" -d 'Print a completion script'
 complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "man" -d 'Print a manual page, in roff'
 complete -c hookd -n "__fish_hookd_using_subcommand help; and not __fish_seen_subcommand_from serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// The configuration, if no other is named.
 pub const CONFIG: &str = "/etc/hookd.toml";
 
-/// Deploys a git repository to the machine it runs on, when the forge says that it was pushed.
+/// Deploy git repositories to this machine when their forge reports a push.
 #[derive(Debug, Parser)]
 #[command(name = "hookd", version, propagate_version = true, max_term_width = 100)]
 pub struct Arguments {
@@ -37,49 +37,49 @@ pub enum Command {
     Check(Check),
     /// Set up a new repo: secret, deploy key, host key, directory and configuration; with a token also at the forge.
     Add(Box<Add>),
-    /// Take away what `add` set up. The site stays, unless it is purged.
+    /// Remove what `add` set up. The site stays, unless it is purged.
     Remove(Box<Remove>),
-    /// Look for everything that can be wrong on this machine, and say how to mend it.
+    /// Check everything that can be wrong on this machine, and print how to fix it.
     Doctor,
-    /// Show the main job on this machine: a site, a push, a signed webhook, a deployment, a rollback.
+    /// Show hookd at work on this machine: a site, a push, a signed webhook, a deployment, a rollback.
     Demo(Demo),
-    /// Tell what a delivery would do, and why.
+    /// Explain what a delivery would do, and why.
     Explain(Explain),
-    /// Make a signed push delivery as the forge would, and post it.
+    /// Send a signed push delivery, as the forge would.
     Send(Send),
-    /// What is live, what runs, what waits.
+    /// Show what is live, running and pending, and each problem.
     Status(Status),
-    /// What ran.
+    /// List deployments.
     History(List),
-    /// What came in.
+    /// List webhook deliveries.
     Deliveries(Deliveries),
-    /// The releases that are kept.
+    /// List the releases of a target.
     Releases(OneTarget),
-    /// What a deployment printed.
+    /// Print the log of a deployment.
     Logs(Logs),
-    /// Bring a target to its ref's tip.
+    /// Deploy the tip of a target's ref.
     Deploy(Deploy),
-    /// Try again what failed or was rolled back.
+    /// Retry what failed or was rolled back.
     Retry(Deploy),
-    /// Go back to an earlier release, at once, and stay there until `resume`.
+    /// Roll back to an earlier release at once, and stay there until `resume`.
     Rollback(Rollback),
-    /// Treat a stored delivery as if it had just come in.
+    /// Handle a stored delivery again, as if it had just arrived.
     Replay(Replay),
-    /// Stop what runs for a target, and drop what waits.
+    /// Stop a target's running deployment, and drop pending ones.
     Cancel(OneTarget),
     /// Deploy nothing to a target until `resume`.
     Pause(OneTarget),
-    /// Let a paused or rolled-back target go on.
+    /// Resume a paused or rolled-back target.
     Resume(OneTarget),
     /// Print the JSON Schema of the configuration, for editors.
     Schema(Schema),
-    /// Try a channel of notifications.
+    /// Test notifications.
     Notify {
         /// What to do.
         #[command(subcommand)]
         action: NotifyAction,
     },
-    /// Try what the forge is told.
+    /// Test commit statuses.
     Report {
         /// What to do.
         #[command(subcommand)]
@@ -87,12 +87,12 @@ pub enum Command {
     },
     /// Print a completion script.
     Completions {
-        /// For which shell.
+        /// The shell.
         shell: clap_complete::Shell,
     },
     /// Print a manual page, in roff.
     Man {
-        /// Which page.
+        /// The page.
         #[arg(value_enum, default_value_t = ManPage::Hookd)]
         page: ManPage,
     },
@@ -156,7 +156,7 @@ pub enum LogFormat {
 /// `hookd serve`
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// How log lines are written; default: the journal under systemd, else text.
+    /// Format of log lines; default: journal under systemd, else text.
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
 }
@@ -164,7 +164,7 @@ pub struct Serve {
 /// `hookd check`
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Also ask each remote, and look at keys, permissions and directories.
+    /// Also ask each remote, and check keys, permissions and directories.
     #[arg(long)]
     pub remote: bool,
 }
@@ -174,7 +174,7 @@ pub struct Check {
 pub struct Add {
     /// The repository, as `git clone` takes it. An ssh URL gets a deploy key.
     pub url: String,
-    /// What to call it; default: the last part of the URL.
+    /// Name of the repo; default: the last part of the URL.
     #[arg(long)]
     pub name: Option<String>,
     /// The branch to follow.
@@ -183,7 +183,7 @@ pub struct Add {
     /// Follow the tags of this pattern instead: `v*`.
     #[arg(long, value_name = "PATTERN", conflicts_with = "branch")]
     pub tag: Option<String>,
-    /// What to call the target.
+    /// Name of the target.
     #[arg(long, default_value = "production")]
     pub target: String,
     /// The target's directory; default: /srv/NAME.
@@ -195,31 +195,31 @@ pub struct Add {
     /// Shell line that runs after a release went live.
     #[arg(long, value_name = "LINE")]
     pub reload: Option<String>,
-    /// URL that must answer 2xx, or shell line that must succeed; else the release before comes back.
+    /// URL that must answer 2xx, or shell line that must succeed; else the previous release comes back.
     #[arg(long, value_name = "URL|LINE")]
     pub check: Option<String>,
-    /// Which forge it is: github, gitlab, gitea, …; default: told from the URL.
+    /// The forge: github, gitlab, gitea, …; default: detected from the URL.
     #[arg(long)]
     pub forge: Option<String>,
-    /// Its name at the forge, `alice/blog`, if it is not the path of the URL.
+    /// Name at the forge, `alice/blog`, if it is not the path of the URL.
     #[arg(long, value_name = "OWNER/NAME")]
     pub full_name: Option<String>,
-    /// Where the forge reaches hookd: `https://blog.example.org`, with the path if it is not /hook/NAME.
+    /// URL by which the forge reaches hookd: `https://blog.example.org`, with the path if it is not /hook/NAME.
     #[arg(long, value_name = "URL")]
     pub hook_url: Option<String>,
-    /// Make the webhook and the deploy key at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept.
+    /// Create webhook and deploy key at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept.
     #[arg(long, value_name = "SOURCE")]
     pub token: Option<String>,
-    /// Base of the forge's API; default: told from forge and host.
+    /// Base URL of the forge's API; default: derived from forge and host.
     #[arg(long, value_name = "URL")]
     pub api: Option<url::Url>,
-    /// The host key that the remote must show, `SHA256:…`, if it is none that a forge publishes.
+    /// Fingerprint of the remote's host key, `SHA256:…`, if no forge publishes it.
     #[arg(long, value_name = "FINGERPRINT")]
     pub accept_host_key: Option<String>,
     /// Print the webhook's secret; on a terminal only.
     #[arg(long)]
     pub show_secret: bool,
-    /// Only say what would be made.
+    /// Only print what would be created.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -235,13 +235,13 @@ pub struct Remove {
     /// Don't ask before a purge.
     #[arg(long)]
     pub yes: bool,
-    /// Take webhook and deploy key away at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept.
+    /// Delete webhook and deploy key at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept.
     #[arg(long, value_name = "SOURCE")]
     pub token: Option<String>,
-    /// Base of the forge's API; default: told from forge and host.
+    /// Base URL of the forge's API; default: derived from forge and host.
     #[arg(long, value_name = "URL")]
     pub api: Option<url::Url>,
-    /// Only say what would go.
+    /// Only print what would be removed.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -249,7 +249,7 @@ pub struct Remove {
 /// `hookd demo`
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// End after it has shown everything once.
+    /// Exit after everything was shown once.
     #[arg(long)]
     pub once: bool,
 }
@@ -262,7 +262,7 @@ pub struct Explain {
     /// A header of the delivery.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// The forge that it comes from; default: told from headers and payload.
+    /// The forge that sent it; default: detected from headers and payload.
     #[arg(long)]
     pub forge: Option<String>,
 }
@@ -272,16 +272,16 @@ pub struct Explain {
 pub struct Send {
     /// The repo, by its name in the configuration.
     pub repo: String,
-    /// Where to; default: the address that the configuration listens on.
+    /// URL to send to; default: the address that hookd listens on.
     #[arg(long)]
     pub url: Option<String>,
     /// The ref that was pushed; default: the first that a target follows.
     #[arg(long = "ref")]
     pub git_ref: Option<String>,
-    /// The commit that was pushed; default: what the remote has.
+    /// The commit that was pushed; default: the remote's tip.
     #[arg(long)]
     pub commit: Option<String>,
-    /// A file with the payload, instead of one made here.
+    /// Send this payload instead of a generated one.
     #[arg(long, value_name = "FILE")]
     pub payload: Option<PathBuf>,
     /// Print a curl line instead of sending.
@@ -295,7 +295,7 @@ pub struct Status {
     /// Exit with 1 if a target has a problem.
     #[arg(long)]
     pub check: bool,
-    /// Go on showing it until Ctrl-C.
+    /// Refresh it until Ctrl-C.
     #[arg(short, long)]
     pub watch: bool,
 }
@@ -305,7 +305,7 @@ pub struct Status {
 pub struct List {
     /// Only this target, `repo/target`, or all targets of this repo.
     pub target: Option<String>,
-    /// At most so many.
+    /// Most entries to list.
     #[arg(short = 'n', long, default_value_t = 20)]
     pub limit: usize,
 }
@@ -318,10 +318,10 @@ pub struct Deliveries {
     /// Only those with this result.
     #[arg(long, value_parser = ["accepted", "ignored", "pong", "duplicate", "rejected"])]
     pub result: Option<String>,
-    /// Also show the forge's id of each.
+    /// Also show the forge's ids.
     #[arg(long)]
     pub ids: bool,
-    /// At most so many.
+    /// Most entries to list.
     #[arg(short = 'n', long, default_value_t = 20)]
     pub limit: usize,
 }
@@ -329,9 +329,9 @@ pub struct Deliveries {
 /// `hookd logs`
 #[derive(Debug, Args)]
 pub struct Logs {
-    /// The number of a deployment, or a target for its newest.
+    /// Number of a deployment, or a target for its newest.
     pub what: Option<String>,
-    /// Go on until the deployment ends.
+    /// Follow the log until the deployment ends.
     #[arg(short, long)]
     pub follow: bool,
 }
@@ -348,10 +348,10 @@ pub struct OneTarget {
 pub struct Deploy {
     /// `repo/target`, or `repo` if it has one target.
     pub target: String,
-    /// Which branch or tag, for targets that follow a pattern.
+    /// The branch or tag, for targets that follow a pattern.
     #[arg(long = "ref")]
     pub git_ref: Option<String>,
-    /// Don't wait for the end.
+    /// Don't wait for the deployment to end.
     #[arg(long)]
     pub no_wait: bool,
 }
@@ -361,9 +361,9 @@ pub struct Deploy {
 pub struct Rollback {
     /// `repo/target`, or `repo` if it has one target.
     pub target: String,
-    /// The release to go to; default: the good one before the live one.
+    /// The release; default: the previous good one.
     pub release: Option<String>,
-    /// Don't wait for the end.
+    /// Don't wait for the deployment to end.
     #[arg(long)]
     pub no_wait: bool,
 }
@@ -373,7 +373,7 @@ pub struct Rollback {
 pub struct Replay {
     /// The forge's id of the delivery, or its number in `hookd deliveries`.
     pub delivery: String,
-    /// Don't wait for the end.
+    /// Don't wait for the deployment to end.
     #[arg(long)]
     pub no_wait: bool,
 }
