@@ -370,9 +370,12 @@ pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
         .find(|key| key.name() == name && (key.table() == table || (table == DEFAULTS && key.in_defaults)))
 }
 
-/// The table in which a key of that name does belong.
+/// The table in which a key of that name does belong: the one of repos, if it has such a key, since that is what people write.
 pub(super) fn home_of(name: &str) -> Option<&'static str> {
-    KEYS.iter().find(|key| key.name() == name).map(Key::table)
+    let of_name = || KEYS.iter().filter(|key| key.name() == name).map(Key::table);
+    of_name()
+        .find(|table| *table == "repo.NAME")
+        .or_else(|| of_name().next())
 }
 
 #[cfg(test)]

@@ -84,7 +84,9 @@ fn required(name: &str) -> Option<Value> {
             ],
         }),
         "repo.NAME.deploy.TARGET" => json!({ "required": ["path"], "oneOf": one_of(["branch", "tag"]) }),
-        "notify.NAME" => json!({ "anyOf": one_of(["url", "command"]) }),
+        "notify.NAME" => {
+            json!({ "anyOf": [{ "required": ["url"] }, { "required": ["command"] }, { "required": ["smtp"] }] })
+        }
         "forge.NAME" => json!({ "anyOf": one_of(["token", "ranges"]) }),
         "http.tls" => json!({ "required": ["cert", "key"] }),
         _ => return None,

@@ -91,51 +91,72 @@ pub(super) fn channels<'a>(root: &Section<'a>) -> (Vec<&'a str>, BTreeMap<String
 }
 
 fn channel(section: &Section) -> Option<Channel> {
-    let given = section
-        .string("kind")
-        .and_then(|text| section.chosen("kind", text, KINDS));
-    let kind = match given {
-        Some(kind) => kind,
-        None if section.own("command").is_some() && section.own("url").is_none() => Kind::Command,
-        None if section.own("smtp").is_some() && section.own("url").is_none() => Kind::Email,
-        None => Kind::Webhook,
-    };
-    refuse_foreign_keys(section, kind);
+    let kind = kind(section);
     let secret = |key: &str| {
         section
             .string(key)
             .and_then(|text| source_of_secret::parse(section, key, text))
     };
+    // All keys are read, whatever the kind, so that each is told what is wrong with it.
+    let (signing, token, url) = (secret("secret"), secret("token"), url_source(section));
+    let (room, mail) = (section.string("room"), mail(section, kind, secret("password")));
+    let command = command::read(section, "command");
+    refuse_foreign_keys(section, kind);
+    require(section, kind);
     match kind {
-        Kind::Email => mail(section, secret("password")).map(Channel::Email),
-        Kind::Command => {
-            section.require("command", "what to run, such as [\"/usr/local/bin/tell\"]");
-            command::read(section, "command").map(Channel::Command)
+        Kind::Email => mail.map(Channel::Email),
+        Kind::Command => command.map(Channel::Command),
+        Kind::Matrix => Some(Channel::Matrix {
+            url: url?,
+            room: room?.value.to_owned(),
+            token: token?,
+        }),
+        Kind::Ntfy => Some(Channel::Ntfy { url: url?, token }),
+        Kind::Slack => url.map(Channel::Slack),
+        Kind::Discord => url.map(Channel::Discord),
+        Kind::Mattermost => url.map(Channel::Mattermost),
+        Kind::Webhook => Some(Channel::Webhook {
+            url: url?,
+            secret: signing,
+        }),
+    }
+}
+
+/// As `kind` says; else what the keys that are there mean.
+fn kind(section: &Section) -> Kind {
+    let given = section
+        .string("kind")
+        .and_then(|text| section.chosen("kind", text, KINDS));
+    let has = |key: &str| section.own(key).is_some() && section.own("url").is_none();
+    match given {
+        Some(kind) => kind,
+        None if has("command") => Kind::Command,
+        None if has("smtp") => Kind::Email,
+        None => Kind::Webhook,
+    }
+}
+
+/// What a kind can't do without.
+fn require(section: &Section, kind: Kind) {
+    match kind {
+        Kind::Email => {
+            section.require("smtp", "the mail server, such as \"smtps://mail.example.org\"");
+            section.require("from", "who the mail is from, such as \"hookd@example.org\"");
+            section.require("to", "who gets the mail, such as \"ops@example.org\"");
         }
-        _ => {
-            section.require(
-                "url",
-                "where messages are posted: a URL, or \"credential:NAME\" if it is a secret",
-            );
-            let (secret, token, url) = (secret("secret"), secret("token"), url_source(section));
-            match kind {
-                Kind::Matrix => {
-                    section.require("room", "the id of the room, such as \"!abc:example.org\"");
-                    section.require("token", source_of_secret::HINT);
-                    let room = section.string("room")?.value.to_owned();
-                    Some(Channel::Matrix {
-                        url: url?,
-                        room,
-                        token: token?,
-                    })
-                }
-                Kind::Ntfy => Some(Channel::Ntfy { url: url?, token }),
-                Kind::Slack => url.map(Channel::Slack),
-                Kind::Discord => url.map(Channel::Discord),
-                Kind::Mattermost => url.map(Channel::Mattermost),
-                _ => Some(Channel::Webhook { url: url?, secret }),
-            }
+        Kind::Command => section.require("command", "what to run, such as [\"/usr/local/bin/tell\"]"),
+        Kind::Webhook if section.own("kind").is_none() && section.own("url").is_none() => {
+            let message = format!("`[{}]` has neither `url` nor `command`", section.name);
+            section.wrong(section.place, message, None);
         }
+        _ => section.require(
+            "url",
+            "where messages are posted: a URL, or \"credential:NAME\" if it is a secret",
+        ),
+    }
+    if kind == Kind::Matrix {
+        section.require("room", "the id of the room, such as \"!abc:example.org\"");
+        section.require("token", source_of_secret::HINT);
     }
 }
 
@@ -179,13 +200,10 @@ fn url_source(section: &Section) -> Option<UrlSource> {
     web_url(section, text).map(UrlSource::Plain)
 }
 
-fn mail(section: &Section, password: Option<SecretSource>) -> Option<Mail> {
-    section.require("smtp", "the mail server, such as \"smtps://mail.example.org\"");
-    section.require("from", "who the mail is from, such as \"hookd@example.org\"");
-    section.require("to", "who gets the mail, such as \"ops@example.org\"");
+fn mail(section: &Section, kind: Kind, password: Option<SecretSource>) -> Option<Mail> {
     let smtp = section.string("smtp").and_then(|text| smtp(section, text));
     let username = section.string("username").map(|text| text.value.to_owned());
-    if let (Some(entry), None) = (section.own("password"), &username) {
+    if let (Some(entry), None, Kind::Email) = (section.own("password"), &username, kind) {
         section.wrong(entry.key, "`password` without `username`", None);
     }
     let address = |key: &str, text: At<&str>| {
