@@ -40,8 +40,8 @@ fn github() {
         delete              | github/delete.drone-branch.json                        | bradrydzewski/drone-test-go | ignored: the branch was deleted
         ping                | github/ping.octokit-repository.json                    | Codertocat/Hello-World      | pong
         workflow_run        | github/workflow_run.octokit-completed.json             | octo-org/octo-repo          | on-branches refs/heads/master
-        workflow_run        | $of_fork                                               | octo-org/octo-repo          | ignored: from a fork or a pull request
-        workflow_run        | $of_request                                            | octo-org/octo-repo          | ignored: from a fork or a pull request
+        workflow_run        | $of_fork                                               | octo-org/octo-repo          | ignored: a fork
+        workflow_run        | $of_request                                            | octo-org/octo-repo          | ignored: a fork
         workflow_run        | $red                                                   | octo-org/octo-repo          | ignored: is not green: failure
         check_suite         | github/check_suite.octokit-completed.json              | Codertocat/Hello-World      | on-branches refs/heads/changes
         check_suite         | $of_forks_suite                                        | Codertocat/Hello-World      | ignored: from a fork or a pull request
