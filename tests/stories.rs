@@ -23,6 +23,7 @@ mod stories {
     mod failure;
     mod flood;
     mod github;
+    mod history;
     mod judged;
     mod leftovers;
     mod machine;

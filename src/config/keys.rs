@@ -304,6 +304,8 @@ pub const KEYS: &[Key] = &[
         "Paths that all releases share."),
     inherited("repo.NAME.deploy.TARGET.env", Variables, Is("{}"),
         "Environment of the commands; added to that of `[defaults]`."),
+    inherited("repo.NAME.deploy.TARGET.history", Boolean, Is("false"),
+        "Whether `build` can read the history with `git log`, by GIT_DIR and GIT_WORK_TREE; each build gets a copy of it."),
     inherited("repo.NAME.deploy.TARGET.timeout", Duration(1, DAY), Is(r#""10m""#),
         "Longest run of `build`, and of each `reload`."),
     inherited("repo.NAME.deploy.TARGET.kill_grace", Duration(0, HOUR), Is(r#""10s""#),

@@ -555,6 +555,8 @@ pub struct Target {
     pub checks_timeout: Duration,
     /// `queue`
     pub queue: QueueMode,
+    /// `history`: whether `build` can read the history of the commit.
+    pub history: bool,
 }
 
 /// `[notify.NAME]`: who is told of deployments.

@@ -14,7 +14,7 @@ use super::{Change, Run, Stop, Why};
 
 impl Run<'_> {
     /// The contract's environment, and the target's own.
-    fn environment(&self, change: &Change) -> Vec<(String, String)> {
+    fn environment(&self, phase: Phase, change: &Change) -> Vec<(String, String)> {
         let job = &self.claim.job;
         let target = &self.site.target;
         let git_ref = &change.git_ref;
@@ -51,6 +51,11 @@ impl Run<'_> {
         ]
         .map(|(name, value)| (name.to_owned(), value.replace('\0', "")))
         .into();
+        if let (true, Phase::Build, Some(release)) = (target.history, phase, &release) {
+            let git = self.layout.history(self.claim.deployment);
+            all.push(("GIT_DIR".to_owned(), path(&git)));
+            all.push(("GIT_WORK_TREE".to_owned(), path(release)));
+        }
         all.extend(target.env.iter().map(|(name, value)| (name.clone(), value.clone())));
         all
     }
@@ -77,7 +82,7 @@ impl Run<'_> {
         let spec = CommandSpec {
             command: command.clone(),
             directory,
-            environment: self.environment(change),
+            environment: self.environment(phase, change),
             run_as: target.run_as.clone(),
             unit,
             payload: self.payload_file(),

@@ -83,7 +83,10 @@ impl Run<'_> {
         self.previous.clone_from(&change.previous_release);
         self.warn_of_hidden(&change, &fetched.commit).await;
         self.lay_out(&change, &name, &fetched.commit).await?;
-        self.build(&change).await?;
+        self.lay_out_history(&fetched.commit).await?;
+        let built = self.build(&change).await;
+        self.remove_history().await;
+        built?;
         self.seal(&change, &name).await?;
         Ok(change)
     }
@@ -143,6 +146,36 @@ impl Run<'_> {
         let text = format!("{} files, {} KiB", made.files, made.bytes.div_ceil(1024));
         self.record.say(Phase::Build, &text);
         Ok(())
+    }
+
+    /// With `history`: what the build may read of git. What a halt leaves of it is swept with the rest.
+    async fn lay_out_history(&mut self, commit: &CommitId) -> Result<(), Stop> {
+        if !self.has_history() {
+            return Ok(());
+        }
+        let (mirror, directory) = (self.mirror(), self.layout.history(self.claim.deployment));
+        let (git, git_ref) = (&self.world.git, &self.git_ref);
+        super::space::watched(self.site, &self.halt.token, async |halt| {
+            git.lay_out_history(&mirror, git_ref, commit, &directory, &halt).await
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn remove_history(&mut self) {
+        if !self.has_history() {
+            return;
+        }
+        let (layout, deployment) = (self.layout.clone(), self.claim.deployment);
+        let removed = tokio::task::spawn_blocking(move || layout.remove_history(deployment)).await;
+        for problem in removed.unwrap_or_else(|error| vec![error.to_string()]) {
+            self.record
+                .warn(Phase::Build, &format!("could not remove the history: {problem}"));
+        }
+    }
+
+    fn has_history(&self) -> bool {
+        self.site.target.history && self.site.target.build.is_some()
     }
 
     /// What is built becomes what can go live: without bits that would give somebody rights, with the times of unchanged

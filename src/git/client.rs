@@ -368,7 +368,7 @@ impl Git {
         }
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         access: Option<&Access>,
         job: Job,
@@ -485,7 +485,7 @@ fn spec(access: &Access) -> Result<RemoteSpec, GitError> {
     })
 }
 
-fn unexpected() -> GitError {
+pub(super) fn unexpected() -> GitError {
     GitError::new(
         GitErrorKind::Other,
         "the git worker answered something else than it was asked",

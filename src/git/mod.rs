@@ -3,9 +3,11 @@
 //!
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
 //! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `reach`, `credentials`, `known_hosts`, `published`, `program`
-//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `changes`, `folder`
+//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `changes`, `folder`,
+//!   `beside` (with its call of the parent)
 
 pub mod address;
+mod beside;
 mod changes;
 mod client;
 mod credentials;

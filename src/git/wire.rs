@@ -113,6 +113,12 @@ pub(super) enum Job {
         mirror: PathBuf,
         commits: Vec<Id>,
     },
+    LayOutHistory {
+        mirror: PathBuf,
+        git_ref: String,
+        commit: Id,
+        directory: PathBuf,
+    },
 }
 
 /// One line of the worker: any number of `Progress`, then exactly one of the others.
@@ -144,6 +150,7 @@ pub(super) enum Reply {
     },
     Signed(Vec<WireSigned>),
     Kept,
+    LaidOut,
     Error(GitError),
 }
 

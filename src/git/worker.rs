@@ -18,7 +18,7 @@ use super::remote::Remote;
 use super::submodule::{Missing, Plan, plan};
 use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireFilter, WireRef};
 use super::{Bounds, CheckoutOptions, GitError, GitErrorKind, Progress, ProgressPhase};
-use super::{fetch, globals, history, in_place, materialise, signed};
+use super::{beside, fetch, globals, history, in_place, materialise, signed};
 use crate::config::{Pattern, matches};
 use crate::model::{CommitId, GitRef, RefKind};
 
@@ -198,6 +198,12 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             mirror.pack_if_many(reporter);
             Ok(Reply::Kept)
         }
+        Job::LayOutHistory {
+            mirror,
+            git_ref,
+            commit,
+            directory,
+        } => beside::lay_out(&mirror, &parse_ref(&git_ref)?, &commit.0, &directory).map(|()| Reply::LaidOut),
     }
 }
 

@@ -5,6 +5,7 @@
 //!                                  and after any crash it is the old release or the new one, whole and on disk
 //! PATH/releases/20261122T101500Z-1a2b3c4/   a release
 //! PATH/releases/.tmp-ID/           what deployment ID is making
+//! PATH/releases/.git-ID/           the history that the build of deployment ID may read
 //! PATH/releases/.seal-NAME         what release NAME looked like when it was whole, until its deployment ends
 //! PATH/releases/.gone-…/           what is being removed
 //! PATH/shared/…                    what all releases have in common, linked into each
@@ -40,6 +41,9 @@ pub use times::keep_times;
 
 /// How a directory that a deployment is making begins.
 const STAGING_PREFIX: &str = ".tmp-";
+
+/// How the git directory for a build begins.
+const HISTORY_PREFIX: &str = ".git-";
 
 /// How the seal of a release begins.
 const SEAL_PREFIX: &str = ".seal-";
@@ -131,6 +135,11 @@ impl Layout {
     /// Where deployment `deployment` makes its release.
     pub fn staging(&self, deployment: i64) -> PathBuf {
         self.releases().join(format!("{STAGING_PREFIX}{deployment}"))
+    }
+
+    /// Where the build of deployment `deployment` finds the history.
+    pub fn history(&self, deployment: i64) -> PathBuf {
+        self.releases().join(format!("{HISTORY_PREFIX}{deployment}"))
     }
 
     /// A name for a release of that commit: later than `newest`, the newest that hookd knows of, even if the clock was set

@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::remove::remove_tree;
-use super::{Current, GONE_PREFIX, LINK_PREFIX, Layout, ReleaseError, ReleaseName, SEED_PREFIX, STAGING_PREFIX};
+use super::{
+    Current, GONE_PREFIX, HISTORY_PREFIX, LINK_PREFIX, Layout, ReleaseError, ReleaseName, SEED_PREFIX, STAGING_PREFIX,
+};
 use super::{names_in, unique};
 
 /// Which releases stay. Those that are live stay anyway.
@@ -83,6 +85,11 @@ impl Layout {
         }
     }
 
+    /// Removes the history of a build. Returns what could not be removed, and why.
+    pub fn remove_history(&self, deployment: i64) -> Vec<String> {
+        remove_tree(&self.history(deployment))
+    }
+
     /// Removes what a deployment or a crash may have left: unfinished releases, half-removed ones, links that never became
     /// `current`. To be called when no deployment of this target runs. Returns what could not be removed, and why.
     pub fn sweep(&self) -> Result<Vec<String>, ReleaseError> {
@@ -97,7 +104,7 @@ impl Layout {
             }
             Ok(())
         };
-        sweep(&self.releases(), &[STAGING_PREFIX, GONE_PREFIX])?;
+        sweep(&self.releases(), &[STAGING_PREFIX, HISTORY_PREFIX, GONE_PREFIX])?;
         sweep(&self.shared(), &[SEED_PREFIX])?;
         let is_link = |name: &&String| fs::symlink_metadata(self.path.join(name)).is_ok_and(|found| found.is_symlink());
         for name in names_in(&self.path)?

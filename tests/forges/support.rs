@@ -215,6 +215,7 @@ pub fn target() -> Target {
         require_signed: None,
         require_checks: Vec::new(),
         queue: QueueMode::Latest,
+        history: false,
     }
 }
 

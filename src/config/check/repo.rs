@@ -142,7 +142,7 @@ pub(super) fn read(
     let public_key = section.string("public_key").and_then(|text| public_key(section, text));
     let auth_header = header(section, "auth_header");
     let targets = targets(name.value, repo_name.as_ref().ok(), section, notify_names, seen);
-    every_commit_is_there(section, &options, &targets);
+    depth_is_enough(section, &options, &targets);
     let (repo_name, remote) = (repo_name.ok()?, remote?);
     let full = At {
         value: full_name.clone(),
@@ -177,8 +177,8 @@ pub(super) fn read(
     })
 }
 
-/// `queue = "all"` deploys commits that a fetch with a `depth` may leave out.
-fn every_commit_is_there(section: &Section, options: &Options, targets: &BTreeMap<TargetName, Arc<Target>>) {
+/// `queue = "all"` deploys commits that a fetch with a `depth` may leave out, and `history` shows no more than was fetched.
+fn depth_is_enough(section: &Section, options: &Options, targets: &BTreeMap<TargetName, Arc<Target>>) {
     let all = targets.values().find(|target| target.queue == QueueMode::All);
     if let (Some(target), Some(entry), true) = (all, section.find("depth"), options.depth > 0) {
         let message = format!(
@@ -186,6 +186,15 @@ fn every_commit_is_there(section: &Section, options: &Options, targets: &BTreeMa
             target.id
         );
         section.wrong(entry.key, message, "leave `depth` out".to_owned());
+    }
+    let reads = targets.values().find(|target| target.history);
+    if let (Some(target), Some(entry), true) = (reads, section.find("depth"), options.depth > 0) {
+        let message = format!(
+            "the `history` of {} goes back no further than `depth` fetches",
+            target.id
+        );
+        let hint = "leave `depth` out for the whole history".to_owned();
+        section.problems.warning(entry.key, message, hint);
     }
 }
 

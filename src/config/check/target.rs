@@ -79,6 +79,7 @@ pub(super) struct Options {
     queue: QueueMode,
     order: TagOrder,
     prereleases: bool,
+    history: bool,
 }
 
 pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
@@ -104,6 +105,7 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         queue: s.choice("queue", [QueueMode::Latest, QueueMode::All]),
         order: s.choice("order", [TagOrder::Version, TagOrder::Pushed]),
         prereleases: s.boolean("prereleases"),
+        history: s.boolean("history"),
     }
 }
 
@@ -261,6 +263,7 @@ pub(super) fn read(
         require_checks: options.require_checks,
         checks_timeout: options.checks_timeout,
         queue,
+        history: options.history,
     })
 }
 
@@ -321,6 +324,14 @@ fn contradictions(section: &Section, options: &Options) {
                 );
             }
         }
+    }
+    if let (Some(entry), true, Strategy::InPlace) = (section.own("history"), options.history, options.strategy) {
+        let hint = "the directory is no work tree of its own; use `strategy = \"release\"`".to_owned();
+        section.wrong(
+            entry.key,
+            "`history` has no meaning with `strategy = \"in-place\"`",
+            hint,
+        );
     }
     for key in ["order", "prereleases"] {
         if let (Some(entry), true) = (section.own(key), section.own("branch").is_some()) {
