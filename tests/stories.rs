@@ -38,4 +38,5 @@ mod stories {
     mod rest;
     mod restart;
     mod talk;
+    mod troubles;
 }

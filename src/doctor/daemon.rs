@@ -114,6 +114,7 @@ const GRAVE: &[&str] = &[
     "ref-missing",
     "current-missing",
     "current-foreign",
+    "webhook-mismatch",
     "disk-low",
 ];
 

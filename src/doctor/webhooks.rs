@@ -3,7 +3,7 @@
 use super::Scene;
 use super::finding::{Area, Findings};
 use super::web::Web;
-use crate::api::Delivery;
+use crate::api::{Delivery, Problem, Status};
 use crate::clock;
 use crate::config::{ForgeKind, Repo, SecretSource};
 use crate::model::Timestamp;
@@ -17,6 +17,15 @@ pub fn look(scene: &Scene<'_>, web: &Web, found: &mut Findings) {
         return;
     };
     for repo in scene.config.repos.values() {
+        if scene
+            .told
+            .status
+            .as_ref()
+            .is_some_and(|status| has_mismatch(status, repo))
+        {
+            // Its targets say so, with what to do.
+            continue;
+        }
         let of_repo: Vec<&Delivery> = deliveries.iter().filter(|row| row.repo == repo.name.as_str()).collect();
         judge(
             repo,
@@ -26,6 +35,16 @@ pub fn look(scene: &Scene<'_>, web: &Web, found: &mut Findings) {
             found,
         );
     }
+}
+
+/// Whether what comes in for the repo is about another one.
+fn has_mismatch(status: &Status, repo: &Repo) -> bool {
+    let mut targets = status.targets.iter();
+    let is_mismatch = |problem: &Problem| problem.code == "webhook-mismatch";
+    targets.any(|target| {
+        let of_repo = target.target.split('/').next() == Some(repo.name.as_str());
+        of_repo && target.problems.iter().any(is_mismatch)
+    })
 }
 
 /// What is typed at the forge.

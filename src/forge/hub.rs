@@ -361,6 +361,23 @@ const MARKS: &[(&str, &str)] = &[
     ("/security_advisory", "security_advisory"),
 ];
 
+/// What every event has, and those that are of the repository itself have nothing else.
+const COMMON: &[&str] = &[
+    "action",
+    "changes",
+    "enterprise",
+    "installation",
+    "organization",
+    "repository",
+    "secret",
+    "sender",
+];
+
+fn is_of_repository_alone(body: &Value) -> bool {
+    let is_common = |key: &String| COMMON.contains(&key.as_str());
+    has(body, "/repository") && body.as_object().is_some_and(|body| body.keys().all(is_common))
+}
+
 /// The event that a body looks like, in GitHub's words.
 pub(super) fn infer(body: &Value) -> String {
     let marked = MARKS.iter().find(|(mark, _)| has(body, mark)).map(|(_, name)| *name);
@@ -378,10 +395,13 @@ pub(super) fn infer(body: &Value) -> String {
         "status"
     } else if has(body, "/pull_request") && has(body, "/comment") {
         "pull_request_review_comment"
-    } else if has(body, "/action") {
-        marked.unwrap_or("repository")
     } else {
-        marked.unwrap_or("public")
+        let action = has(body, "/action");
+        marked.unwrap_or(match is_of_repository_alone(body) {
+            true if action => "repository",
+            true => "public",
+            false => "unknown",
+        })
     };
     name.to_owned()
 }

@@ -1,10 +1,11 @@
 //! Counters, and the text that Prometheus reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use super::App;
+use crate::api::Problem;
 use crate::clock;
 use crate::model::Outcome;
 
@@ -93,6 +94,11 @@ impl Text {
     }
 }
 
+/// The codes of problems; two of one code are one sample.
+fn codes(problems: &[Problem]) -> BTreeSet<&str> {
+    problems.iter().map(|problem| problem.code.as_str()).collect()
+}
+
 /// All metrics, in Prometheus's text format.
 pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
     let waiting = app.world.store.waiting().await?;
@@ -128,8 +134,8 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
     }
     text.family("hookd_target_problem", "gauge", "1 for each problem of a target.");
     for target in &status.targets {
-        for problem in &target.problems {
-            let labels = [("target", target.target.as_str()), ("code", problem.code.as_str())];
+        for code in codes(&target.problems) {
+            let labels = [("target", target.target.as_str()), ("code", code)];
             text.sample("hookd_target_problem", &labels, 1);
         }
     }
@@ -138,8 +144,8 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
         "gauge",
         "1 for each problem that is of no target in particular.",
     );
-    for problem in &status.problems {
-        text.sample("hookd_problem", &[("code", &problem.code)], 1);
+    for code in codes(&status.problems) {
+        text.sample("hookd_problem", &[("code", code)], 1);
     }
     text.family(
         "hookd_outbox_pending",

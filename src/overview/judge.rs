@@ -1,10 +1,15 @@
 //! The one judgement of a target: its state, whether it is behind, and what of it needs a person.
 
+use std::collections::BTreeMap;
+
 use crate::api::{Problem, TargetStatus};
 use crate::config::{Repo, SecretSource, Strategy, Target};
+use crate::exec;
+use crate::intake;
+use crate::model::TargetId;
 use crate::poll::LastLook;
 use crate::release::{Current, Layout};
-use crate::store::FailureRow;
+use crate::store::{FailureRow, Trouble};
 
 /// What the judgement needs beside what the status shows already.
 pub(super) struct Signs<'a> {
@@ -14,12 +19,22 @@ pub(super) struct Signs<'a> {
     pub target: &'a Target,
     /// The newest look at the remote.
     pub look: &'a LastLook,
-    /// Why the only deliveries that ever came for the repo were refused, and when the last of them was.
-    pub refused: Option<(String, i64)>,
+    /// What is wrong with the repo's webhook.
+    pub webhook: Vec<intake::Trouble>,
+    /// What else does not get through.
+    pub unheard: &'a Unheard,
     /// What failed before a commit was known, and is still in the way.
     pub failures: &'a [FailureRow],
     /// Free space where releases are made, and the least that a deployment requires, bytes.
     pub space: Option<(u64, u64)>,
+}
+
+/// What hookd says, and nobody hears.
+pub(super) struct Unheard {
+    /// By the names of `[notify.NAME]`.
+    pub channels: BTreeMap<String, Trouble>,
+    /// Reports on commits, which the forge refuses or does not take.
+    pub reports: BTreeMap<TargetId, Trouble>,
 }
 
 /// Fills in `state` and `problems`, gravest first.
@@ -60,14 +75,12 @@ pub(super) fn judge(status: &mut TargetStatus, signs: &Signs<'_>) {
         );
         problems.push(problem("no-secret", text, "set `secret` in the configuration", None));
     }
-    if let Some((reason, at)) = &signs.refused {
-        let text = format!("webhooks of repo {} are refused: {reason}", signs.repo.name);
-        let hint = format!(
-            "hookd doctor shows what the forge needs to know of repo {}",
-            signs.repo.name
-        );
-        problems.push(problem("webhook-refused", text, hint, Some(*at)));
-    }
+    problems.extend(signs.webhook.iter().map(|trouble| {
+        let (text, hint) = (trouble.text(signs.repo), trouble.hint(signs.repo));
+        problem(trouble.code(), text, hint, Some(trouble.since().0))
+    }));
+    problems.extend(unheard(signs));
+    problems.extend(leftover(status, signs));
     if let Some((free, least)) = signs.space.filter(|(free, least)| free < least) {
         let text = format!(
             "{} MiB are free at {}, and a deployment requires {} MiB",
@@ -186,6 +199,47 @@ fn current(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
         }
         Ok(Current::Release(_)) | Err(_) => None,
     }
+}
+
+/// Channels that the target tells, and its reports.
+fn unheard(signs: &Signs<'_>) -> Vec<Problem> {
+    let told = |name: &String| Some(notify_failing(name, signs.unheard.channels.get(name)?));
+    let mut problems: Vec<Problem> = signs.target.notify.iter().filter_map(told).collect();
+    let reports = signs.repo.report.as_ref().is_none_or(|what| !what.is_empty());
+    if let (true, Some(trouble)) = (reports, signs.unheard.reports.get(&signs.target.id)) {
+        let repo = &signs.repo.name;
+        let text = format!("the forge is not told how deployments go: {}", trouble.reason);
+        let hint = format!("hookd report test {repo}");
+        problems.push(problem("report-failing", text, hint, Some(trouble.since.0)));
+    }
+    problems
+}
+
+/// A channel that nobody hears.
+pub(super) fn notify_failing(name: &str, trouble: &Trouble) -> Problem {
+    let text = format!("notifications to {name} do not get through: {}", trouble.reason);
+    let hint = format!("hookd notify test {name}");
+    problem("notify-failing", text, hint, Some(trouble.since.0))
+}
+
+/// What could not be pruned. While a deployment runs it may be about to be.
+fn leftover(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
+    if signs.target.strategy == Strategy::InPlace || status.running.is_some() {
+        return None;
+    }
+    let left = Layout::new(&signs.target.path).unremoved().ok()?;
+    let first = left.first()?.display();
+    let text = match left.len() {
+        1 => format!("an old release can't be removed: {first}"),
+        count => format!("{count} old releases can't be removed: {first} and others"),
+    };
+    let all: Vec<String> = left.iter().map(|path| exec::quoted(&path.to_string_lossy())).collect();
+    Some(problem(
+        "leftover",
+        text,
+        format!("remove them as root: rm -rf {}", all.join(" ")),
+        None,
+    ))
 }
 
 fn ref_missing(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {

@@ -3,9 +3,13 @@
 mod judge;
 mod wire;
 
+use judge::Unheard;
 use wire::text;
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+
+use ipnet::IpNet;
 
 use tokio::sync::watch;
 
@@ -18,16 +22,20 @@ use crate::config::{RefFilter, Repo, SecretSource, Target};
 use crate::deploy::World;
 use crate::explain::{Came, Explanation, explain_stored};
 use crate::forge::restored_headers;
-use crate::intake::Intake;
+use crate::intake::{Intake, Trouble};
 use crate::model::{Refusal, RefusalKind, Timestamp};
 use crate::poll::{LastLook, Poller};
 use crate::ranges::Ranges;
 use crate::release::free_space;
-use crate::store::{CommitText, DeliveryRow, Moment, Page, StoreError, WaitingJob};
+use crate::store::{CommitText, Moment, Page, StoreError, WaitingJob};
 use crate::worker::{Settings, Worker};
 
-/// The reason of a delivery that was signed with another secret.
-const WRONG: &str = "signature-wrong";
+/// So many of a repo's newest deliveries tell where its forge sends from.
+const SENDERS: usize = 100;
+
+/// Addresses of one forge are of one network of this many bits, or of a few.
+const NETWORK_V4: u8 = 16;
+const NETWORK_V6: u8 = 32;
 
 /// Refused deliveries of one kind that have a line of their own: enough to see how often somebody tries.
 const SAME_SHOWN: usize = 5;
@@ -95,11 +103,12 @@ impl Overview {
         let repos = || settings.config.repos.values();
         let ids = repos().flat_map(|repo| repo.targets.values().map(|target| target.id.clone()));
         let moment = self.world.store.moment(ids.collect()).await?;
+        let unheard = self.unheard().await?;
         let mut targets = Vec::new();
         for repo in repos() {
             let look = self.poller.last(&repo.name);
             for target in repo.targets.values() {
-                targets.push(self.target_status(repo, target, &moment, &look).await?);
+                targets.push(self.target_status(repo, target, &moment, &look, &unheard).await?);
             }
         }
         targets.sort_by_cached_key(|target| (judge::rank(target), target.target.clone()));
@@ -110,7 +119,7 @@ impl Overview {
             config: settings.config.file.display().to_string(),
             listen: self.listening.get().cloned().unwrap_or_default(),
             warnings: self.warnings(),
-            problems: self.problems(),
+            problems: self.problems(&unheard),
             isolation: self.world.units.to_string(),
             waiting: moment.waiting.len(),
             running: self.worker.running().len(),
@@ -119,7 +128,7 @@ impl Overview {
     }
 
     /// What is wrong with no target in particular.
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, unheard: &Unheard) -> Vec<Problem> {
         let settings = self.settings();
         let mut problems = Vec::new();
         if let Some(error) = self.reload_error.borrow().as_ref() {
@@ -144,6 +153,14 @@ impl Overview {
                 None,
             ));
         }
+        let targets = settings.config.repos.values().flat_map(|repo| repo.targets.values());
+        for (name, trouble) in &unheard.channels {
+            // A target that uses it says so itself.
+            if settings.config.notify.contains_key(name) && !targets.clone().any(|target| target.notify.contains(name))
+            {
+                problems.push(judge::notify_failing(name, trouble));
+            }
+        }
         problems
     }
 
@@ -155,24 +172,35 @@ impl Overview {
             return Ok(None);
         };
         let look = self.poller.last(&target.id.repo);
-        self.target_status(repo, target, &moment, &look).await.map(Some)
+        self.target_status(repo, target, &moment, &look, &self.unheard().await?)
+            .await
+            .map(Some)
     }
 
-    /// Why the forge's deliveries for a repo are refused, if none was ever taken. Only what looks like a forge's counts; once one
-    /// was taken, refused ones are strangers'.
-    async fn refused(&self, repo: &Repo) -> Result<Option<(String, i64)>, StoreError> {
-        let of_forge = |row: &DeliveryRow| {
-            row.repo == repo.name.as_str() && !row.event.is_empty() && !row.delivery.is_empty() && row.reason == WRONG
-        };
-        let Some(row) = self.intake.rejections.newest(usize::MAX).into_iter().find(of_forge) else {
-            return Ok(None);
-        };
-        let taken = self
-            .world
-            .store
-            .deliveries(Some(repo.name.to_string()), None, 1)
-            .await?;
-        Ok(taken.is_empty().then_some((row.reason, row.received_at)))
+    /// What is wrong with the repo's webhook. Wrong signatures count until the forge has sent a right one, and later from where
+    /// right ones came from: others are strangers'.
+    async fn webhook(&self, repo: &Repo) -> Result<Vec<Trouble>, StoreError> {
+        let mut troubles = self.intake.troubles(repo);
+        let refused = troubles.iter().find_map(|trouble| match trouble {
+            Trouble::Refused { from, .. } => Some(from.clone()),
+            Trouble::Mismatch { .. } => None,
+        });
+        if let Some(from) = refused {
+            let name = Some(repo.name.to_string());
+            let taken = self.world.store.deliveries(name, None, SENDERS).await?;
+            if !may_be_of_forge(&from, taken.iter().map(|row| row.remote_addr.as_str())) {
+                troubles.retain(|trouble| matches!(trouble, Trouble::Mismatch { .. }));
+            }
+        }
+        Ok(troubles)
+    }
+
+    /// What hookd says, and nobody hears.
+    async fn unheard(&self) -> Result<Unheard, StoreError> {
+        Ok(Unheard {
+            channels: self.world.store.channels_in_trouble().await?,
+            reports: self.world.store.reports_in_trouble().await?,
+        })
     }
 
     /// The texts of a commit.
@@ -189,6 +217,7 @@ impl Overview {
         target: &Target,
         moment: &Moment,
         look: &LastLook,
+        unheard: &Unheard,
     ) -> Result<TargetStatus, StoreError> {
         let name = target.id.to_string();
         let store = &self.world.store;
@@ -246,7 +275,7 @@ impl Overview {
             target: name,
         };
         let space = free_space(&target.path).ok();
-        let refused = self.refused(repo).await?;
+        let webhook = self.webhook(repo).await?;
         let failures = store.failures(&target.id).await?;
         let required = self.settings.borrow().config.limits.free_space;
         judge::judge(
@@ -255,7 +284,8 @@ impl Overview {
                 repo,
                 target,
                 look,
-                refused,
+                webhook,
+                unheard,
                 failures: &failures,
                 space: space.map(|(free, _)| (free, required)),
             },
@@ -372,6 +402,18 @@ impl Overview {
         );
         Ok((row.into(), explanation))
     }
+}
+
+/// Whether the forge may have sent what came from there, and was refused: nothing was ever taken but this machine's own, or
+/// something from the same network was.
+fn may_be_of_forge<'a>(from: &str, taken: impl Iterator<Item = &'a str>) -> bool {
+    let network = from.parse().ok().and_then(|from: IpAddr| {
+        let bits = if from.is_ipv4() { NETWORK_V4 } else { NETWORK_V6 };
+        IpNet::new(from, bits).ok()
+    });
+    let taken: Vec<IpAddr> = taken.filter_map(|address| address.parse().ok()).collect();
+    taken.iter().all(IpAddr::is_loopback)
+        || network.is_some_and(|network| taken.iter().any(|address| network.contains(address)))
 }
 
 /// Of rows that differ only by when they came the newest [`SAME_SHOWN`]; the last of them stands for all older ones.

@@ -10,6 +10,9 @@ use crate::http::answer::Answer;
 pub fn overview(status: &Status, history: &[Deployment], came: &[Delivery]) -> Answer {
     let content = html! {
         @for warning in &status.warnings { p.warning { (warning) } }
+        @for problem in status.problems.iter().filter(|problem| !status.warnings.contains(&problem.text)) {
+            p.warning { (problem.text) ": " code { (problem.hint) } }
+        }
         h1 { "Targets" }
         (targets(&status.targets))
         h2 { "Deployments" }
