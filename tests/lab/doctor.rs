@@ -207,7 +207,7 @@ path = "/home/site/www"
     assert_eq!(machine.net(&page).trim(), "two");
     machine.sh("hookd pause blog/stage");
     let all = mend_all(&machine);
-    found(&all, "warning", &["blog/stage is paused"]);
+    found(&all, "warning", &["blog/stage: paused"]);
     let text = machine.sh("hookd doctor");
     assert!(
         text.contains("repo blog: the last webhook came") && text.contains("no errors"),
