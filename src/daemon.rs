@@ -16,11 +16,12 @@ use crate::http::tls::Terminator;
 use crate::http::{App, Budget, Health, Metrics, Streams};
 use crate::intake::Intake;
 use crate::logbook::LogBook;
+use crate::model::Timestamp;
 use crate::operate::Operator;
 use crate::overview::Overview;
 use crate::poll::Poller;
 use crate::ranges::Ranges;
-use crate::store::{Store, Writer};
+use crate::store::{Store, StoreError, Writer};
 use crate::worker::{Settings, Worker};
 use crate::{clock, relay, report, signature, systemd};
 
@@ -32,6 +33,9 @@ use state_dir::StateDir;
 
 /// How often what is too old is removed from the history.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
+
+/// A difference between wall clock and monotonic clock that counts as a clock that was set: slewing makes less of it.
+const CLOCK_STEP: Duration = Duration::from_secs(5);
 
 /// How often systemd's `status` is brought up to date if nothing seems to happen.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -395,16 +399,13 @@ impl App {
 
 /// `2 running, 1 waiting; blog/production live at 3fae91c`, and what a person has to mend.
 async fn status_line(app: &App) -> String {
-    let waiting = app.world.store.waiting().await.map_or(0, |jobs| jobs.len());
+    let store = &app.world.store;
+    let (waiting, targets) = match (store.waiting().await, store.targets().await) {
+        (Ok(waiting), Ok(targets)) => (waiting.len(), targets),
+        (Err(error), _) | (_, Err(error)) => return format!("{} running; {error}", app.worker.running().len()),
+    };
     let mut line = format!("{} running, {waiting} waiting", app.worker.running().len());
-    let newest = app
-        .world
-        .store
-        .targets()
-        .await
-        .unwrap_or_default()
-        .into_iter()
-        .max_by_key(|(_, row)| row.live_since);
+    let newest = targets.into_iter().max_by_key(|(_, row)| row.live_since);
     if let Some((target, commit)) = newest.and_then(|(name, row)| Some((name, row.live_commit?))) {
         line = format!("{line}; {target} live at {}", commit.short());
     }
@@ -428,7 +429,9 @@ fn stopping_line(app: &App) -> String {
 async fn chores(app: Arc<App>) {
     let mut tidied: Option<std::time::Instant> = None;
     let mut told = String::new();
+    let mut clock = WallClock::start(&app).await;
     loop {
+        clock.follow(&app).await;
         let line = status_line(&app).await;
         if line != told {
             systemd::status(&line);
@@ -436,22 +439,72 @@ async fn chores(app: Arc<App>) {
         }
         if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
             tidied = Some(std::time::Instant::now());
-            let limits = app.settings.borrow().config.limits.clone();
-            let before =
-                crate::model::Timestamp(clock::now().0 - i64::try_from(limits.history_age.as_millis()).unwrap_or(0));
-            match app.world.store.prune_history(before, limits.history_count).await {
-                Ok(gone) => app.world.logs.remove(&gone),
-                Err(error) => tracing::warn!(%error, "old history could not be removed"),
+            if let Err(error) = tidy_history(&app).await {
+                tracing::warn!(%error, "old history could not be removed");
             }
-            if let Err(error) = app.world.store.tidy_access(before, clock::now()).await {
-                tracing::warn!(%error, "old acts and sessions could not be removed");
-            }
+        }
+        let budget = app.settings.borrow().config.limits.deliveries;
+        if let Err(error) = app.world.store.prune_deliveries(budget).await {
+            tracing::warn!(%error, "the payloads of old deliveries could not be removed");
         }
         tokio::time::sleep(STATUS_STAYS).await;
         tokio::select! {
             () = app.worker.looked() => {}
             () = tokio::time::sleep(STATUS_EVERY) => {}
         }
+    }
+}
+
+/// Removes what is too old or too much from the history.
+async fn tidy_history(app: &App) -> Result<(), StoreError> {
+    let (limits, store) = (app.settings.borrow().config.limits.clone(), &app.world.store);
+    let age = i64::try_from(limits.history_age.as_millis()).unwrap_or(i64::MAX);
+    let before = Timestamp(store.judge_age(clock::now()).await?.0.saturating_sub(age));
+    loop {
+        let old = store.old_deployments(before, limits.history_count).await?;
+        if old.is_empty() {
+            break;
+        }
+        store.forget_deployments(old.clone()).await?;
+        app.world.logs.remove(&old);
+    }
+    store.prune_history(before).await?;
+    store.tidy_access(before, clock::now()).await
+}
+
+/// Compares the wall clock, by which waits are stored, with one that nobody sets.
+struct WallClock {
+    wall: Timestamp,
+    steady: std::time::Instant,
+}
+
+impl WallClock {
+    async fn start(app: &App) -> Self {
+        let clock = Self {
+            wall: clock::now(),
+            steady: std::time::Instant::now(),
+        };
+        clock.tell(app, 0).await;
+        clock
+    }
+
+    /// Tells the store if the clock was set since the last call.
+    async fn follow(&mut self, app: &App) {
+        let (wall, steady) = (clock::now(), std::time::Instant::now());
+        let passed = i64::try_from(steady.duration_since(self.steady).as_millis()).unwrap_or(i64::MAX);
+        let by = wall.0 - self.wall.0 - passed;
+        (self.wall, self.steady) = (wall, steady);
+        if by.unsigned_abs() >= u64::try_from(CLOCK_STEP.as_millis()).unwrap_or(u64::MAX) {
+            tracing::warn!("the clock was set by {} s", by / 1000);
+            self.tell(app, by).await;
+        }
+    }
+
+    async fn tell(&self, app: &App, by: i64) {
+        if let Err(error) = app.world.store.clock_was_set(by, self.wall).await {
+            tracing::warn!(%error, "what waits for a time goes by the clock as it was");
+        }
+        app.worker.wake();
     }
 }
 

@@ -172,6 +172,17 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Brings the log of a deployment that has ended to the disk.
+    pub fn sync(&self) {
+        let synced = self.file.sync_all();
+        let synced = synced.and_then(|()| File::open(&self.book.directory)?.sync_all());
+        if let Err(error) = synced {
+            tracing::warn!(%error, "the log of deployment {} is not on disk yet", self.deployment);
+        }
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
         self.book.growing().remove(&self.deployment);

@@ -1,5 +1,7 @@
 //! Looks at the remotes: at start, on each repo's timer, and after each deployment. The hook is a hint, git is the truth.
 
+mod mend;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,6 +65,7 @@ pub struct Poller {
     looks: Arc<Mutex<BTreeMap<RepoName, LastLook>>>,
     asked: Arc<Mutex<BTreeMap<RepoName, Arc<Notify>>>>,
     places: Arc<Semaphore>,
+    attempts: Arc<Mutex<mend::Attempts>>,
 }
 
 impl Poller {
@@ -74,6 +77,7 @@ impl Poller {
             looks: Arc::default(),
             asked: Arc::default(),
             places: Arc::new(Semaphore::new(LOOKS_AT_ONCE)),
+            attempts: Arc::default(),
         }
     }
 
@@ -127,9 +131,11 @@ impl Poller {
             tracing::warn!(%error, "{}: what failed before waits for its time", repo.name);
         }
         if repo.poll.is_none() {
+            self.mend(repo).await;
             asked.notified().await;
         }
         loop {
+            self.mend(repo).await;
             self.look(settings, repo, stop).await;
             tokio::time::sleep(LEAST_PAUSE).await;
             let timer = async {

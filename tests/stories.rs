@@ -13,6 +13,7 @@ mod stories {
     mod access;
     mod add;
     mod audit;
+    mod budget;
     mod cases;
     mod cli;
     mod commands;
@@ -34,6 +35,7 @@ mod stories {
     mod queue;
     mod redelivery;
     mod remote;
+    mod removed;
     mod requests;
     mod rest;
     mod restart;

@@ -147,6 +147,8 @@ pub const KEYS: &[Key] = &[
         "How long the history is kept."),
     key("limits.history_count", Number(1, 10_000_000), Is("10000"),
         "How many deployments the history keeps."),
+    key("limits.deliveries", Size(MIB, MIB * MIB), Is(r#""1GiB""#),
+        "Space for stored deliveries; beyond it the payloads of those that led to nothing go first, then the oldest."),
     key("limits.fetch_idle", Duration(SECOND, HOUR), Is(r#""1m""#),
         "Silence after which a fetch is given up."),
     key("limits.fetch_total", Duration(SECOND, 7 * DAY), Is(r#""30m""#),

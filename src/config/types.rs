@@ -131,6 +131,8 @@ pub struct Limits {
     pub history_age: Duration,
     /// How many deployments are kept in the history (10,000).
     pub history_count: u64,
+    /// Space for stored deliveries, bytes (1 GiB: weeks of an organisation's webhooks, and a small part of a small disk).
+    pub deliveries: u64,
     /// Silence after which a fetch is given up (60 s).
     pub fetch_idle: Duration,
     /// Longest fetch in all (30 min).

@@ -187,7 +187,8 @@ impl Run<'_> {
         if self.payload_path().exists() {
             return Ok(());
         }
-        let Some((_, _, body)) = self.world.store.delivery(number.to_string()).await? else {
+        let stored = self.world.store.delivery(number.to_string()).await?;
+        let Some((_, _, body)) = stored.filter(|(_, _, body)| !body.is_empty()) else {
             return Ok(());
         };
         let path = self.payload_path();

@@ -201,7 +201,8 @@ impl Run<'_> {
         if live.commit.as_ref() == Some(commit) && live.intact && self.is_held(commit).await {
             return Err(Stop::Unchanged(format!("{} is live already", commit.short())));
         }
-        if matches!(job.source, Source::Webhook | Source::Poll)
+        if !live.lost
+            && matches!(job.source, Source::Webhook | Source::Poll)
             && let Some(mark) = rules::skip_mark(&fetched.whole_message)
         {
             return Err(Stop::Unchanged(format!("{mark} in the message of {}", commit.short())));
@@ -252,7 +253,7 @@ impl Run<'_> {
     /// With `paths`: whether one of them differs between what is live and what comes.
     async fn touches_paths(&mut self, live: &Live, commit: &CommitId) -> Result<(), Stop> {
         let patterns = &self.site.target.paths;
-        let (Some(from), false) = (&live.commit, patterns.is_empty()) else {
+        let (Some(from), false) = (&live.commit, patterns.is_empty() || live.lost) else {
             return Ok(());
         };
         match self

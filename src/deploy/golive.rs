@@ -67,7 +67,7 @@ impl Run<'_> {
     /// Whether what a restart takes up is what was built: a power cut may have taken files that were not on disk yet.
     async fn is_whole(&mut self, change: &Change) -> Result<(), String> {
         let phase = match &self.claim.resumed {
-            Some(row) if self.claim.job.source != Source::Rollback => row.phase,
+            Some(row) if !self.claim.job.goes_back() => row.phase,
             _ => return Ok(()),
         };
         let Some(name) = change.release.clone() else {
@@ -114,11 +114,7 @@ impl Run<'_> {
 
     /// What `shared` lacks comes from the release that goes live. One that is gone back to has its links.
     async fn fill_shared(&mut self, change: &Change) -> Result<(), Stop> {
-        let Some(name) = change
-            .release
-            .clone()
-            .filter(|_| self.claim.job.source != Source::Rollback)
-        else {
+        let Some(name) = change.release.clone().filter(|_| !self.claim.job.goes_back()) else {
             return Ok(());
         };
         let (layout, shared) = (self.layout.clone(), self.site.target.shared.clone());
@@ -215,8 +211,12 @@ impl Run<'_> {
             tracing::error!(%error, "could not record the end of deployment {}", self.claim.deployment);
             return End::LeftOpen;
         }
-        let rollback = self.claim.job.source == Source::Rollback;
-        let verb = if rollback { "rolled back to" } else { "deployed" };
+        let rollback = self.claim.job.goes_back();
+        let verb = match self.claim.job.source {
+            Source::Rollback => "rolled back to",
+            _ if rollback => "restored",
+            _ => "deployed",
+        };
         let commit = change.commit.short();
         let what = change
             .release
@@ -257,7 +257,7 @@ impl Run<'_> {
         }
         let text = format!("{reason}; going back");
         self.record.warn(Phase::Reload, &text);
-        let rollback_job = self.claim.job.source == Source::Rollback;
+        let rollback_job = self.claim.job.goes_back();
         let finish = match self.way_back(&change).await {
             Ok(()) => Finish::plain(outcome, reason),
             Err(NoWayBack::CutOff) => return End::LeftOpen,

@@ -271,6 +271,9 @@ impl Run<'_> {
         let job = &self.claim.job;
         match (&self.claim.resumed, &job.release) {
             (Some(row), _) => format!("taken up again after a restart, at {}", row.phase),
+            (None, Some(release)) if job.source != Source::Rollback => {
+                format!("what was live is gone; going back to {release}")
+            }
             (None, Some(release)) => format!("rolling back to {release}"),
             (None, None) => format!("deploying {} (asked for by {})", job.git_ref, job.source),
         }
@@ -311,7 +314,7 @@ impl Run<'_> {
                 previous_release: row.previous_release.clone(),
             });
         }
-        if self.claim.job.source == Source::Rollback {
+        if self.claim.job.goes_back() {
             return self.choose_release().await;
         }
         let live = self.live().await?;

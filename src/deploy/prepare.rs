@@ -6,7 +6,7 @@ use crate::exec::Ended;
 use crate::git::{Fetched, Progress as GitProgress};
 use crate::model::{CommitId, Phase, tells_of_passing};
 use crate::release::{Current, ReleaseError, ReleaseName, keep_times};
-use crate::store::{Progress, ReleaseState};
+use crate::store::{Progress, ReleaseState, Source};
 
 use super::{Change, Run, Stop};
 
@@ -19,6 +19,8 @@ pub(super) struct Live {
     pub(super) release: Option<ReleaseName>,
     /// Whether that release is what hookd made live, and still there.
     pub(super) intact: bool,
+    /// Whether something was live and is gone from the disk.
+    pub(super) lost: bool,
 }
 
 impl Run<'_> {
@@ -29,6 +31,7 @@ impl Run<'_> {
         if self.site.target.strategy == crate::config::Strategy::InPlace {
             let intact = commit.is_some() && self.site.target.path.is_dir();
             return Ok(Live {
+                lost: commit.is_some() && !intact,
                 commit,
                 release: None,
                 intact,
@@ -36,7 +39,10 @@ impl Run<'_> {
         }
         self.layout.prepare()?;
         match self.layout.current()? {
-            Current::None => Ok(Live::default()),
+            Current::None => Ok(Live {
+                lost: commit.is_some(),
+                ..Live::default()
+            }),
             Current::Foreign(what) => Err(Stop::failed(format!(
                 "{}/current is not hookd's ({what}); move it away, then `hookd retry {}`",
                 self.site.target.path.display(),
@@ -48,6 +54,7 @@ impl Run<'_> {
                     commit,
                     release: Some(name),
                     intact,
+                    lost: !intact,
                 })
             }
             Current::Release(name) => self.moved_by_hand(name).await,
@@ -62,6 +69,7 @@ impl Run<'_> {
         let commit = releases.into_iter().find(|r| r.name == name).map(|r| r.commit);
         Ok(Live {
             commit,
+            lost: !self.layout.is_intact(&name),
             release: Some(name),
             intact: false,
         })
@@ -219,6 +227,9 @@ impl Run<'_> {
     /// The release that a rollback goes to.
     pub(super) async fn choose_release(&mut self) -> Result<Change, Stop> {
         let live = self.live().await?;
+        if self.claim.job.source != Source::Rollback && !live.lost {
+            return Err(Stop::Unchanged("what is live is there again".to_owned()));
+        }
         let wanted = self.claim.job.release.clone();
         let name = wanted.ok_or_else(|| Stop::failed("the rollback names no release"))?;
         let releases = self.world.store.releases(&self.site.target.id).await?;

@@ -167,5 +167,8 @@ impl Record {
             _ => about.info(&text),
         }
         self.keep(Phase::Finish, "hookd", &text);
+        if let Some(log) = &self.log {
+            log.sync();
+        }
     }
 }

@@ -134,12 +134,10 @@ impl Run<'_> {
     /// Keeps the commits of the releases that are kept in the mirror, so that what they share with the next one need not
     /// be fetched again; packs the mirror now and then.
     async fn keep_commits(&mut self) {
-        let releases = self
-            .world
-            .store
-            .releases(&self.site.target.id)
-            .await
-            .unwrap_or_default();
+        let releases = match self.world.store.releases(&self.site.target.id).await {
+            Ok(releases) => releases,
+            Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
+        };
         let commits: Vec<CommitId> = releases.into_iter().map(|row| row.commit).collect();
         if let Err(error) = self.world.git.keep(&self.mirror(), &commits, &self.halt.token).await {
             let text = format!("the mirror could not be tidied: {}", error.message);

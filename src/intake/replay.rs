@@ -28,6 +28,9 @@ pub enum NotReplayed {
     /// It says nothing.
     #[error(transparent)]
     NotUnderstood(#[from] ParseError),
+    /// Its payload is not kept any more.
+    #[error("the payload of delivery {0} is no longer kept; `hookd deploy` deploys the tip")]
+    Emptied(String),
     /// The store can't be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -41,6 +44,9 @@ impl Intake {
     pub async fn replay(&self, settings: &Settings, id: &str, by: &Asker) -> Result<Replayed, NotReplayed> {
         let stored = self.store.delivery(id.to_owned()).await?;
         let (row, headers, body) = stored.ok_or_else(|| NotReplayed::Unknown(id.to_owned()))?;
+        if body.is_empty() {
+            return Err(NotReplayed::Emptied(id.to_owned()));
+        }
         let repo = row.repo.parse().ok().and_then(|name| settings.config.repos.get(&name));
         let repo = repo.ok_or(NotReplayed::NoRepo(row.repo))?;
         // It was verified when it was stored; its signature is not kept.

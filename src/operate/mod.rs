@@ -196,7 +196,7 @@ impl Operator {
 fn not_replayed(error: NotReplayed) -> Refusal {
     match error {
         NotReplayed::Unknown(id) => no_delivery(&id),
-        NotReplayed::NoRepo(_) => Refusal::not_found(error.to_string()),
+        NotReplayed::NoRepo(_) | NotReplayed::Emptied(_) => Refusal::not_found(error.to_string()),
         NotReplayed::NotUnderstood(why) => Refusal::conflict(why.to_string()),
         NotReplayed::Store(error) => error.into(),
     }

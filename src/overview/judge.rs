@@ -172,8 +172,11 @@ fn nothing_live(status: &TargetStatus) -> Option<Problem> {
 
 /// Whether `current` is where hookd left it. While a deployment runs it moves.
 fn current(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
-    if signs.target.strategy == Strategy::InPlace || status.running.is_some() {
+    if status.running.is_some() {
         return None;
+    }
+    if signs.target.strategy == Strategy::InPlace {
+        return in_place(status, signs);
     }
     let live = status.release.as_deref()?;
     let layout = Layout::new(&signs.target.path);
@@ -240,6 +243,14 @@ fn leftover(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
         format!("remove them as root: rm -rf {}", all.join(" ")),
         None,
     ))
+}
+
+/// Whether the directory that is changed in place is there.
+fn in_place(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
+    let commit = status.commit.as_deref()?;
+    let text = format!("{} is missing; {} was live there", status.path, commit.get(..7)?);
+    let is_gone = matches!(signs.target.path.try_exists(), Ok(false));
+    is_gone.then(|| problem("current-missing", text, format!("hookd deploy {}", status.target), None))
 }
 
 fn ref_missing(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {

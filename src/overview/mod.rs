@@ -384,6 +384,13 @@ impl Overview {
     pub async fn explanation(&self, id: &str) -> Result<(Delivery, Explanation), Refusal> {
         let stored = self.world.store.delivery(id.to_owned()).await?;
         let (row, headers, body) = stored.ok_or_else(|| no_delivery(id))?;
+        if body.is_empty() {
+            let text = format!(
+                "the payload of delivery {id} is no longer kept: {}: {}",
+                row.result, row.reason
+            );
+            return Err(Refusal::not_found(text).hint("`limits.deliveries` says how much is kept"));
+        }
         let settings = self.settings();
         let repo = row.repo.parse().ok().and_then(|name| settings.config.repos.get(&name));
         let came = Came {

@@ -32,6 +32,15 @@ impl Layout {
         }
     }
 
+    /// Whether what was live is gone: there is no link, or it leads to a release that is not there.
+    pub fn is_lost(&self) -> io::Result<bool> {
+        Ok(match self.current()? {
+            Current::None => true,
+            Current::Release(name) => !self.is_intact(&name),
+            Current::Foreign(_) => false,
+        })
+    }
+
     /// The release that a link in `path` with that target points at. A person may have set it with an absolute target.
     fn release_of(&self, target: &Path) -> Option<ReleaseName> {
         let relative = target

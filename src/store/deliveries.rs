@@ -72,6 +72,21 @@ impl Store {
         .await
     }
 
+    /// Stores a job that goes back to a release of what is live, unless the target runs or such a job waits. It goes before
+    /// what waits and may never run, and ends unchanged if that has run meanwhile.
+    pub async fn request_restore(&self, job: NewJob, now: Timestamp) -> Result<Option<AcceptedJob>, StoreError> {
+        self.write(move |c| {
+            let busy = "SELECT EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'running') \
+                 OR EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND release IS NOT NULL)";
+            let names = params![job.target.repo.as_str(), job.target.target.as_str()];
+            if c.prepare_cached(busy)?.query_row(names, |row| row.get(0))? {
+                return Ok(None);
+            }
+            queue::insert(c, &job, None, now).map(Some)
+        })
+        .await
+    }
+
     /// Stores the job of a rollback, and pins its target at once: what waits must not overtake it.
     pub async fn request_rollback(
         &self,

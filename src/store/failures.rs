@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 use super::records::Finish;
 use super::rows::{FailureRow, JobRow};
 use super::{Store, StoreError};
-use crate::model::{CommitId, Outcome, RepoName, Source, TargetId, Timestamp};
+use crate::model::{CommitId, Outcome, RepoName, TargetId, Timestamp};
 
 /// Pauses before a look at the remote asks again for what failed so; the last one is kept to.
 const PAUSES: [Duration; 5] = [
@@ -31,7 +31,7 @@ pub(super) fn note(c: &Connection, job: &JobRow, end: &Finish, now: Timestamp) -
         job.target.target.as_str(),
         end.tip.as_ref().map_or(&job.git_ref, |tip| &tip.git_ref).as_str(),
     );
-    if job.source == Source::Rollback || end.retry_at.is_some() {
+    if job.goes_back() || end.retry_at.is_some() {
         return Ok(());
     }
     if end.outcome != Outcome::Failed || end.tip.is_some() {

@@ -13,6 +13,7 @@ mod file;
 mod history;
 mod jobs;
 mod outbox;
+mod prune;
 mod queue;
 mod records;
 mod reports;

@@ -177,7 +177,7 @@ pub(super) fn finish_deployment(
 pub(super) fn waiting(c: &Connection) -> Result<Vec<WaitingJob>, StoreError> {
     let mut statement = c.prepare_cached(
         "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
-         j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL), \
+         j.release IS NULL AND j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL), \
          j.source NOT IN ('webhook', 'poll'), iif(j.outcome IS NULL, j.held_commit, NULL), j.held_since, j.reason \
          FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
          WHERE j.state = 'waiting' ORDER BY j.position, j.id",

@@ -348,6 +348,11 @@ pub struct Held {
 }
 
 impl JobRow {
+    /// Whether it goes to a release that was made before: a rollback, or back to what somebody removed.
+    pub fn goes_back(&self) -> bool {
+        self.source == Source::Rollback || self.release.is_some()
+    }
+
     pub(super) const COLUMNS: &'static str = "id, repo, target, git_ref, wanted, source, delivery_row, delivery, event, pusher, release, \
          attempt, held_commit, held_since, reason";
 

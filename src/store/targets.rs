@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::queue::UNCHECKED;
 use super::rows::{ReleaseRow, TargetRow, Tip, Tips, target_of, words};
 use super::{Store, StoreError};
-use crate::model::{CommitId, Outcome, ReleaseName, ReleaseState, TargetId, Timestamp};
+use crate::model::{CommitId, Outcome, ReleaseName, ReleaseState, TargetId};
 
 /// The name under which a target's first look at its remote is noted among its tips; no real ref has it.
 const FIRST_LOOK: &str = "*";
@@ -172,36 +172,6 @@ impl Store {
                 .execute(params![id.repo.as_str(), id.target.as_str(), git_ref, commit])?;
             }
             Ok(())
-        })
-        .await
-    }
-
-    /// Removes what is older than `before`, and all but the newest `count` deployments. What is live, waits or runs stays.
-    pub async fn prune_history(&self, before: Timestamp, count: u64) -> Result<Vec<i64>, StoreError> {
-        self.write(move |c| {
-            let keep = i64::try_from(count).unwrap_or(i64::MAX);
-            let old: Vec<i64> = c
-                .prepare_cached(
-                    "SELECT id FROM deployments WHERE outcome IS NOT NULL AND (finished_at < ?1 OR id NOT IN \
-                     (SELECT id FROM deployments WHERE outcome <> 'superseded' ORDER BY id DESC LIMIT ?2) \
-                     AND id NOT IN (SELECT id FROM deployments WHERE outcome = 'superseded' ORDER BY id DESC LIMIT ?2)) \
-                     AND id NOT IN (SELECT deployment FROM releases)",
-                )?
-                .query_map(params![before.0, keep], |r| r.get(0))?
-                .collect::<Result<_, _>>()?;
-            for id in &old {
-                c.prepare_cached("DELETE FROM deployments WHERE id = ?1")?.execute([id])?;
-            }
-            c.execute(
-                "DELETE FROM jobs WHERE state = 'done' AND requested_at < ?1 AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.job = jobs.id)",
-                [before.0],
-            )?;
-            c.execute("DELETE FROM checks WHERE at < ?1", [before.0])?;
-            c.execute(
-                "DELETE FROM deliveries WHERE received_at < ?1 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.delivery_row = deliveries.id)",
-                [before.0],
-            )?;
-            Ok(old)
         })
         .await
     }

@@ -219,3 +219,63 @@ async fn a_job_that_moves_between_waiting_and_running_is_always_one_of_them() {
     }
     moves.await.unwrap();
 }
+
+#[tokio::test]
+async fn the_age_of_history_is_not_judged_by_a_clock_that_jumped() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    assert_eq!(store.judge_age(NOW).await.unwrap(), NOW);
+    let hours = |count| NOW.after(std::time::Duration::from_hours(count));
+    assert_eq!(store.judge_age(hours(1)).await.unwrap(), hours(1));
+    assert_eq!(store.judge_age(hours(90_000)).await.unwrap(), hours(3));
+    assert_eq!(store.judge_age(NOW).await.unwrap(), NOW);
+}
+
+#[tokio::test]
+async fn waits_follow_a_clock_that_was_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let id = ask(&store).await.unwrap()[0].id;
+    let claim = store.claim(id, NOW).await.unwrap().unwrap();
+    let mut end = Finish::plain(crate::model::Outcome::Failed, "for the test");
+    end.retry_at = Some(Timestamp(NOW.0 + 15_000));
+    store.finish(claim, end, NOW).await.unwrap();
+    let not_before = async || store.waiting().await.unwrap()[0].not_before.0 - NOW.0;
+    store.clock_was_set(0, NOW).await.unwrap();
+    assert_eq!(not_before().await, 15_000);
+    store
+        .clock_was_set(-3_600_000, Timestamp(NOW.0 - 3_600_000))
+        .await
+        .unwrap();
+    assert_eq!(not_before().await, 15_000 - 3_600_000);
+    store.clock_was_set(0, Timestamp(1)).await.unwrap();
+    assert_eq!(store.waiting().await.unwrap()[0].not_before, Timestamp(0));
+}
+
+#[tokio::test]
+async fn old_history_goes_in_slices_and_what_runs_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let kept = ask(&store).await.unwrap()[0].id;
+    store.claim(kept, NOW).await.unwrap().unwrap();
+    for _ in 0..600 {
+        let id = ask(&store).await.unwrap()[0].id;
+        let claim = store.claim(id, NOW).await.unwrap().unwrap();
+        let end = Finish::plain(crate::model::Outcome::Failed, "for the test");
+        store.finish(claim, end, NOW).await.unwrap();
+    }
+    let later = Timestamp(NOW.0 + 1);
+    let mut slices = 0;
+    loop {
+        let old = store.old_deployments(later, 10_000).await.unwrap();
+        if old.is_empty() {
+            break;
+        }
+        slices += 1;
+        store.forget_deployments(old).await.unwrap();
+    }
+    store.prune_history(later).await.unwrap();
+    let rows = store.history(Page::newest(None, 1000)).await.unwrap();
+    assert_eq!((slices, rows.len()), (3, 1));
+    assert!(store.job(kept).await.unwrap().is_some());
+}

@@ -173,6 +173,7 @@ fn limits(s: &Section) -> Limits {
         output: s.size("output"),
         history_age: s.duration("history_age"),
         history_count: s.number("history_count"),
+        deliveries: s.size("deliveries"),
         fetch_idle: s.duration("fetch_idle").min(fetch_total),
         fetch_total,
         free_space: s.size("free_space"),
