@@ -10,7 +10,7 @@
 //! | wire | [`api`] | what the control socket takes and gives |
 //! | ground | [`config`], [`clock`], [`web`] | the configuration as nobody needs to doubt it; the time; one outgoing HTTP request |
 //! | doors | [`forge`], [`forge_api`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects and APIs, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
-//! | judgement | [`rules`], [`schedule`], [`checks`], [`notify`] | what a delivery means; which job starts; whether CI is green; who is told what |
+//! | judgement | [`rules`], [`access`], [`schedule`], [`checks`], [`notify`] | what a delivery means; what a token may; which job starts; whether CI is green; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |
 //! | loops | [`poll`], [`ranges`], [`relay`], [`report`] | look at the remotes; keep the addresses of forges; drain the outbox; tell the forge |
@@ -49,6 +49,7 @@
 //! supervisor that adopts and kills whatever the command leaves behind. Both end when the daemon does. Where systemd and root let
 //! it, the supervisor has the command run in a unit of its own, and is then in two halves, one of them inside.
 
+pub mod access;
 pub mod api;
 pub mod checks;
 pub mod cli;

@@ -40,5 +40,6 @@ mod stories {
     mod rest;
     mod restart;
     mod talk;
+    mod tokens;
     mod troubles;
 }

@@ -19,6 +19,9 @@ _hookd() {
             hookd,add)
                 cmd="hookd__subcmd__add"
                 ;;
+            hookd,audit)
+                cmd="hookd__subcmd__audit"
+                ;;
             hookd,cancel)
                 cmd="hookd__subcmd__cancel"
                 ;;
@@ -94,8 +97,14 @@ _hookd() {
             hookd,status)
                 cmd="hookd__subcmd__status"
                 ;;
+            hookd,token)
+                cmd="hookd__subcmd__token"
+                ;;
             hookd__subcmd__help,add)
                 cmd="hookd__subcmd__help__subcmd__add"
+                ;;
+            hookd__subcmd__help,audit)
+                cmd="hookd__subcmd__help__subcmd__audit"
                 ;;
             hookd__subcmd__help,cancel)
                 cmd="hookd__subcmd__help__subcmd__cancel"
@@ -172,11 +181,23 @@ _hookd() {
             hookd__subcmd__help,status)
                 cmd="hookd__subcmd__help__subcmd__status"
                 ;;
+            hookd__subcmd__help,token)
+                cmd="hookd__subcmd__help__subcmd__token"
+                ;;
             hookd__subcmd__help__subcmd__notify,test)
                 cmd="hookd__subcmd__help__subcmd__notify__subcmd__test"
                 ;;
             hookd__subcmd__help__subcmd__report,test)
                 cmd="hookd__subcmd__help__subcmd__report__subcmd__test"
+                ;;
+            hookd__subcmd__help__subcmd__token,add)
+                cmd="hookd__subcmd__help__subcmd__token__subcmd__add"
+                ;;
+            hookd__subcmd__help__subcmd__token,list)
+                cmd="hookd__subcmd__help__subcmd__token__subcmd__list"
+                ;;
+            hookd__subcmd__help__subcmd__token,remove)
+                cmd="hookd__subcmd__help__subcmd__token__subcmd__remove"
                 ;;
             hookd__subcmd__notify,help)
                 cmd="hookd__subcmd__notify__subcmd__help"
@@ -202,6 +223,30 @@ _hookd() {
             hookd__subcmd__report__subcmd__help,test)
                 cmd="hookd__subcmd__report__subcmd__help__subcmd__test"
                 ;;
+            hookd__subcmd__token,add)
+                cmd="hookd__subcmd__token__subcmd__add"
+                ;;
+            hookd__subcmd__token,help)
+                cmd="hookd__subcmd__token__subcmd__help"
+                ;;
+            hookd__subcmd__token,list)
+                cmd="hookd__subcmd__token__subcmd__list"
+                ;;
+            hookd__subcmd__token,remove)
+                cmd="hookd__subcmd__token__subcmd__remove"
+                ;;
+            hookd__subcmd__token__subcmd__help,add)
+                cmd="hookd__subcmd__token__subcmd__help__subcmd__add"
+                ;;
+            hookd__subcmd__token__subcmd__help,help)
+                cmd="hookd__subcmd__token__subcmd__help__subcmd__help"
+                ;;
+            hookd__subcmd__token__subcmd__help,list)
+                cmd="hookd__subcmd__token__subcmd__help__subcmd__list"
+                ;;
+            hookd__subcmd__token__subcmd__help,remove)
+                cmd="hookd__subcmd__token__subcmd__help__subcmd__remove"
+                ;;
             *)
                 ;;
         esac
@@ -209,7 +254,7 @@ _hookd() {
 
     case "${cmd}" in
         hookd)
-            opts="-h -V --config --json --help --version serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help"
+            opts="-h -V --config --json --help --version serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume token audit schema notify report completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -286,6 +331,32 @@ _hookd() {
                     return 0
                     ;;
                 --accept-host-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__audit)
+            opts="-n -h -V --limit --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -473,7 +544,7 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__help)
-            opts="serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume schema notify report completions man help"
+            opts="serve check add remove doctor demo explain send status history deliveries releases logs deploy retry rollback replay cancel pause resume token audit schema notify report completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -487,6 +558,20 @@ _hookd() {
             return 0
             ;;
         hookd__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__audit)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -867,6 +952,62 @@ _hookd() {
         hookd__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__token)
+            opts="add list remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__token__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__token__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__help__subcmd__token__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1311,6 +1452,152 @@ _hookd() {
         hookd__subcmd__status)
             opts="-w -h -V --check --watch --config --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token)
+            opts="-h -V --config --json --help --version add list remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token__subcmd__add)
+            opts="-h -V --may --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --may)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token__subcmd__help)
+            opts="add list remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token__subcmd__list)
+            opts="-h -V --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hookd__subcmd__token__subcmd__remove)
+            opts="-h -V --config --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -71,6 +71,14 @@ pub enum Command {
     Pause(OneTarget),
     /// Resume a paused or rolled-back target.
     Resume(OneTarget),
+    /// Make, list and remove tokens for programs that ask the status address.
+    Token {
+        /// What to do.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Say who did what.
+    Audit(Audit),
     /// Print the JSON Schema of the configuration, for editors.
     Schema(Schema),
     /// Test notifications.
@@ -376,4 +384,32 @@ pub struct Replay {
     /// Don't wait for the deployment to end.
     #[arg(long)]
     pub no_wait: bool,
+}
+
+/// `hookd token`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, and print it alone on the last line; only its hash is kept.
+    Add {
+        /// What to call it.
+        name: String,
+        /// What it may: `view`, or `deploy:` and a target, as in `deploy:shop/*`.
+        #[arg(long, value_name = "SCOPE")]
+        may: String,
+    },
+    /// List the tokens.
+    List,
+    /// Remove a token: it stops working at once.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// `hookd audit`
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// At most so many.
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub limit: usize,
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::{Deliveries, List, OneTarget};
+use super::arguments::{Audit, Deliveries, List, OneTarget};
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Failure};
 use super::paint::{self, Cell, Tone};
-use crate::api::{Delivery, Deployment, Releases};
+use crate::api::{Act, Delivery, Deployment, Releases};
 
 /// `hookd history`
 pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Failure> {
@@ -124,5 +124,30 @@ pub fn releases(config: &Path, json: bool, options: &OneTarget) -> Result<ExitCo
         })
         .collect();
     output::table(&["", "RELEASE", "COMMIT", "STATE", "MADE", "DEPLOYMENT"], &cells);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hookd audit`
+pub fn audit(config: &Path, json: bool, options: &Audit) -> Result<ExitCode, Failure> {
+    let client = Client::new(config);
+    let rows: Vec<Act> = block_on(client.get(&format!("/api/v1/audit?limit={}", options.limit)))?;
+    if json {
+        return output::json(&rows);
+    }
+    let cells: Vec<Vec<Cell>> = rows
+        .iter()
+        .map(|row| {
+            let from = row.address.clone().unwrap_or_default();
+            vec![
+                Cell::new(Tone::Dim, paint::ago(row.at)),
+                row.who.clone().into(),
+                row.act.clone().into(),
+                row.object.clone().into(),
+                from.into(),
+                row.result.clone().unwrap_or_default().into(),
+            ]
+        })
+        .collect();
+    output::table(&["WHEN", "WHO", "ACT", "OBJECT", "FROM", "RESULT"], &cells);
     Ok(ExitCode::SUCCESS)
 }

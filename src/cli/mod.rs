@@ -19,6 +19,7 @@ mod schema;
 mod send;
 mod serve;
 mod status;
+mod token;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -69,6 +70,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Replay(options) => act::replay(&config, json, &options),
         Command::Cancel(options) => act::simple(&config, json, &options, "cancel"),
         Command::Pause(options) => act::simple(&config, json, &options, "pause"),
+        Command::Token { command } => token::run(&config, json, &command),
+        Command::Audit(options) => lists::audit(&config, json, &options),
         Command::Resume(options) => act::simple(&config, json, &options, "resume"),
         Command::Schema(options) => schema::run(&options),
         Command::Notify {

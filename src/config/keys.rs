@@ -165,7 +165,7 @@ pub const KEYS: &[Key] = &[
     key("http.trusted_proxies", List(&Network), Is("[]"),
         "Proxies whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed."),
     key("http.status", Address, Absent("none", r#""127.0.0.1:9001""#),
-        "A loopback address for the status pages, the API and the metrics, where one can look but not act: acting takes the control socket."),
+        "A loopback address for the status pages, the API and the metrics, where one can look, and a program with a token (`hookd token add`) can have its targets deployed; all else takes the control socket."),
 
     key("http.public_url", Url, Absent("none", r#""https://deploy.example.org/""#),
         "How people reach the status page: commit statuses and messages link there."),

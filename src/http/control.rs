@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
 use super::visitor::Visitor;
-use super::{App, etag, metrics, page, stream};
-use crate::api::{Deployment, Query};
-use crate::model::{Refusal, RefusalKind};
+use super::{App, badge, etag, metrics, page, stream, wait};
+use crate::api::{DeployRequest, Deployment, Query};
+use crate::model::{Refusal, RefusalKind, TargetId};
 use crate::operate::Act;
 use crate::store::{Page, Store};
 
@@ -47,12 +47,15 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>, visitor: &Visito
         let error = "requests of web pages from elsewhere are refused";
         return answer::problem(StatusCode::FORBIDDEN, error, None);
     }
+    if app.keeps_out(visitor, &method, &parts).await {
+        return answer::problem(StatusCode::FORBIDDEN, &visitor.limits(), None);
+    }
     let result = match method {
         Method::GET | Method::HEAD => {
             let found = app.get(&parts, &query).await;
             found.map(|answer| etag::unless_known(request.headers(), answer))
         }
-        Method::POST => app.post(&parts, request, visitor).await,
+        Method::POST => app.post(&parts, &query, request, visitor).await,
         _ => return answer::wrong_method("GET, POST"),
     };
     result.unwrap_or_else(|refusal| answer::problem(status_of(refusal.kind), &refusal.error, refusal.hint))
@@ -177,6 +180,15 @@ impl App {
                 let status = status.ok_or_else(|| Refusal::not_found(format!("there is no target {}", target.id)))?;
                 Ok(page::target(&status, &releases, &history))
             }
+            ["badge", repo, file] => {
+                let target = file
+                    .strip_suffix(".svg")
+                    .ok_or_else(|| Refusal::not_found("not found"))?;
+                let target = self.operator.target(repo, target)?;
+                let status = overview.status_of(&target).await?;
+                let status = status.ok_or_else(|| Refusal::not_found(format!("there is no target {}", target.id)))?;
+                Ok(badge::badge(&status))
+            }
             ["deployments", id] => {
                 let deployment = overview.deployment(number(id)?).await?;
                 let (lines, cut) = self.world.logs.tail(deployment.row.id, page::LOG_END)?;
@@ -211,6 +223,7 @@ impl App {
                 let (rows, older) = overview.deliveries(repo, result, before, limit).await?;
                 Ok(etag::json(&rows, next("/api/v1/deliveries", query, older).as_deref()))
             }
+            ["api", "v1", "tokens"] => ok(&self.operator.tokens().await?),
             ["api", "v1", "audit"] => {
                 let rows = overview.audit(before, limit).await?;
                 let older = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
@@ -224,11 +237,33 @@ impl App {
         }
     }
 
-    async fn post(&self, parts: &[&str], request: Request<Incoming>, visitor: &Visitor) -> Result<Answer> {
+    async fn post(
+        &self,
+        parts: &[&str],
+        query: &Query,
+        request: Request<Incoming>,
+        visitor: &Visitor,
+    ) -> Result<Answer> {
         let operator = &self.operator;
-        let Some(by) = visitor.by() else {
-            return Err(Refusal::new(RefusalKind::Forbidden, "this address only shows"));
-        };
+        let wait = wait::asked_for(query)?;
+        let forbidden = || Refusal::new(RefusalKind::Forbidden, visitor.limits());
+        if let (["api", "v1", "targets", repo, target, "deploy"], Visitor::Token(..)) = (parts, visitor) {
+            let target = format!("{repo}/{target}").parse::<TargetId>().ok();
+            let by = target
+                .as_ref()
+                .and_then(|target| visitor.by(Some(target)))
+                .ok_or_else(forbidden)?;
+            let request: DeployRequest = json_body(request).await?;
+            if request.git_ref.is_some() {
+                let error = "a token chooses a target, and not what is deployed to it";
+                return Err(Refusal::new(RefusalKind::Forbidden, error));
+            }
+            let target = operator.target(parts[3], parts[4])?;
+            return self
+                .awaited(operator.act(&by, &target, Act::Deploy(request)).await?, wait)
+                .await;
+        }
+        let by = visitor.by(None).ok_or_else(forbidden)?;
         let asked = match *parts {
             ["api", "v1", "targets", repo, target, action] => {
                 let target = operator.target(repo, target)?;
@@ -246,14 +281,14 @@ impl App {
             ["api", "v1", "notify", name, "test"] => operator.test_notify(name).await?,
             ["api", "v1", "repos", name, "report", "test"] => operator.test_report(name).await?,
             ["api", "v1", "deliveries", id, "replay"] => operator.replay(&by, id).await?,
+            ["api", "v1", "tokens"] => {
+                let token = operator.add_token(&by, json_body(request).await?).await?;
+                return Ok(answer::json(StatusCode::CREATED, &token));
+            }
+            ["api", "v1", "tokens", name, "remove"] => operator.remove_token(&by, name).await?,
             _ => return Err(Refusal::not_found("not found")),
         };
-        let status = if asked.jobs.is_empty() {
-            StatusCode::OK
-        } else {
-            StatusCode::ACCEPTED
-        };
-        Ok(answer::json(status, &asked))
+        self.awaited(asked, wait).await
     }
 
     async fn readyz(&self) -> Answer {

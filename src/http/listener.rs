@@ -376,10 +376,18 @@ impl Shared {
             // A unix socket always has one; root's stands for none.
             Face::Control => return control::answer(&self.app, request, &Visitor::Owner(peer.uid.unwrap_or(0))).await,
             Face::Status => {
-                return match control::refused_to_strangers(&request) {
-                    Some(refusal) => refusal,
-                    None => control::answer(&self.app, request, &Visitor::Onlooker).await,
+                let settings = self.app.settings();
+                let proxies = &settings.config.http.trusted_proxies;
+                let from = peer::source(peer.address, request.headers(), proxies);
+                let visitor = match self.app.visitor(request.headers(), from).await {
+                    Ok(visitor) => visitor,
+                    Err(refusal) => return refusal,
                 };
+                // A web page from elsewhere has no token.
+                if let (Visitor::Onlooker, Some(refusal)) = (&visitor, control::refused_to_strangers(&request)) {
+                    return refusal;
+                }
+                return control::answer(&self.app, request, &visitor).await;
             }
         }
         // Slashes too many mean nothing: `//hook/blog/` is how some people and proxies put addresses together.

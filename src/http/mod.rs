@@ -1,6 +1,7 @@
 //! The faces that speak HTTP: the public listener for forges, the control listener for people and their tools.
 
 mod answer;
+mod badge;
 mod body;
 mod control;
 mod etag;
@@ -12,6 +13,7 @@ pub mod peer;
 mod stream;
 pub mod tls;
 mod visitor;
+mod wait;
 
 use std::sync::Arc;
 

@@ -71,7 +71,7 @@ impl Operator {
     }
 
     /// Notes an act before it is done, so that none is missing, and afterwards what came of it.
-    async fn noted(
+    pub(super) async fn noted(
         &self,
         by: &By,
         act: &'static str,

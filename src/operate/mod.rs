@@ -5,6 +5,7 @@
 
 mod act;
 mod choose;
+mod tokens;
 mod try_out;
 
 use std::sync::Arc;

@@ -1,0 +1,50 @@
+//! `hookd token`: bearer tokens for programs that ask the status address.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::arguments::TokenCommand;
+use super::block_on;
+use super::client::Client;
+use super::output::{self, Failure};
+use super::paint::{self, Cell, Tone};
+use crate::api::{Asked, Token};
+
+/// Runs the command.
+pub fn run(config: &Path, json: bool, command: &TokenCommand) -> Result<ExitCode, Failure> {
+    let client = Client::new(config);
+    match command {
+        TokenCommand::Add { name, may } => {
+            let body = json!({ "name": name, "may": may });
+            let made: Token = block_on(client.post("/api/v1/tokens", &body))?;
+            if json {
+                return output::json(&made);
+            }
+            output::line(&format!("the token {name} may {}; it is shown this once:", made.may));
+            output::line(made.token.as_deref().unwrap_or_default());
+        }
+        TokenCommand::List => {
+            let tokens: Vec<Token> = block_on(client.get("/api/v1/tokens"))?;
+            if json {
+                return output::json(&tokens);
+            }
+            let row = |token: Token| -> Vec<Cell> {
+                let made = Cell::new(Tone::Dim, paint::ago(token.created_at));
+                vec![token.name.into(), token.may.into(), made, token.created_by.into()]
+            };
+            let rows: Vec<Vec<Cell>> = tokens.into_iter().map(row).collect();
+            output::table(&["NAME", "MAY", "MADE", "BY"], &rows);
+        }
+        TokenCommand::Remove { name } => {
+            let path = format!("/api/v1/tokens/{name}/remove");
+            let asked: Asked = block_on(client.post(&path, &json!({})))?;
+            if json {
+                return output::json(&asked);
+            }
+            output::line(&asked.message);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
