@@ -19,10 +19,16 @@ pub struct LogLine {
     pub at: i64,
     /// Phase that it belongs to.
     pub phase: String,
-    /// `stdout`, `stderr`, or `hookd` for its own words.
+    /// `stdout`, `stderr`, `hookd` for its own words, or `progress` of a fetch or a checkout.
     pub stream: String,
     /// The text, without the line's end.
     pub text: String,
+    /// How much of it is done; only of `progress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// How much there is in all, once that is known; only of `progress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
 }
 
 /// All logs, below one directory.

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::arguments::{Deploy, OneTarget, Replay, Rollback};
 use super::block_on;
 use super::client::Client;
-use super::logs;
+use super::follow::{self, Screen, Tails};
 use super::output::{self, Code, Failure};
 use crate::api::{Asked, DeploymentDetail, Job};
 use crate::model::Outcome;
@@ -40,7 +41,7 @@ pub fn rollback(config: &Path, json: bool, options: &Rollback) -> Result<ExitCod
             .post(&format!("/api/v1/targets/{target}/rollback"), &body)
             .await?;
         let code = end(&client, asked, options.no_wait, json).await?;
-        if !json {
+        if !json && code == ExitCode::SUCCESS {
             output::line(&format!("{target} stays there until: hookd resume {target}"));
         }
         Ok(code)
@@ -94,41 +95,81 @@ pub(super) async fn end(client: &Client, asked: Asked, no_wait: bool, json: bool
             return output::json(&asked);
         }
         for job in &asked.jobs {
-            output::line(&format!("{}: job {} waits", job.target, job.id));
+            output::line(&format!(
+                "{}: queued; follow it with: hookd logs -f {}",
+                job.target, job.target
+            ));
         }
         if !asked.message.is_empty() {
             output::line(&asked.message);
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut ended = Vec::new();
-    for job in &asked.jobs {
-        ended.push(wait(client, job.id, json).await?);
-    }
+    let screen = Screen::new(asked.jobs.len() > 1);
+    let ended = tokio::select! {
+        ended = all(client, &screen, &asked, json) => ended?,
+        left = follow::left() => {
+            screen.clear();
+            let targets: Vec<String> = asked.jobs.iter().map(|job| job.target.clone()).collect();
+            follow::say_what_goes_on(&targets);
+            return left;
+        }
+    };
     if json {
-        output::json(&ended)?;
+        let jobs: Vec<&Job> = ended.iter().map(|ended| &ended.job).collect();
+        output::json(&jobs)?;
     }
-    let bad = ended.iter().find(|job| {
+    ended.iter().find_map(Ended::failure).map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// Waits for all jobs at a time; gives them in their order.
+async fn all(client: &Client, screen: &Screen, asked: &Asked, json: bool) -> Result<Vec<Ended>, Failure> {
+    let mut waits = JoinSet::new();
+    for (at, job) in asked.jobs.iter().enumerate() {
+        let (client, screen, job) = (client.clone(), screen.clone(), job.id);
+        waits.spawn(async move { wait(&client, &screen, job, json).await.map(|ended| (at, ended)) });
+    }
+    let mut ended = Vec::new();
+    while let Some(one) = waits.join_next().await {
+        ended.push(one.map_err(|e| Failure::failed(e.to_string()))??);
+    }
+    ended.sort_by_key(|(at, _)| *at);
+    Ok(ended.into_iter().map(|(_, ended)| ended).collect())
+}
+
+/// A job that has ended, and what it printed last.
+struct Ended {
+    job: Job,
+    tails: Tails,
+}
+
+impl Ended {
+    /// What to tell of it, if it did not do what was asked for.
+    fn failure(&self) -> Option<Failure> {
+        let job = &self.job;
         let outcome = job.outcome.as_deref().and_then(|o| o.parse::<Outcome>().ok());
-        !matches!(outcome, Some(Outcome::Live | Outcome::Unchanged | Outcome::Superseded))
-    });
-    match bad {
-        None => Ok(ExitCode::SUCCESS),
-        Some(job) => Err(Failure::new(
-            Code::Failed,
-            format!(
-                "{}: {}: {}",
-                job.target,
-                job.outcome.as_deref().unwrap_or("failed"),
-                job.reason.as_deref().unwrap_or_default()
-            ),
-        )),
+        if matches!(outcome, Some(Outcome::Live | Outcome::Unchanged | Outcome::Superseded)) {
+            return None;
+        }
+        let word = job.outcome.as_deref().unwrap_or("failed");
+        let reason = job.reason.as_deref().unwrap_or_default();
+        let mut failure = Failure::new(Code::Failed, format!("{}: {word}: {reason}", job.target));
+        if let Some((phase, lines)) = self.tails.of(reason) {
+            failure = failure.quote(format!("{phase} printed last:"), lines);
+        }
+        let logs = job.deployment.map(|id| format!("; hookd logs {id} shows all of it"));
+        Some(failure.hint(format!(
+            "hookd retry {} tries again{}",
+            job.target,
+            logs.unwrap_or_default()
+        )))
     }
 }
 
 /// Waits for one job: until it begins, then with its log, until a run of it has ended.
-async fn wait(client: &Client, job: i64, json: bool) -> Result<Job, Failure> {
+async fn wait(client: &Client, screen: &Screen, job: i64, json: bool) -> Result<Ended, Failure> {
     let mut shown = None;
+    let mut tails = Tails::default();
     loop {
         let mut status: Job = client.get(&format!("/api/v1/jobs/{job}")).await?;
         if let Some(deployment) = status.deployment.filter(|id| shown != Some(*id)) {
@@ -136,12 +177,12 @@ async fn wait(client: &Client, job: i64, json: bool) -> Result<Job, Failure> {
             // What was superseded before it ran has no log.
             let ran = status.outcome.as_deref() != Some(Outcome::Superseded.as_str());
             if !json && ran {
-                logs::show(client, deployment, true, false).await?;
+                tails = follow::show(client, screen, deployment, true).await?;
             }
             status = client.get(&format!("/api/v1/jobs/{job}")).await?;
         }
         if status.state == "done" {
-            return Ok(status);
+            return Ok(Ended { job: status, tails });
         }
         // A fetch that failed for a reason that may pass is tried again later; the person is told now.
         if let (Some(deployment), Some(_)) = (status.deployment, &status.outcome) {
@@ -149,7 +190,7 @@ async fn wait(client: &Client, job: i64, json: bool) -> Result<Job, Failure> {
             if row.row.finished_at.is_some() && row.row.outcome.as_deref() != Some("interrupted") {
                 let reason = status.reason.take().unwrap_or_default();
                 status.reason = Some(format!("{reason}; it is tried again by itself"));
-                return Ok(status);
+                return Ok(Ended { job: status, tails });
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::ArgValueCandidates;
+
+use super::complete;
 
 /// The configuration, if no other is named.
 pub const CONFIG: &str = "/etc/hookd.toml";
@@ -23,9 +26,23 @@ pub struct Arguments {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// When output has colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// The commands.
@@ -93,7 +110,7 @@ pub enum Command {
         #[command(subcommand)]
         action: ReportAction,
     },
-    /// Print a completion script.
+    /// Print a completion script. It asks the daemon for targets, releases, deployments and deliveries.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -130,6 +147,7 @@ pub enum ReportAction {
     /// Set a sample status on the live commit and say what came back.
     Test {
         /// The NAME of `[repo.NAME]`.
+        #[arg(add = ArgValueCandidates::new(complete::repos))]
         repo: String,
     },
 }
@@ -236,6 +254,7 @@ pub struct Add {
 #[derive(Debug, Args)]
 pub struct Remove {
     /// The repo, by its name in the configuration.
+    #[arg(add = ArgValueCandidates::new(complete::repos))]
     pub name: String,
     /// Also delete releases, shared files and mirrors.
     #[arg(long)]
@@ -279,6 +298,7 @@ pub struct Explain {
 #[derive(Debug, Args)]
 pub struct Send {
     /// The repo, by its name in the configuration.
+    #[arg(add = ArgValueCandidates::new(complete::repos))]
     pub repo: String,
     /// URL to send to; default: the address that hookd listens on.
     #[arg(long)]
@@ -312,6 +332,7 @@ pub struct Status {
 #[derive(Debug, Args)]
 pub struct List {
     /// Only this target, `repo/target`, or all targets of this repo.
+    #[arg(add = ArgValueCandidates::new(complete::repos_and_targets))]
     pub target: Option<String>,
     /// Most entries to list.
     #[arg(short = 'n', long, default_value_t = 20)]
@@ -322,6 +343,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Deliveries {
     /// Only this repo.
+    #[arg(add = ArgValueCandidates::new(complete::repos))]
     pub repo: Option<String>,
     /// Only those with this result.
     #[arg(long, value_parser = ["accepted", "ignored", "pong", "duplicate", "rejected"])]
@@ -338,6 +360,7 @@ pub struct Deliveries {
 #[derive(Debug, Args)]
 pub struct Logs {
     /// Number of a deployment, or a target for its newest.
+    #[arg(add = ArgValueCandidates::new(complete::deployments_and_targets))]
     pub what: Option<String>,
     /// Follow the log until the deployment ends.
     #[arg(short, long)]
@@ -348,6 +371,7 @@ pub struct Logs {
 #[derive(Debug, Args)]
 pub struct OneTarget {
     /// `repo/target`, or `repo` if it has one target.
+    #[arg(add = ArgValueCandidates::new(complete::targets))]
     pub target: String,
 }
 
@@ -355,6 +379,7 @@ pub struct OneTarget {
 #[derive(Debug, Args)]
 pub struct Deploy {
     /// `repo/target`, or `repo` if it has one target.
+    #[arg(add = ArgValueCandidates::new(complete::targets))]
     pub target: String,
     /// The branch or tag, for targets that follow a pattern.
     #[arg(long = "ref")]
@@ -368,8 +393,10 @@ pub struct Deploy {
 #[derive(Debug, Args)]
 pub struct Rollback {
     /// `repo/target`, or `repo` if it has one target.
+    #[arg(add = ArgValueCandidates::new(complete::targets))]
     pub target: String,
     /// The release; default: the previous good one.
+    #[arg(add = ArgValueCandidates::new(complete::releases))]
     pub release: Option<String>,
     /// Don't wait for the deployment to end.
     #[arg(long)]
@@ -380,6 +407,7 @@ pub struct Rollback {
 #[derive(Debug, Args)]
 pub struct Replay {
     /// The forge's id of the delivery, or its number in `hookd deliveries`.
+    #[arg(add = ArgValueCandidates::new(complete::deliveries))]
     pub delivery: String,
     /// Don't wait for the deployment to end.
     #[arg(long)]

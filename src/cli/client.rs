@@ -21,6 +21,7 @@ use crate::config;
 const DEFAULT_CONTROL: &str = "/run/hookd/control.sock";
 
 /// A connection to the daemon.
+#[derive(Clone)]
 pub struct Client {
     control: PathBuf,
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use super::arguments::Logs;
 use super::block_on;
 use super::client::Client;
+use super::follow::{self, Screen};
 use super::output::{self, Code, Failure};
-use crate::api::Deployment;
-use crate::logbook::LogLine;
+use crate::api::{Deployment, DeploymentDetail};
 use crate::model::Outcome;
 
 /// Runs the command.
@@ -16,9 +16,37 @@ pub fn run(config: &Path, json: bool, options: &Logs) -> Result<ExitCode, Failur
     let client = Client::new(config);
     block_on(async {
         let deployment = deployment(&client, options.what.as_deref()).await?;
-        show(&client, deployment, options.follow, json).await
-    })?;
-    Ok(ExitCode::SUCCESS)
+        if json {
+            let path = follow::log_path(deployment, options.follow);
+            client.lines(&path, print_json).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let screen = Screen::new(false);
+        let shown = follow::show(&client, &screen, deployment, options.follow);
+        if !options.follow {
+            shown.await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::select! {
+            shown = shown => shown.map(|_| ExitCode::SUCCESS),
+            left = follow::left() => {
+                screen.clear();
+                let detail: DeploymentDetail = client.get(&format!("/api/v1/deployments/{deployment}")).await?;
+                if detail.row.outcome.is_none() {
+                    follow::say_what_goes_on(&[detail.row.target]);
+                }
+                left
+            }
+        }
+    })
+}
+
+/// Prints a line as it is, if it is one of a log.
+fn print_json(line: &str) {
+    let line = line.strip_prefix("data: ").unwrap_or(line);
+    if follow::entry(line).is_some() {
+        output::line(line);
+    }
 }
 
 /// Deployments among which the newest one that ran is looked for: the others were superseded before they could.
@@ -51,32 +79,4 @@ async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure>
                 ),
             )
         })
-}
-
-/// Prints a log; with `follow`, until the deployment ends.
-pub async fn show(client: &Client, deployment: i64, follow: bool, json: bool) -> Result<(), Failure> {
-    let follow = if follow { "?follow=1" } else { "" };
-    let path = format!("/api/v1/deployments/{deployment}/log{follow}");
-    client
-        .lines(&path, |line| {
-            let line = line.strip_prefix("data: ").unwrap_or(line);
-            let Ok(entry) = serde_json::from_str::<LogLine>(line) else {
-                return;
-            };
-            if json {
-                output::line(line);
-            } else if entry.stream != "progress" {
-                output::line(&readable(&entry));
-            }
-        })
-        .await
-}
-
-fn readable(entry: &LogLine) -> String {
-    let mark = match entry.stream.as_str() {
-        "stdout" => "|",
-        "stderr" => "!",
-        _ => "·",
-    };
-    format!("{:<8} {mark} {}", entry.phase, output::printable(&entry.text))
 }

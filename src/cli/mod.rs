@@ -2,12 +2,16 @@
 
 mod act;
 mod add;
+mod ansi;
 mod arguments;
 mod check;
 mod client;
+mod complete;
 mod demo;
 mod doctor;
 mod explain;
+mod follow;
+mod help;
 mod lists;
 mod logs;
 mod man;
@@ -24,7 +28,7 @@ mod token;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 
 use arguments::{Arguments, Command, NotifyAction, ReportAction};
 use output::{Code, Failure};
@@ -40,7 +44,12 @@ pub fn main() -> ExitCode {
         Some(first) if first == crate::git::SUBCOMMAND => return crate::git::worker_main(),
         _ => {}
     }
-    let arguments = Arguments::parse();
+    clap_complete::CompleteEnv::with_factory(help::command)
+        .var(complete::VARIABLE)
+        .complete();
+    paint::choose(std::env::args_os());
+    let arguments = Arguments::from_arg_matches(&help::command().color(paint::choice()).get_matches());
+    let arguments = arguments.unwrap_or_else(|error| error.exit());
     match run(arguments) {
         Ok(code) => code,
         Err(failure) => failure.report(),
@@ -48,7 +57,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { config, json, command } = arguments;
+    let Arguments {
+        config, json, command, ..
+    } = arguments;
     require_named_file(&config, &command)?;
     match command {
         Command::Serve(options) => serve::run(&config, &options),
@@ -80,10 +91,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Report {
             action: ReportAction::Test { repo },
         } => act::test(&config, json, &format!("/api/v1/repos/{repo}/report/test")),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "hookd", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => complete::script(shell),
         Command::Man { page } => man::run(page),
     }
 }

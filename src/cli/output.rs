@@ -28,6 +28,8 @@ pub struct Failure {
     code: Code,
     message: String,
     causes: Vec<String>,
+    /// What a command printed, as a terminal may see it, below a heading.
+    quoted: Vec<String>,
     hint: Option<String>,
 }
 
@@ -38,6 +40,7 @@ impl Failure {
             code,
             message: message.into(),
             causes: Vec::new(),
+            quoted: Vec::new(),
             hint: None,
         }
     }
@@ -50,6 +53,13 @@ impl Failure {
     /// Adds what led to it.
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds what was printed: lines that are free of what a terminal would obey, but for colours.
+    pub fn quote(mut self, heading: String, lines: Vec<String>) -> Self {
+        self.quoted.push(format!("  {heading}"));
+        self.quoted.extend(lines.iter().map(|line| format!("    {line}")));
         self
     }
 
@@ -74,6 +84,9 @@ impl Failure {
         );
         for cause in &self.causes {
             anstream::eprintln!("  caused by: {}", printable(cause));
+        }
+        for line in &self.quoted {
+            anstream::eprintln!("{line}");
         }
         if let Some(hint) = &self.hint {
             anstream::eprintln!("hint: {}", printable(hint));

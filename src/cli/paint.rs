@@ -1,7 +1,9 @@
 //! Colours by meaning, and tables that fit where they are shown.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 
+use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -60,6 +62,36 @@ impl Tone {
             "unchanged" | "superseded" | "ignored" | "pong" | "duplicate" => Self::Dim,
             _ => Self::Plain,
         }
+    }
+}
+
+/// Takes `--color` from the arguments, before they are read: what is wrong with them is said in colours, too.
+pub fn choose(arguments: impl Iterator<Item = OsString>) {
+    let mut words = arguments.map(|word| word.to_string_lossy().into_owned());
+    let mut choice = ColorChoice::Auto;
+    while let Some(word) = words.next() {
+        let value = match word.split_once('=') {
+            Some(("--color", value)) => Some(value.to_owned()),
+            None if word == "--color" => words.next(),
+            None if word == "--" => break,
+            _ => None,
+        };
+        choice = match value.as_deref() {
+            Some("always") => ColorChoice::Always,
+            Some("never") => ColorChoice::Never,
+            Some(_) => ColorChoice::Auto,
+            None => choice,
+        };
+    }
+    choice.write_global();
+}
+
+/// What was chosen, for clap's own words.
+pub fn choice() -> clap::ColorChoice {
+    match ColorChoice::global() {
+        ColorChoice::Always | ColorChoice::AlwaysAnsi => clap::ColorChoice::Always,
+        ColorChoice::Never => clap::ColorChoice::Never,
+        ColorChoice::Auto => clap::ColorChoice::Auto,
     }
 }
 

@@ -90,7 +90,7 @@ impl Run<'_> {
         let show = |progress: GitProgress| {
             if last.elapsed() >= PROGRESS_EVERY {
                 last = Instant::now();
-                record.keep(Phase::Fetch, "progress", &progress.to_string());
+                record.progress(Phase::Fetch, progress);
             }
         };
         let depth = self.site.repo.depth;

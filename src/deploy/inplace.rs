@@ -76,7 +76,7 @@ impl Run<'_> {
         let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
         let path = self.site.target.path.clone();
         let record = &mut self.record;
-        let show = |progress: GitProgress| record.keep(Phase::Build, "progress", &progress.to_string());
+        let show = |progress: GitProgress| record.progress(Phase::Build, progress);
         let git = &self.world.git;
         let done = git
             .update_in_place(&access, &mirror, from, to, &path, &options, halt, show)

@@ -128,7 +128,7 @@ impl Run<'_> {
         let staging = self.layout.staging(self.claim.deployment);
         let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
         let record = &mut self.record;
-        let show = |progress: GitProgress| record.keep(Phase::Build, "progress", &progress.to_string());
+        let show = |progress: GitProgress| record.progress(Phase::Build, progress);
         let git = &self.world.git;
         let made = super::space::watched(self.site, &self.halt.token, async |halt| {
             git.checkout(&access, &mirror, commit, &staging, &options, &halt, show)

@@ -1,6 +1,7 @@
 //! What a deployment says while it runs: to the journal, and to its own log.
 
 use crate::clock;
+use crate::git::Progress as GitProgress;
 use crate::logbook::{Log, LogLine};
 use crate::logging::About;
 use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseName};
@@ -116,14 +117,25 @@ impl Record {
         self.refused
     }
 
-    /// What is only worth showing to somebody who looks on: progress of a fetch.
+    /// What is only worth showing to somebody who looks on.
     pub(super) fn keep(&mut self, phase: Phase, stream: &str, text: &str) {
+        self.write(phase, stream, text, None);
+    }
+
+    /// How far a fetch or a checkout is.
+    pub(super) fn progress(&mut self, phase: Phase, progress: GitProgress) {
+        self.write(phase, "progress", &progress.to_string(), Some(progress));
+    }
+
+    fn write(&mut self, phase: Phase, stream: &str, text: &str, progress: Option<GitProgress>) {
         if let Some(log) = &mut self.log {
             log.line(&LogLine {
                 at: clock::now().0,
                 phase: phase.as_str().to_owned(),
                 stream: stream.to_owned(),
                 text: text.to_owned(),
+                done: progress.map(|progress| progress.done),
+                total: progress.map(|progress| progress.total).filter(|total| *total > 0),
             });
         }
     }

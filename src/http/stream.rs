@@ -130,6 +130,8 @@ fn last_words(row: &Deployment, follow: bool) -> Bytes {
         phase: row.phase.clone(),
         stream: "hookd".to_owned(),
         text: format!("{}: {}", text(&row.outcome), text(&row.reason)),
+        done: None,
+        total: None,
     };
     let mut line = serde_json::to_vec(&line).unwrap_or_default();
     line.push(b'\n');

@@ -1,0 +1,140 @@
+//! `hookd --help`: the commands by what one wants, and examples.
+
+use std::fmt::Write;
+
+use clap::{Command, CommandFactory};
+
+use super::arguments::Arguments;
+use super::paint::{self, Tone};
+
+/// Columns of the names of commands.
+const NAME: usize = 14;
+
+/// Widest help, columns: longer lines are hard to read.
+const WIDTH_MAX: usize = 100;
+
+/// What one wants, and the commands for it.
+const GROUPS: [(&str, &[&str]); 5] = [
+    (
+        "See",
+        &[
+            "status",
+            "history",
+            "deliveries",
+            "releases",
+            "logs",
+            "explain",
+            "audit",
+        ],
+    ),
+    (
+        "Act",
+        &[
+            "deploy", "retry", "rollback", "replay", "cancel", "pause", "resume", "send",
+        ],
+    ),
+    (
+        "Set up",
+        &[
+            "demo", "add", "remove", "import", "check", "doctor", "notify", "report", "user", "token",
+        ],
+    ),
+    ("Run", &["serve"]),
+    ("More", &["schema", "completions", "man", "help"]),
+];
+
+/// What to type first.
+const EXAMPLES: [(&str, &str); 6] = [
+    ("hookd demo", "see it work, in a minute and on this machine alone"),
+    ("hookd add git@github.com:alice/blog.git", "set up a repo"),
+    ("hookd status", "what is live, and what needs you"),
+    ("hookd deploy blog", "bring it to the tip of its branch, and watch"),
+    ("hookd rollback blog", "back to the release before, at once"),
+    ("hookd logs -f blog", "follow what a deployment prints"),
+];
+
+/// The arguments, with commands by groups in the help.
+pub fn command() -> Command {
+    let command = Arguments::command();
+    let template = template(&command);
+    command.help_template(template)
+}
+
+fn template(command: &Command) -> String {
+    let width = terminal_size::terminal_size().map_or(WIDTH_MAX, |(width, _)| usize::from(width.0));
+    let heading = |text: &str| paint::paint(Tone::Strong, &format!("{text}:"));
+    let mut text = String::from("{about-with-newline}\n{usage-heading} {usage}\n");
+    for (group, names) in groups(command) {
+        let _ = writeln!(text, "\n{}", heading(&group));
+        for name in names {
+            let about = command.find_subcommand(&name).and_then(Command::get_about);
+            let about = about.map(ToString::to_string).unwrap_or_else(|| PRINT_HELP.to_owned());
+            let lines = paint::wrapped(
+                about.trim_end_matches('.'),
+                &" ".repeat(NAME + 2),
+                Some(width.min(WIDTH_MAX)),
+            );
+            let name = paint::paint(Tone::Strong, &format!("{name:<NAME$}"));
+            let _ = writeln!(text, "  {name}{}", lines.join("\n").trim_start());
+        }
+    }
+    let _ = write!(
+        text,
+        "\n{}\n{{options}}\n\n{}\n",
+        heading("Options"),
+        heading("Examples")
+    );
+    for (line, meaning) in EXAMPLES {
+        let _ = writeln!(text, "  {line:<42}{}", paint::paint(Tone::Dim, meaning));
+    }
+    text + "\n`hookd COMMAND --help` tells more of a command, `hookd man` prints the manual."
+}
+
+/// What clap says of its own command.
+const PRINT_HELP: &str = "Print this, or the help of a command";
+
+/// The groups with the commands that there are. One that no group names is among the last.
+fn groups(command: &Command) -> Vec<(String, Vec<String>)> {
+    let is_there = |name: &str| name == "help" || command.find_subcommand(name).is_some();
+    let named = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
+    let others = command
+        .get_subcommands()
+        .map(Command::get_name)
+        .filter(|name| !named(name));
+    let mut groups: Vec<(String, Vec<String>)> = GROUPS
+        .iter()
+        .map(|(group, names)| {
+            let names = names.iter().filter(|name| is_there(name));
+            ((*group).to_owned(), names.map(|name| (*name).to_owned()).collect())
+        })
+        .collect();
+    if let Some((_, last)) = groups.last_mut() {
+        last.splice(0..0, others.map(str::to_owned));
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_each_command_once() {
+        let help = command().render_help().to_string();
+        for sub in Arguments::command().get_subcommands() {
+            let name = format!("\n  {:<NAME$}", sub.get_name());
+            assert_eq!(help.matches(&name).count(), 1, "{name} in {help}");
+        }
+        for text in ["See:", "Act:", "Set up:", "Run:", "Examples:", "--config <FILE>"] {
+            assert!(help.contains(text), "{text} is not in {help}");
+        }
+    }
+
+    #[test]
+    fn examples_are_commands_that_exist() {
+        for (line, _) in EXAMPLES {
+            let parsed = command().try_get_matches_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
+    }
+}
