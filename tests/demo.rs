@@ -122,6 +122,20 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// Runs a line as somebody types it on a fresh machine, where git knows no name.
+fn fresh(directory: &Path, line: &str) {
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .current_dir(directory)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", directory)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {told}");
+}
+
 /// The answer to a GET, head and body, from `http://HOST:PORT/PATH`, asked for under the name `host`.
 fn get(url: &str, host: &str) -> String {
     let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
@@ -171,19 +185,30 @@ fn once_shows_each_step_and_leaves_nothing() {
 #[test]
 fn stays_up_and_deploys_what_a_visitor_pushes() {
     let mut demo = start(&[], None);
+    let watch = demo
+        .until(&["in a browser: "])
+        .split_once("browser: ")
+        .unwrap()
+        .1
+        .to_owned();
+    demo.until(&["1. Alice pushes a site"]);
+    let overview = get(&watch, "localhost");
+    assert!(
+        overview.starts_with("HTTP/1.1 200") && overview.contains("site/production"),
+        "{overview}"
+    );
     let page = demo.until(&["The page: "]).split_once("page: ").unwrap().1.to_owned();
     let line = demo.until(&["git clone "]);
     let url = line.split_whitespace().nth(2).unwrap().to_owned();
     demo.until(&["hookd.log"]);
 
     let mine = tempfile::tempdir().unwrap();
-    git(mine.path(), &["clone", "--quiet", &url, "garden"]);
+    fresh(mine.path(), line.trim());
     let work = mine.path().join("garden");
     let file = work.join("index.html");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("The first pears are ripe", "Bob was here")).unwrap();
-    git(&work, &["commit", "--quiet", "--all", "--message", "Say hello"]);
-    git(&work, &["push", "--quiet"]);
+    fresh(&work, "git commit --quiet -am 'Say hello' && git push --quiet");
     let commit = git(&work, &["rev-parse", "--short=7", "HEAD"]);
     demo.until(&["→ pushed", &commit, "“Say hello” to main"]);
     demo.until(&["✓ live", &commit]);

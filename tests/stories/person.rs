@@ -1,6 +1,11 @@
 //! What a person does at the command line: cancel, pause, roll back, pin, resume, retry, replay.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::daemon::text_of;
 use crate::support::world::World;
@@ -260,11 +265,88 @@ fn deploy_waits_for_the_end_and_shows_the_output() {
     let said = world.hookd(&["deploy", "site"]).expect(0);
     assert!(said.out.contains("unchanged"), "{said:?}");
     world.site.publish("bad");
-    let said = world.hookd(&["deploy", "site", "--json"]).expect(1);
+    let said = world.hookd(&["deploy", "site"]).expect(1);
+    for text in [
+        "  build printed last:\n    this is the build\n",
+        "hint: hookd retry site/live tries again; hookd logs ",
+    ] {
+        assert!(said.err.contains(text), "{text} is not in {said:?}");
+    }
+    let said = world.hookd(&["retry", "site", "--json"]).expect(1);
     assert_eq!(said.json()[0]["outcome"], "failed");
     let said = world.hookd(&["deploy", "site", "--no-wait", "--json"]).expect(0);
     assert_eq!(said.json()["status"], "accepted");
     world.settled();
+}
+
+#[test]
+fn output_keeps_its_colours_on_a_terminal_alone() {
+    let world = World::site(r#"build = "printf '10%%\\r\\033[31m99%%\\033[0m\\033[2J done\\n'""#);
+    world.site.publish("one");
+    let said = world.hookd(&["deploy", "site"]).expect(0);
+    assert!(said.out.contains("build    | 99% done\n"), "{said:?}");
+    assert!(said.out.starts_with("#1 site/live (deploy)"), "{said:?}");
+    assert!(!said.out.contains('\x1b'), "{said:?}");
+    let said = world.hookd(&["logs", "1", "--color", "always"]).expect(0);
+    assert!(said.out.contains("\x1b[31m99%\x1b[0m done\n"), "{said:?}");
+    let said = world.hookd(&["logs", "1", "--color=never"]).expect(0);
+    assert!(!said.out.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn ctrl_c_leaves_the_deployment_and_says_how_to_stop_it() {
+    let mut world = World::still_site(r#"build = "$DIR/gate build""#);
+    let gate = world.gate("build");
+    world.start();
+    world.site.publish("one");
+    let mut following = world
+        .hookd_command(&["deploy", "site"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("fetched")));
+    let build = gate.reached();
+    kill(Pid::from_raw(following.id().cast_signed()), Signal::SIGINT).unwrap();
+    let said = following.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(130), "{err}");
+    assert!(
+        err.contains("site/live: the deployment goes on") && err.contains("hookd cancel site/live"),
+        "{err}"
+    );
+    world.hookd(&["cancel", "site"]).expect(0);
+    build.killed();
+    world.settled();
+    assert_eq!(world.last()["outcome"], "cancelled");
+}
+
+#[test]
+fn completions_know_what_there_is_and_are_silent_without_a_daemon() {
+    let mut world = World::site("");
+    world.deploy("one");
+    let offered = |world: &World, words: &[&str]| {
+        let mut command = world.hookd_command(&["--", "hookd"]);
+        command.args(words).env("HOOKD_COMPLETE", "bash");
+        command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+        command
+            .env("_CLAP_COMPLETE_COMP_TYPE", "9")
+            .env("_CLAP_COMPLETE_SPACE", "true");
+        let output = command.output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout).replace('\x0b', "\n");
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(offered(&world, &["deploy", ""]).contains(&"site".to_owned()));
+    assert!(offered(&world, &["logs", ""]).contains(&"1".to_owned()));
+    assert!(offered(&world, &["replay", ""]).contains(&"1".to_owned()));
+    let first = world.release().unwrap();
+    world.deploy("two");
+    assert!(offered(&world, &["rollback", "site", ""]).contains(&first));
+    assert!(offered(&world, &["sta"]).contains(&"status".to_owned()));
+    world.stop();
+    assert!(!offered(&world, &["deploy", ""]).contains(&"site".to_owned()));
 }
 
 #[test]

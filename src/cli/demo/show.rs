@@ -1,11 +1,12 @@
 //! What the demo prints: what happens, and how long after the push; in colour on a terminal.
 
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::output::printable;
+use crate::cli::paint::{Tone, paint};
 use crate::model::Timestamp;
 
 /// Columns of the time, in milliseconds, and of the word that says what happened.
@@ -27,21 +28,20 @@ pub enum Mark {
 }
 
 impl Mark {
-    /// The sign, and its colour as terminals number them (ECMA-48, Select Graphic Rendition).
-    fn sign(self) -> (char, &'static str) {
+    /// The sign, and its tone.
+    fn sign(self) -> (char, Tone) {
         match self {
-            Self::Begun => ('→', "36"),
-            Self::Good => ('✓', "32"),
-            Self::Bad => ('✗', "31"),
-            Self::Back => ('↩', "33"),
-            Self::Step => (' ', "2"),
+            Self::Begun => ('→', Tone::Busy),
+            Self::Good => ('✓', Tone::Good),
+            Self::Bad => ('✗', Tone::Bad),
+            Self::Back => ('↩', Tone::Warning),
+            Self::Step => (' ', Tone::Dim),
         }
     }
 }
 
 /// The screen.
 pub struct Show {
-    colour: bool,
     since: Cell<i64>,
     title: RefCell<String>,
     closed: CancellationToken,
@@ -50,27 +50,16 @@ pub struct Show {
 impl Show {
     /// Standard output. `closed` is cancelled when nobody reads it any more (`| head`).
     pub fn new(closed: CancellationToken) -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         Self {
-            colour: wanted && !dumb && std::io::stdout().is_terminal(),
             since: Cell::default(),
             title: RefCell::default(),
             closed,
         }
     }
 
-    fn painted(&self, text: &str, colour: &str) -> String {
-        if self.colour {
-            format!("\x1b[{colour}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
     /// A line of text.
     pub fn line(&self, text: &str) {
-        let mut out = std::io::stdout();
+        let mut out = anstream::stdout();
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             self.closed.cancel();
         }
@@ -80,7 +69,7 @@ impl Show {
     pub fn title(&self, text: &str, since: Timestamp) {
         self.since(since);
         text.clone_into(&mut self.title.borrow_mut());
-        self.line(&format!("\n{}", self.painted(&printable(text), "1")));
+        self.line(&format!("\n{}", paint(Tone::Strong, &printable(text))));
     }
 
     /// The times of the steps count from here.
@@ -101,15 +90,15 @@ impl Show {
     /// What happened, in a word and in more.
     pub fn step(&self, at: Timestamp, mark: Mark, word: &str, text: &str) {
         let (time, word_columns) = COLUMNS;
-        let (sign, colour) = mark.sign();
+        let (sign, tone) = mark.sign();
         let elapsed = (at.0 - self.since.get()).max(0);
-        let elapsed = self.painted(&format!("{elapsed:>time$} ms"), "2");
-        let what = self.painted(&format!("{sign} {word:<word_columns$}"), colour);
+        let elapsed = paint(Tone::Dim, &format!("{elapsed:>time$} ms"));
+        let what = paint(tone, &format!("{sign} {word:<word_columns$}"));
         self.line(&format!("{elapsed}  {what} {}", printable(text)));
     }
 
     /// Something to read on the side.
     pub fn aside(&self, text: &str) {
-        self.line(&self.painted(&printable(text), "2"));
+        self.line(&paint(Tone::Dim, &printable(text)));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
@@ -33,6 +34,8 @@ const REMOVE: (usize, Duration) = (20, Duration::from_millis(50));
 pub struct Stage {
     place: TempDir,
     servers: JoinSet<()>,
+    /// Keeps the port of the daemon's own page until it listens there: bound, and never listening.
+    page_port: Option<TcpSocket>,
     /// The daemon, once it runs.
     pub daemon: Option<Daemon>,
     /// Whether the whole story was told.
@@ -49,6 +52,8 @@ pub struct Props {
     pub sent: UnboundedReceiver<Delivery>,
     /// Where the site is served.
     pub site: SocketAddr,
+    /// Where the daemon shows its own page.
+    pub page: SocketAddr,
     /// The daemon's configuration.
     pub config: PathBuf,
     /// The daemon's listener, to be handed to it.
@@ -71,6 +76,17 @@ fn listen() -> Result<(TcpListener, SocketAddr), Failure> {
     bound.map_err(|e| failed("can't listen on 127.0.0.1", &e))
 }
 
+/// A port of loopback that nobody else is given while the socket is there, and that the daemon can still listen on.
+fn reserve() -> Result<(TcpSocket, SocketAddr), Failure> {
+    let bound = TcpSocket::new_v4().and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = socket.local_addr()?;
+        Ok((socket, address))
+    });
+    bound.map_err(|e| failed("no port on 127.0.0.1", &e))
+}
+
 fn url(address: SocketAddr, path: &str) -> Result<Url, Failure> {
     let text = format!("http://{address}{path}");
     text.parse().map_err(|e| Failure::failed(format!("{text}: {e}")))
@@ -87,6 +103,7 @@ impl Stage {
         Ok(Self {
             place,
             servers: JoinSet::new(),
+            page_port: None,
             daemon: None,
             told: false,
         })
@@ -104,6 +121,8 @@ impl Stage {
         let (forge_listener, forge_address) = listen()?;
         let (site_listener, site_address) = listen()?;
         let (listener, address) = listen()?;
+        let (page_port, page) = reserve()?;
+        self.page_port = Some(page_port);
         let text = secret()?;
         let (sender, sent) = unbounded_channel();
         let forge = Arc::new(Forge {
@@ -120,12 +139,13 @@ impl Stage {
         self.serve_site(site_listener)?;
         write(&place.join("webhook.secret"), &text)?;
         let config = place.join("hookd.toml");
-        write(&config, &configuration(address, &forge.clone_url(), site_address))?;
+        write(&config, &configuration(address, page, &forge.clone_url(), site_address))?;
         Ok(Props {
             git,
             forge,
             sent,
             site: site_address,
+            page,
             config,
             listener,
             daemon: url(address, "/healthz")?,
@@ -198,12 +218,15 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// The daemon's configuration. It looks at the remote only when something was deployed, so that what is seen comes of
 /// the webhooks.
-fn configuration(daemon: SocketAddr, clone_url: &str, site: SocketAddr) -> String {
+fn configuration(daemon: SocketAddr, page: SocketAddr, clone_url: &str, site: SocketAddr) -> String {
     format!(
         r#"# The configuration of `hookd demo`.
 listen    = "{daemon}"
 state_dir = "state"
 control   = "control.sock"
+
+[http]
+status = "{page}"
 
 [limits]
 stop_grace = "3s"

@@ -29,6 +29,9 @@ const FILES: [(&str, &str); 3] = [
 const FIRST: &str = "The garden is open";
 const SECOND: &str = "The first pears are ripe";
 
+/// What a clone needs on a machine whose user has told git no name.
+const IDENTITY: &str = "-c user.name=You -c user.email=you@example.org";
+
 /// Plays it, to the end with `once`, else until it is stopped.
 pub async fn play(stage: &mut Stage, show: &Show, once: bool) -> Result<(), Failure> {
     let place = stage.place().to_owned();
@@ -47,6 +50,7 @@ pub async fn play(stage: &mut Stage, show: &Show, once: bool) -> Result<(), Fail
     let config = props.config;
     said("daemon", &format!("hookd serve --config {}", config.display()));
     said("webhook", &format!("the forge sends it to {}", props.forge.hook));
+    show.line(&format!("\n  Watch all of it in a browser: http://{}/", props.page));
     let mut story = Story {
         narrator: Narrator {
             show,
@@ -236,13 +240,15 @@ impl Story<'_> {
         self.show.title("Now you. It stays up until Ctrl-C", clock::now());
         self.show.line(&format!("  The page: http://{site}/\n"));
         self.show.line("  Change it, in another terminal:\n");
-        self.show.line(&format!("    git clone {url} garden && cd garden"));
+        self.show.line(&format!("    git clone {url} garden {IDENTITY}"));
+        self.show.line("    cd garden");
         self.show
             .line("    sed -i 's/pears/figs/' index.html      # or with an editor");
         self.show.line("    git commit -am 'Figs' && git push\n");
         self.show.line("  Ask the daemon:\n");
+        self.show.line(&format!("    export HOOKD_CONFIG={config}"));
         for command in ["status", "history", "logs", "rollback site"] {
-            self.show.line(&format!("    {hookd} {command} --config {config}"));
+            self.show.line(&format!("    {hookd} {command}"));
         }
         self.show.aside("\n  What it says itself: hookd.log beside that file.");
     }
