@@ -155,7 +155,7 @@ impl Ended {
         let reason = job.reason.as_deref().unwrap_or_default();
         let mut failure = Failure::new(Code::Failed, format!("{}: {word}: {reason}", job.target));
         if let Some((phase, lines)) = self.tails.of(reason) {
-            failure = failure.quote(format!("{phase} printed last:"), lines);
+            failure = failure.quote(&format!("{phase} printed last:"), &lines);
         }
         let logs = job.deployment.map(|id| format!("; hookd logs {id} shows all of it"));
         Some(failure.hint(format!(

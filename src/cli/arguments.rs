@@ -37,7 +37,7 @@ pub struct Arguments {
 /// When output has colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
     Always,
@@ -57,7 +57,7 @@ pub enum Command {
     /// Remove what `add` set up. The site stays, unless it is purged.
     Remove(Box<Remove>),
     /// Check everything that can be wrong on this machine, and print how to fix it.
-    Doctor,
+    Doctor(Doctor),
     /// Show hookd at work on this machine: a site, a push, a signed webhook, a deployment, a rollback.
     Demo(Demo),
     /// Explain what a delivery would do, and why.
@@ -187,9 +187,20 @@ pub struct Serve {
     pub log_format: Option<LogFormat>,
 }
 
+/// `hookd doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Also show what is well.
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
 /// `hookd check`
 #[derive(Debug, Args)]
 pub struct Check {
+    /// Also show what is well.
+    #[arg(short, long)]
+    pub verbose: bool,
     /// Also ask each remote, and check keys, permissions and directories.
     #[arg(long)]
     pub remote: bool,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::Check;
 use super::block_on;
 use super::output::{self, Code, Failure};
+use super::paint::{Tone, paint};
 use crate::config::{self, Config, Isolation, Repo, Secrets, Strategy, Target};
 use crate::deploy::access;
 use crate::doctor;
@@ -85,7 +86,7 @@ pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure
         }
     }
     report.ok = report.errors.is_empty();
-    show(&report, json)?;
+    show(&report, json, options.verbose)?;
     Ok(match (report.ok, bad_file) {
         (true, _) => ExitCode::SUCCESS,
         (false, true) => ExitCode::from(Code::Config as u8),
@@ -188,18 +189,20 @@ fn look_at_reloads(file: &Path, config: &Config, report: &mut Report) -> Result<
     Ok(refused)
 }
 
-fn show(report: &Report, json: bool) -> Result<(), Failure> {
+/// Problems; what is well beside the file itself only with `verbose`.
+fn show(report: &Report, json: bool, verbose: bool) -> Result<(), Failure> {
     if json {
         return output::json(report).map(|_| ());
     }
     for finding in report.errors.iter().chain(&report.warnings) {
         eprintln!("{}\n", finding.text);
     }
-    for text in &report.passed {
-        output::line(&format!("ok: {text}"));
+    let shown = if verbose { report.passed.len() } else { 1 };
+    for text in report.passed.iter().take(shown) {
+        output::line(&format!("{} {text}", paint(Tone::Good, "ok:")));
     }
     if !report.ok {
-        eprintln!("hookd: error: {} found", counted(report.errors.len(), "problem"));
+        anstream::eprintln!("hookd: error: {} found", counted(report.errors.len(), "problem"));
     }
     Ok(())
 }

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::arguments::Doctor;
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Code, Failure};
+use super::paint::{Tone, paint};
 use crate::doctor::{Area, Finding, Findings, Level, Told, examine};
 
 /// Deliveries that are asked for: enough to find the last one of each repo on a machine of one person.
@@ -29,7 +31,7 @@ struct Report<'a> {
 }
 
 /// Runs the command.
-pub fn run(config: &Path, json: bool) -> Result<ExitCode, Failure> {
+pub fn run(config: &Path, json: bool, options: &Doctor) -> Result<ExitCode, Failure> {
     let found = block_on(async {
         let told = ask(config).await;
         Ok(examine(config, &told).await)
@@ -45,7 +47,7 @@ pub fn run(config: &Path, json: bool) -> Result<ExitCode, Failure> {
             findings: &found.0,
         })?;
     } else {
-        show(&found);
+        show(&found, options.verbose);
     }
     Ok(if errors == 0 {
         ExitCode::SUCCESS
@@ -64,34 +66,43 @@ async fn ask(config: &Path) -> Told {
     }
 }
 
-fn show(found: &Findings) {
-    let mut area: Option<Area> = None;
-    for finding in &found.0 {
-        if area != Some(finding.area) {
-            area = Some(finding.area);
-            output::line(finding.area.as_str());
-        }
-        let word = match finding.level {
-            Level::Ok => "ok",
-            Level::Warning => "WARNING",
-            Level::Error => "ERROR",
-            Level::Skipped => "not looked at",
-        };
-        output::line(&format!("  {word}: {}", output::printable(&finding.text)));
-        if !finding.fix.is_empty() {
-            output::line("      fix:");
-        }
-        for line in &finding.fix {
-            output::line(&format!("          {}", output::printable(line)));
-        }
-        for line in finding.hint.iter().flat_map(|hint| hint.lines()) {
-            output::line(&format!("      {}", output::printable(line)));
+/// Errors, then warnings, then what was not looked at; with `verbose` also what is well.
+fn show(found: &Findings, verbose: bool) {
+    let levels = [Level::Error, Level::Warning, Level::Skipped, Level::Ok];
+    for level in &levels[..if verbose { 4 } else { 3 }] {
+        let mut area: Option<Area> = None;
+        for finding in found.0.iter().filter(|finding| finding.level == *level) {
+            if area != Some(finding.area) {
+                area = Some(finding.area);
+                output::line(&paint(Tone::Strong, finding.area.as_str()));
+            }
+            tell(finding);
         }
     }
-    output::line(&summary(found));
+    output::line(&summary(found, verbose));
 }
 
-fn summary(found: &Findings) -> String {
+fn tell(finding: &Finding) {
+    let (tone, word) = match finding.level {
+        Level::Ok => (Tone::Good, "ok"),
+        Level::Warning => (Tone::Warning, "WARNING"),
+        Level::Error => (Tone::Bad, "ERROR"),
+        Level::Skipped => (Tone::Dim, "not looked at"),
+    };
+    let word = paint(tone, &format!("{word}:"));
+    output::line(&format!("  {word} {}", output::printable(&finding.text)));
+    if !finding.fix.is_empty() {
+        output::line("      fix:");
+    }
+    for line in &finding.fix {
+        output::line(&format!("          {}", output::printable(line)));
+    }
+    for line in finding.hint.iter().flat_map(|hint| hint.lines()) {
+        output::line(&format!("      {}", output::printable(line)));
+    }
+}
+
+fn summary(found: &Findings, verbose: bool) -> String {
     let some = |count: usize, word: &str| match count {
         0 => format!("no {word}s"),
         1 => format!("1 {word}"),
@@ -105,6 +116,10 @@ fn summary(found: &Findings) -> String {
     }
     if found.0.iter().any(|finding| !finding.fix.is_empty()) {
         text.push_str("; what stands below `fix` is to be typed as root");
+    }
+    let well = found.count(Level::Ok);
+    if !verbose && well > 0 {
+        text = format!("{text}; {well} looks found nothing wrong (-v shows all)");
     }
     text
 }

@@ -27,6 +27,9 @@ const TURN_EVERY: Duration = Duration::from_millis(120);
 /// The exit code after Ctrl-C, as shells have it: 128 and the number of the signal.
 const LEFT: u8 = 130;
 
+/// How long something takes before it is worth a bar.
+const BAR_AFTER: Duration = Duration::from_secs(1);
+
 /// Shown while a phase runs.
 const SPINNER: &str = "{spinner} {prefix} {elapsed} {wide_msg}";
 
@@ -66,6 +69,7 @@ impl Screen {
     pub fn clear(&self) {
         // A terminal that is gone shows nothing anyway.
         let _ = self.bars.clear();
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
     }
 }
 
@@ -148,8 +152,7 @@ impl Follower {
         if bar.prefix() == prefix {
             return;
         }
-        bar.set_style(style(SPINNER));
-        bar.set_message("");
+        spin(bar);
         bar.set_prefix(prefix);
         let elapsed = u64::try_from(crate::clock::now().0 - since).unwrap_or_default();
         bar.set_elapsed(Duration::from_millis(elapsed));
@@ -159,6 +162,9 @@ impl Follower {
         self.phase(&entry.phase, entry.at);
         if entry.stream == "progress" {
             return self.progress(entry);
+        }
+        if let Some(bar) = &self.bar {
+            spin(bar);
         }
         let text = self.painted(entry);
         self.tails.take(entry, &text);
@@ -195,7 +201,9 @@ impl Follower {
     }
 
     fn progress(&self, entry: &LogLine) {
-        let Some(bar) = &self.bar else { return };
+        let Some(bar) = self.bar.as_ref().filter(|bar| bar.elapsed() >= BAR_AFTER) else {
+            return;
+        };
         if let (Some(done), Some(total)) = (entry.done, entry.total) {
             bar.set_style(style(BAR));
             bar.set_length(total);
@@ -205,6 +213,12 @@ impl Follower {
         }
         bar.set_message(output::printable(&entry.text));
     }
+}
+
+/// Shows that something goes on, and not how much of it is done.
+fn spin(bar: &ProgressBar) {
+    bar.set_style(style(SPINNER));
+    bar.set_message("");
 }
 
 fn style(template: &str) -> ProgressStyle {

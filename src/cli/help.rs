@@ -68,7 +68,7 @@ fn template(command: &Command) -> String {
         let _ = writeln!(text, "\n{}", heading(&group));
         for name in names {
             let about = command.find_subcommand(&name).and_then(Command::get_about);
-            let about = about.map(ToString::to_string).unwrap_or_else(|| PRINT_HELP.to_owned());
+            let about = about.map_or_else(|| PRINT_HELP.to_owned(), ToString::to_string);
             let lines = paint::wrapped(
                 about.trim_end_matches('.'),
                 &" ".repeat(NAME + 2),
@@ -96,16 +96,16 @@ const PRINT_HELP: &str = "Print this, or the help of a command";
 /// The groups with the commands that there are. One that no group names is among the last.
 fn groups(command: &Command) -> Vec<(String, Vec<String>)> {
     let is_there = |name: &str| name == "help" || command.find_subcommand(name).is_some();
-    let named = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
+    let is_grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
     let others = command
         .get_subcommands()
         .map(Command::get_name)
-        .filter(|name| !named(name));
+        .filter(|name| !is_grouped(name));
     let mut groups: Vec<(String, Vec<String>)> = GROUPS
         .iter()
         .map(|(group, names)| {
-            let names = names.iter().filter(|name| is_there(name));
-            ((*group).to_owned(), names.map(|name| (*name).to_owned()).collect())
+            let present = names.iter().filter(|name| is_there(name));
+            ((*group).to_owned(), present.map(|name| (*name).to_owned()).collect())
         })
         .collect();
     if let Some((_, last)) = groups.last_mut() {

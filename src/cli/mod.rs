@@ -66,7 +66,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Check(options) => check::run(&config, json, &options),
         Command::Add(options) => add::run(&config, json, &options),
         Command::Remove(options) => remove::run(&config, json, &options),
-        Command::Doctor => doctor::run(&config, json),
+        Command::Doctor(options) => doctor::run(&config, json, &options),
         Command::Demo(options) => demo::run(&options),
         Command::Explain(options) => explain::run(&config, json, &options),
         Command::Send(options) => send::run(&config, json, &options),
@@ -105,7 +105,7 @@ fn require_named_file(file: &Path, command: &Command) -> Result<(), Failure> {
             | Command::Check(_)
             | Command::Add(_)
             | Command::Remove(_)
-            | Command::Doctor
+            | Command::Doctor(_)
             | Command::Demo(_)
             | Command::Schema(_)
             | Command::Completions { .. }

@@ -57,7 +57,7 @@ impl Failure {
     }
 
     /// Adds what was printed: lines that are free of what a terminal would obey, but for colours.
-    pub fn quote(mut self, heading: String, lines: Vec<String>) -> Self {
+    pub fn quote(mut self, heading: &str, lines: &[String]) -> Self {
         self.quoted.push(format!("  {heading}"));
         self.quoted.extend(lines.iter().map(|line| format!("    {line}")));
         self

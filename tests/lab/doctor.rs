@@ -208,7 +208,7 @@ path = "/home/site/www"
     machine.sh("hookd pause blog/stage");
     let all = mend_all(&machine);
     found(&all, "warning", &["blog/stage: paused"]);
-    let text = machine.sh("hookd doctor");
+    let text = machine.sh("hookd doctor -v");
     assert!(
         text.contains("repo blog: the last webhook came") && text.contains("no errors"),
         "{text}"
@@ -243,14 +243,14 @@ fn whoever_is_not_root_learns_what_takes_root() {
     let machine = installed();
     machine.sh("hookd add /srv/git/blog.git && systemctl enable -q --now hookd && useradd alice");
     machine.until("test -e /srv/blog/current/index.html");
-    let output = machine.try_sh("setpriv --reuid=alice --regid=alice --init-groups hookd doctor");
+    let output = machine.try_sh("setpriv --reuid=alice --regid=alice --init-groups hookd doctor -v");
     let text = shown(&output);
     assert!(
         text.contains("/etc/hookd.d/blog.toml may not be read by you") && text.contains("adduser alice hookd"),
         "{text}"
     );
     machine.sh("gpasswd -a alice hookd");
-    let output = machine.try_sh("setpriv --reuid=alice --regid=alice --init-groups hookd doctor");
+    let output = machine.try_sh("setpriv --reuid=alice --regid=alice --init-groups hookd doctor -v");
     let text = shown(&output);
     assert!(
         text.contains("control socket /run/hookd/control.sock answers"),

@@ -60,7 +60,7 @@ fn set_mode(world: &World, name: &str, mode: u32) {
 fn a_world_that_is_well_has_no_errors() {
     let world = World::site("");
     world.deploy("one");
-    let said = world.hookd(&["doctor"]).expect(0);
+    let said = world.hookd(&["doctor", "-v"]).expect(0);
     for text in [
         "control socket",
         "repo site: the last webhook came",

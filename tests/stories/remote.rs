@@ -58,7 +58,7 @@ fn over_http_https_and_ssh_a_push_is_served() {
         assert_eq!(world.served(), "one", "{kind}: {}", world.last());
         world.deploy("two");
         assert_eq!(world.served(), "two", "{kind}");
-        let checked = world.hookd(&["check", "--remote"]).expect(0);
+        let checked = world.hookd(&["check", "--remote", "-v"]).expect(0);
         assert!(checked.out.contains("answers with"), "{checked:?}");
     }
 }
