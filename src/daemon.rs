@@ -13,7 +13,7 @@ use crate::deploy::World;
 use crate::git::{Bounds, Git};
 use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
-use crate::http::{App, Budget, Health, Metrics, Streams};
+use crate::http::{App, Budget, Changes, Health, Metrics, Streams};
 use crate::intake::Intake;
 use crate::logbook::LogBook;
 use crate::model::Timestamp;
@@ -210,6 +210,7 @@ impl Daemon {
             bodies: Arc::new(Budget::default()),
             health: Health::default(),
             streams: Streams::default(),
+            changes: Changes::default(),
         });
         let watching = Arc::downgrade(&app);
         tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -108,6 +108,29 @@ impl LogBook {
             .split(|b| *b == b'\n')
             .filter_map(|line| serde_json::from_slice(line).ok());
         Ok((lines.collect(), cut))
+    }
+
+    /// All whole lines of a log, each with the offset behind it, read as they are asked for; none if there is no log.
+    pub fn lines(&self, deployment: i64) -> io::Result<impl Iterator<Item = (LogLine, u64)>> {
+        let file = match File::open(self.path(deployment)) {
+            Ok(file) => Some(BufReader::with_capacity(CHUNK, file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let (mut file, mut offset, mut text) = (file, 0, Vec::new());
+        Ok(std::iter::from_fn(move || {
+            let file = file.as_mut()?;
+            loop {
+                text.clear();
+                offset += file.read_until(b'\n', &mut text).ok()? as u64;
+                if text.pop() != Some(b'\n') {
+                    return None;
+                }
+                if let Ok(line) = serde_json::from_slice(&text) {
+                    return Some((line, offset));
+                }
+            }
+        }))
     }
 
     /// Tells when the log grows, as long as it does; none if it is complete.

@@ -50,15 +50,35 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>, visitor: &Visito
     if app.keeps_out(visitor, &method, &parts).await {
         return answer::problem(StatusCode::FORBIDDEN, &visitor.limits(), None);
     }
+    let accepts = request.headers().get(http::header::ACCEPT);
+    let for_people = parts[0] != "api" && accepts.is_some_and(|types| types.as_bytes().starts_with(b"text/html"));
     let result = match method {
         Method::GET | Method::HEAD => {
-            let found = app.get(&parts, &query).await;
-            found.map(|answer| etag::unless_known(request.headers(), answer))
+            let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+            let asked = page::Asked {
+                parts: &parts,
+                query: &query,
+                last_event: header("last-event-id"),
+            };
+            match app.page(&asked).await {
+                Ok(Some(page)) => Ok(page),
+                Ok(None) => {
+                    let found = app.get(&parts, &query).await;
+                    found.map(|answer| etag::unless_known(request.headers(), answer))
+                }
+                Err(refusal) => Err(refusal),
+            }
         }
         Method::POST => app.post(&parts, &query, request, visitor).await,
         _ => return answer::wrong_method("GET, POST"),
     };
-    result.unwrap_or_else(|refusal| answer::problem(status_of(refusal.kind), &refusal.error, refusal.hint))
+    result.unwrap_or_else(|refusal| {
+        let status = status_of(refusal.kind);
+        if for_people {
+            return page::error(status, &refusal.error, refusal.hint.as_deref());
+        }
+        answer::problem(status, &refusal.error, refusal.hint)
+    })
 }
 
 /// A web page somewhere must not press buttons here through its visitor's browser.
@@ -150,7 +170,7 @@ fn next(path: &str, query: &Query, before: Option<i64>) -> Option<String> {
     Some(format!("{path}?{}", link.finish()))
 }
 
-fn number(text: &str) -> Result<i64> {
+pub(super) fn number(text: &str) -> Result<i64> {
     text.parse()
         .map_err(|_| Refusal::not_found(format!("{text} is not the number of a deployment")))
 }
@@ -165,21 +185,6 @@ impl App {
             .min(ROWS.1);
         let before = query.get("before").and_then(|b| b.parse().ok());
         match *parts {
-            [""] => {
-                let history = overview.history(Page::newest(None, page::ROWS)).await?;
-                let (came, _) = overview.deliveries(None, None, None, page::ROWS).await?;
-                Ok(page::overview(&overview.status().await?, &history, &came))
-            }
-            ["style.css"] => Ok(page::style()),
-            ["live.js"] => Ok(page::script()),
-            ["targets", repo, target] => {
-                let target = self.operator.target(repo, target)?;
-                let history = Page::newest(Some(target.id.to_string()), page::ROWS);
-                let (releases, history) = (overview.releases(&target).await?, overview.history(history).await?);
-                let status = overview.status_of(&target).await?;
-                let status = status.ok_or_else(|| Refusal::not_found(format!("there is no target {}", target.id)))?;
-                Ok(page::target(&status, &releases, &history))
-            }
             ["badge", repo, file] => {
                 let target = file
                     .strip_suffix(".svg")
@@ -188,15 +193,6 @@ impl App {
                 let status = overview.status_of(&target).await?;
                 let status = status.ok_or_else(|| Refusal::not_found(format!("there is no target {}", target.id)))?;
                 Ok(badge::badge(&status))
-            }
-            ["deployments", id] => {
-                let deployment = overview.deployment(number(id)?).await?;
-                let (lines, cut) = self.world.logs.tail(deployment.row.id, page::LOG_END)?;
-                Ok(page::deployment(&deployment, &lines, cut))
-            }
-            ["deliveries", id] => {
-                let (row, explanation) = overview.explanation(id).await?;
-                Ok(page::delivery(&row, &explanation))
             }
             ["healthz"] => Ok(healthz(self, &Method::GET).await),
             ["readyz"] => Ok(self.readyz().await),
@@ -210,8 +206,13 @@ impl App {
             }
             ["api", "v1", "status"] => ok(&overview.status().await?),
             ["api", "v1", "deployments"] => {
-                let target = query.get("target").cloned();
-                let rows: Vec<Deployment> = overview.history(Page { target, before, limit }).await?;
+                let page = Page {
+                    target: query.get("target").cloned(),
+                    before,
+                    limit,
+                    ..Page::default()
+                };
+                let rows: Vec<Deployment> = overview.history(page).await?;
                 let older = rows.last().filter(|_| rows.len() == limit).map(|row| row.id);
                 Ok(etag::json(&rows, next("/api/v1/deployments", query, older).as_deref()))
             }
@@ -233,7 +234,7 @@ impl App {
             ["api", "v1", "targets", repo, target, "releases"] => {
                 ok(&overview.releases(&*self.operator.target(repo, target)?).await?)
             }
-            _ => Err(Refusal::not_found("not found")),
+            _ => Err(Refusal::not_found("there is no such page")),
         }
     }
 

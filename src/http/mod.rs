@@ -29,6 +29,7 @@ use crate::ranges::Ranges;
 use crate::worker::{Settings, Worker};
 
 pub use metrics::Metrics;
+pub use page::Changes;
 
 /// What the listeners need to answer.
 pub struct App {
@@ -56,6 +57,8 @@ pub struct App {
     pub health: control::Health,
     /// Logs that are followed or read.
     pub streams: stream::Streams,
+    /// What deployments brought, as git tells.
+    pub changes: page::Changes,
 }
 
 impl App {

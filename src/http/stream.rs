@@ -61,6 +61,19 @@ pub fn too_many() -> Answer {
     answer
 }
 
+/// Writes whole lines of a log, up to an offset, as the reader wants them.
+pub type Encode = Box<dyn FnMut(&[u8], u64) -> Bytes + Send>;
+
+/// How a log is read.
+pub struct Reading {
+    /// From which offset.
+    pub offset: u64,
+    /// Whether what comes later is sent, too, with an event that says the end.
+    pub follow: bool,
+    /// The form.
+    pub encode: Encode,
+}
+
 /// A body that another task fills.
 struct Channel(
     mpsc::Receiver<Bytes>,
@@ -81,28 +94,49 @@ impl hyper::body::Body for Channel {
 
 /// The lines of a log: JSON lines as they are, or with `follow` as events until the deployment ends.
 pub async fn log(world: &World, row: &Deployment, follow: bool, place: OwnedSemaphorePermit) -> Answer {
-    let deployment = row.id;
-    if follow {
-        until_begun(world, deployment).await;
-    }
-    match world.logs.read(deployment, 0) {
-        Ok(Some(_)) => {}
-        Ok(None) => return answer_of(whole(last_words(row, follow)), follow),
-        Err(error) => return answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let world = world.clone();
-    tokio::spawn(async move { feed(&world, deployment, follow, &sender).await });
-    answer_of(Channel(receiver, place).boxed_unsync(), follow)
-}
-
-fn answer_of(body: Body, follow: bool) -> Answer {
-    let mut answer = http::Response::new(body);
     let kind = if follow {
         "text/event-stream"
     } else {
         "application/jsonl"
     };
+    let encode: Encode = if follow {
+        Box::new(|lines, _| events(lines))
+    } else {
+        Box::new(|lines, _| Bytes::copy_from_slice(lines))
+    };
+    let reading = Reading {
+        offset: 0,
+        follow,
+        encode,
+    };
+    read(world, row, kind, reading, place).await
+}
+
+/// A log in a form of the reader's.
+pub async fn read(
+    world: &World,
+    row: &Deployment,
+    kind: &'static str,
+    mut reading: Reading,
+    place: OwnedSemaphorePermit,
+) -> Answer {
+    let deployment = row.id;
+    if reading.follow {
+        until_begun(world, deployment).await;
+    }
+    match world.logs.read(deployment, 0) {
+        Ok(Some(_)) => {}
+        Ok(None) => return answer_of(whole(last_words(row, &mut reading)), kind),
+        Err(error) => return answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let world = world.clone();
+    tokio::spawn(async move { feed(&world, deployment, reading, &sender).await });
+    answer_of(Channel(receiver, place).boxed_unsync(), kind)
+}
+
+fn answer_of(body: Body, kind: &'static str) -> Answer {
+    let mut answer = http::Response::new(body);
     answer
         .headers_mut()
         .insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
@@ -123,7 +157,7 @@ async fn until_begun(world: &World, deployment: i64) {
 }
 
 /// What stands for the log of a deployment that has none, since it never ran.
-fn last_words(row: &Deployment, follow: bool) -> Bytes {
+fn last_words(row: &Deployment, reading: &mut Reading) -> Bytes {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let line = LogLine {
         at: row.finished_at.unwrap_or(row.started_at),
@@ -135,16 +169,21 @@ fn last_words(row: &Deployment, follow: bool) -> Bytes {
     };
     let mut line = serde_json::to_vec(&line).unwrap_or_default();
     line.push(b'\n');
-    if follow {
-        [&events(&line)[..], END].concat().into()
+    let line = (reading.encode)(&line, 0);
+    if reading.follow {
+        [&line[..], END].concat().into()
     } else {
-        line.into()
+        line
     }
 }
 
 /// Sends what there is, then what comes, until the log is complete or the reader is gone.
-async fn feed(world: &World, deployment: i64, follow: bool, sender: &mpsc::Sender<Bytes>) {
-    let mut offset = 0;
+async fn feed(world: &World, deployment: i64, reading: Reading, sender: &mpsc::Sender<Bytes>) {
+    let Reading {
+        mut offset,
+        follow,
+        mut encode,
+    } = reading;
     let mut ended = !follow;
     // Looked up before the first read, so that nothing that comes in between is missed.
     let mut growth = if follow { world.logs.follow(deployment) } else { None };
@@ -152,11 +191,7 @@ async fn feed(world: &World, deployment: i64, follow: bool, sender: &mpsc::Sende
         match world.logs.read(deployment, offset) {
             Ok(Some((text, next))) if !text.is_empty() => {
                 offset = next;
-                if sender
-                    .send(if follow { events(&text) } else { text.into() })
-                    .await
-                    .is_err()
-                {
+                if sender.send(encode(&text, offset)).await.is_err() {
                     return;
                 }
                 continue;

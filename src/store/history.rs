@@ -8,7 +8,7 @@ use super::queue::waiting;
 use super::rows::{DeploymentRow, PhaseRow, TargetRow, WaitingJob, words};
 use super::targets::target;
 use super::{Store, StoreError};
-use crate::model::TargetId;
+use crate::model::{Outcome, TargetId};
 
 /// Which part of the history is wanted.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,8 @@ pub struct Page {
     pub target: Option<String>,
     /// Only deployments older than this one.
     pub before: Option<i64>,
+    /// Only those that ended so.
+    pub outcome: Option<Outcome>,
     /// At most so many.
     pub limit: usize,
 }
@@ -46,8 +48,8 @@ impl Page {
     pub fn newest(target: Option<String>, limit: usize) -> Self {
         Self {
             target,
-            before: None,
             limit,
+            ..Self::default()
         }
     }
 }
@@ -57,12 +59,37 @@ impl Store {
     pub async fn history(&self, page: Page) -> Result<Vec<DeploymentRow>, StoreError> {
         self.read(move |c| {
             let sql = format!(
-                "{} WHERE (?1 IS NULL OR d.repo || '/' || d.target = ?1 OR d.repo = ?1) AND (?2 IS NULL OR d.id < ?2) ORDER BY d.id DESC LIMIT ?3",
+                "{} WHERE (?1 IS NULL OR d.repo || '/' || d.target = ?1 OR d.repo = ?1) AND (?2 IS NULL OR d.id < ?2) \
+                 AND (?3 IS NULL OR d.outcome = ?3) ORDER BY d.id DESC LIMIT ?4",
                 DeploymentRow::SELECT
             );
             let mut statement = c.prepare_cached(&sql)?;
             let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-            let rows = statement.query_map(params![page.target, page.before, limit], DeploymentRow::read)?;
+            let rows = statement.query_map(
+                params![page.target, page.before, page.outcome.map(Outcome::as_str), limit],
+                DeploymentRow::read,
+            )?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The newest deployments of one target that have ended, newest first: number, how each ended, and why.
+    pub async fn outcomes(
+        &self,
+        id: &TargetId,
+        limit: usize,
+    ) -> Result<Vec<(i64, String, Option<String>)>, StoreError> {
+        let id = id.clone();
+        self.read(move |c| {
+            let mut statement = c.prepare_cached(
+                "SELECT id, outcome, reason FROM deployments WHERE repo = ?1 AND target = ?2 AND outcome IS NOT NULL \
+                 ORDER BY id DESC LIMIT ?3",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str(), limit], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

@@ -1,38 +1,44 @@
-//! The status pages: what is live, what ran and what came in, for people with a browser. They change nothing.
+//! The status pages: what is live, what is wrong, what ran and what came in, for people with a browser.
 //!
 //! Each page is whole without its script, which only keeps it up to date. Nothing is loaded from elsewhere, and the browser is
 //! told to allow nothing else: what is shown comes from payloads and from the output of builds.
 
+mod ansi;
+mod changes;
 mod delivery;
 mod deployment;
+mod lists;
+mod log;
 mod overview;
+mod parts;
+mod routes;
 mod target;
 
-use http::header::{CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use http::{HeaderName, StatusCode};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 use super::answer::{self, Answer};
-use crate::api::Deployment;
-use crate::model::{Timestamp, words};
+use crate::model::words;
 
-pub use delivery::delivery;
-pub use deployment::deployment;
-pub use overview::overview;
-pub use target::target;
+pub use changes::Changes;
+use parts::Tone;
+pub use routes::Asked;
 
-/// Rows of each table on a page.
-pub const ROWS: usize = 20;
+/// Rows of a list on one page.
+const ROWS: usize = 20;
 
-/// Most of a log's end that a page shows, bytes: what a person reads; the whole is behind a link.
-pub const LOG_END: u64 = 256 * 1024;
+/// Seconds between two looks of a page at a daemon that works, and at one that rests.
+const EVERY: (u32, u32) = (1, 4);
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("live.js");
 
 /// Only what this listener itself serves, and no frames around it.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What the browser is told beside the page.
 const HEADERS: &[(HeaderName, &str)] = &[
@@ -42,131 +48,123 @@ const HEADERS: &[(HeaderName, &str)] = &[
     (REFERRER_POLICY, "no-referrer"),
 ];
 
-/// `GET /style.css`
-pub fn style() -> Answer {
-    answer::with_type(StatusCode::OK, "text/css; charset=utf-8", STYLE)
+/// A page, around its content.
+struct Page<'a> {
+    /// What stands in the title of the window before the program's name.
+    title: &'a str,
+    /// Which part of the navigation it belongs to: `/`, `/deployments`, `/deliveries`.
+    part: &'a str,
+    /// How things stand with what it shows: the colour of the icon.
+    tone: Tone,
+    /// Whether something goes on that it shows; none if nothing on it ever changes.
+    busy: Option<bool>,
 }
 
-/// `GET /live.js`
-pub fn script() -> Answer {
-    answer::with_type(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT)
+impl Page<'_> {
+    fn answer(&self, content: &Markup) -> Answer {
+        self.with_status(StatusCode::OK, content)
+    }
+
+    fn with_status(&self, status: StatusCode, content: &Markup) -> Answer {
+        let every = self.busy.map(|busy| if busy { EVERY.0 } else { EVERY.1 });
+        let icon = format!("/icon-{}.svg", self.tone.as_str());
+        let whole = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) " · hookd" }
+                    link rel="icon" type="image/svg+xml" href=(icon);
+                    link rel="stylesheet" href="/style.css";
+                    script src="/live.js" defer {}
+                    @if self.busy == Some(true) { noscript { meta http-equiv="refresh" content="5"; } }
+                }
+                body data-every=[every] {
+                    a.skip href="#main" { "Skip to content" }
+                    header.top {
+                        a.brand href="/" { span.mark aria-hidden="true" {} "hookd" }
+                        nav aria-label="Pages" {
+                            @for (path, name) in [("/", "Targets"), ("/deployments", "Deployments"), ("/deliveries", "Deliveries")] {
+                                a href=(path) aria-current=[(self.part == path).then_some("page")] { (name) }
+                            }
+                        }
+                    }
+                    p #offline role="status" hidden { }
+                    main #main tabindex="-1" { (content) }
+                }
+            }
+        };
+        html_answer(status, &whole.into_string())
+    }
 }
 
-/// A page around its content. A `live` one is looked at again now and then.
-fn page(title: &str, live: bool, content: &Markup) -> Answer {
-    let whole = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width";
-                title { (title) " · hookd" }
-                link rel="stylesheet" href="/style.css";
-            }
-            body {
-                header { a href="/" { "hookd" } span { (title) } }
-                main data-live[live] { (content) }
-                script src="/live.js" {}
-            }
-        }
-    };
-    let whole = words::printable(&whole.into_string(), |c| matches!(c, '\n' | '\t'));
-    let mut answer = answer::with_type(StatusCode::OK, "text/html; charset=utf-8", whole);
+/// HTML with its headers, free of what acts on its surroundings instead of showing itself.
+fn html_answer(status: StatusCode, text: &str) -> Answer {
+    let text = words::printable(text, |c| matches!(c, '\n' | '\t'));
+    let mut answer = answer::with_type(status, "text/html; charset=utf-8", text);
     for (name, value) in HEADERS {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer
 }
 
-/// A word of hookd's (an outcome, a state, a result) in its colour.
-fn word(word: &str) -> Markup {
-    html! { span class={ "word " (word) } { (word) } }
-}
-
-/// A point in time.
-fn time(milliseconds: i64) -> Markup {
-    let time = Timestamp(milliseconds).to_string();
-    html! { time datetime=(time) { (time.replace('T', " ").replace('Z', " UTC")) } }
-}
-
-/// How long something took: `0.3 s`, `2 m 5 s`.
-fn took(from: i64, to: i64) -> String {
-    let milliseconds = to.saturating_sub(from).max(0);
-    let seconds = milliseconds / 1000;
-    match seconds {
-        0..10 => format!("{seconds}.{} s", milliseconds % 1000 / 100),
-        10..60 => format!("{seconds} s"),
-        60..3600 => format!("{} m {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} m", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
-/// The first seven characters of a commit.
-fn short(commit: Option<&str>) -> Markup {
-    match commit {
-        Some(commit) => html! { code title=(commit) { (commit.get(..7).unwrap_or(commit)) } },
-        None => PreEscaped(String::new()),
-    }
-}
-
-/// `branch main`, for people.
-fn shown_ref(git_ref: &str) -> &str {
-    git_ref
-        .strip_prefix("refs/heads/")
-        .or_else(|| git_ref.strip_prefix("refs/tags/"))
-        .unwrap_or(git_ref)
-}
-
-/// How a deployment ended, or where it is.
-fn state_of(row: &Deployment) -> Markup {
-    html! { @if let Some(outcome) = &row.outcome { (word(outcome)) } @else { (word("running")) " " (row.phase) } }
-}
-
-/// A table of deployments.
-fn deployments(rows: &[Deployment], with_target: bool) -> Markup {
-    html! {
-        div.scroll { table {
-            tr { th { "#" } @if with_target { th { "Target" } } th { "Outcome" } th { "Commit" } th { "Asked for by" } th { "Began" } th { "Took" } th { "Why" } }
-            @for row in rows {
-                tr {
-                    td { a href={ "/deployments/" (row.id) } { "#" (row.id) } }
-                    @if with_target { td { a href={ "/targets/" (row.target) } { (row.target) } } }
-                    td { (state_of(row)) }
-                    td { (short(row.commit.as_deref())) " " span.dim { (row.subject.as_deref().unwrap_or_default()) } }
-                    td { (row.source) }
-                    td.time { (time(row.started_at)) }
-                    td.time { @if let Some(end) = row.finished_at { (took(row.started_at, end)) } }
-                    td { (row.reason.as_deref().unwrap_or_default()) }
-                }
-            }
-        } }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_in_words() {
-        for (milliseconds, words) in [
-            (0, "0.0 s"),
-            (340, "0.3 s"),
-            (59_999, "59 s"),
-            (125_000, "2 m 5 s"),
-            (7_260_000, "2 h 1 m"),
-        ] {
-            assert_eq!(took(1000, 1000 + milliseconds), words);
+/// An error, for somebody who looks at it in a browser.
+pub fn error(status: StatusCode, what: &str, hint: Option<&str>) -> Answer {
+    let page = Page {
+        title: what,
+        part: "",
+        tone: Tone::Bad,
+        busy: None,
+    };
+    let content = html! {
+        div.empty {
+            p.kicker { (status.as_u16()) " " (status.canonical_reason().unwrap_or_default()) }
+            h1 { (what) }
+            @if let Some(hint) = hint { p { (parts::commands(hint)) } }
+            p { a href="/" { "All targets" } }
         }
-        // A clock that was set back.
-        assert_eq!(took(1000, 0), "0.0 s");
-    }
+    };
+    page.with_status(status, &content)
+}
 
-    #[test]
-    fn what_comes_from_outside_stays_text() {
-        assert_eq!(
-            word("<script>").into_string(),
-            r#"<span class="word &lt;script&gt;">&lt;script&gt;</span>"#
-        );
-    }
+/// `GET /style.css`, `/live.js`, `/icon-TONE.svg`
+fn asset(name: &str) -> Option<Answer> {
+    let (kind, text) = match name {
+        "style.css" => ("text/css; charset=utf-8", STYLE.to_owned()),
+        "live.js" => ("text/javascript; charset=utf-8", SCRIPT.to_owned()),
+        "favicon.ico" => ("image/svg+xml", icon(Tone::Off)),
+        icon_name => {
+            let tone = icon_name.strip_prefix("icon-")?.strip_suffix(".svg")?;
+            ("image/svg+xml", icon(Tone::named(tone)?))
+        }
+    };
+    let mut answer = answer::with_type(StatusCode::OK, kind, text);
+    let headers = answer.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Another version of hookd has other ones under the same names.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Some(answer)
+}
+
+/// The icon of the window: a hook's dot in the colour of how things stand.
+fn icon(tone: Tone) -> String {
+    let colour = match tone {
+        Tone::Good => "#16a34a",
+        Tone::Bad => "#dc2626",
+        Tone::Warn => "#d97706",
+        Tone::Busy => "#4f46e5",
+        Tone::Off => "#6b7280",
+    };
+    let sign = match tone {
+        Tone::Good => "M10 16.5l4 4 8-9",
+        Tone::Bad => "M16 9v9M16 22v1",
+        Tone::Warn => "M12.5 11v10M19.5 11v10",
+        Tone::Busy => "M16 9v7l5 3",
+        Tone::Off => "M11 16h10",
+    };
+    format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="15" fill="{colour}"/><path d="{sign}" fill="none" stroke="#fff" stroke-width="3.2" stroke-linecap="round" stroke-linejoin="round"/></svg>"##
+    )
 }

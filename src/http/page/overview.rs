@@ -1,85 +1,196 @@
-//! `GET /`: everything on one page.
+//! `GET /`: one sentence, and a card for each target, the gravest first.
 
 use maud::{Markup, html};
 
-use super::{deployments, page, short, time, word};
-use crate::api::{Delivery, Deployment, Status, TargetStatus};
+use super::lists::{deliveries, repo_of, rows};
+use super::parts::{Tone, ago, commit, elapsed, empty, pill, problems, sentence, shown_ref, time, took};
+use super::{Page, log};
+use crate::api::{Delivery, Deployment, Status, TargetStatus, Waiting};
+use crate::clock;
+use crate::config::{Config, Repo};
 use crate::http::answer::Answer;
 
+/// How a deployment ended: its number, the outcome, and why.
+pub(super) type Ended = (i64, String, Option<String>);
+
+/// What a card shows beside the status of its target.
+#[derive(Default)]
+pub(super) struct Extra {
+    /// The newest deployments that have ended, newest first.
+    pub outcomes: Vec<Ended>,
+    /// How far the step is that runs.
+    pub progress: Option<(String, Option<(u64, u64)>)>,
+}
+
 /// Makes the page.
-pub fn overview(status: &Status, history: &[Deployment], came: &[Delivery]) -> Answer {
-    let content = html! {
-        @for warning in &status.warnings { p.warning { (warning) } }
-        @for problem in status.problems.iter().filter(|problem| !status.warnings.contains(&problem.text)) {
-            p.warning { (problem.text) ": " code { (problem.hint) } }
+pub(super) fn overview(
+    config: &Config,
+    status: &Status,
+    extras: &[Extra],
+    history: &[Deployment],
+    came: &[Delivery],
+) -> Answer {
+    let (said, tone) = sentence(status);
+    let page = Page {
+        title: &said,
+        part: "/",
+        tone,
+        busy: Some(status.running > 0),
+    };
+    page.answer(&html! {
+        h1.sentence.(tone.as_str()) role="status" { (said) }
+        (problems(&status.problems))
+        @for warning in unsaid(status) { p.warning { (warning) } }
+        @if status.targets.is_empty() {
+            (empty("A target is a directory that follows a branch or a tag.", "hookd add URL"))
         }
-        h1 { "Targets" }
-        (targets(&status.targets))
-        h2 { "Deployments" }
-        @if history.is_empty() { p.dim { "None yet." } } @else { (deployments(history, true)) }
-        h2 { "Deliveries" }
-        @if came.is_empty() { p.dim { "None yet." } } @else { (deliveries(came)) }
+        div.cards {
+            @for (target, extra) in status.targets.iter().zip(extras) { (card(repo_of(config, &target.target), target, extra)) }
+        }
+        section {
+            h2 { "Deployments" a.more href="/deployments" { "All deployments" } }
+            @if history.is_empty() { (empty("Nothing was deployed yet.", "hookd deploy TARGET")) } @else { (rows(config, history, true)) }
+        }
+        section {
+            h2 { "Deliveries" a.more href="/deliveries" { "All deliveries" } }
+            @if came.is_empty() { (empty("No webhook came in yet.", "hookd doctor shows what the forge needs to know")) } @else { (deliveries(came)) }
+        }
         footer {
-            "hookd " (status.version) " · " (status.running) " running, " (status.waiting) " waiting · "
-            (status.config) " · since " (time(status.started_at)) " · "
+            "hookd " (status.version) ", up since " (time(status.started_at)) " · " (status.config) " · "
             a href="/metrics" { "metrics" } " · " a href="/api/v1/status" { "JSON" }
         }
+    })
+}
+
+/// Warnings that are not among the problems already, of a target or of all.
+fn unsaid(status: &Status) -> impl Iterator<Item = &String> {
+    let all = || {
+        status
+            .targets
+            .iter()
+            .flat_map(|target| &target.problems)
+            .chain(&status.problems)
     };
-    page("status", true, &content)
+    status
+        .warnings
+        .iter()
+        .filter(move |warning| !all().any(|problem| problem.text == **warning))
 }
 
-fn targets(targets: &[TargetStatus]) -> Markup {
+/// One target.
+fn card(repo: Option<&Repo>, target: &TargetStatus, extra: &Extra) -> Markup {
+    let tone = tone(target);
     html! {
-        div.scroll { table {
-            tr { th { "Target" } th { "Follows" } th { "Live" } th { "Since" } th { "State" } th { "Last deployment" } }
-            @for target in targets {
-                tr {
-                    td { a href={ "/targets/" (target.target) } { (target.target) } }
-                    td { (target.follows) }
-                    td { @if let Some(live) = &target.live { (short(Some(&live.commit))) " " span.dim { (live.subject.as_deref().unwrap_or_default()) @if let Some(author) = &live.author { " · " (author) } } } @else { span.dim { "nothing" } } }
-                    td.time { @if let Some(since) = target.live_since { (time(since)) } }
-                    td { (state(target)) }
-                    td { @if let Some(last) = &target.last {
-                        a href={ "/deployments/" (last.id) } { "#" (last.id) } " "
-                        (word(last.outcome.as_deref().unwrap_or_default())) " " (last.reason.as_deref().unwrap_or_default())
-                    } }
-                }
+        article.card.(tone.as_str()) data-key=(target.target) aria-label=(target.target) {
+            header {
+                h2 { a href={ "/targets/" (target.target) } { (target.target) } }
+                (pill(&target.state))
+                @if let Some(url) = &target.url { a.visit href=(url) { "Visit site" span.sr { " of " (target.target) } } }
             }
-        } }
-    }
-}
-
-/// What goes on at a target, and what keeps it from going on.
-pub(super) fn state(target: &TargetStatus) -> Markup {
-    html! {
-        @if let Some(running) = &target.running {
-            a href={ "/deployments/" (running.id) } { (word("running")) " " (running.phase) }
-        } @else {
-            (word(&target.state))
+            (live(repo, target))
+            (running(repo, target, extra))
+            (waiting(&target.waiting))
+            (problems(&target.problems))
+            (strip(&extra.outcomes))
         }
-        @if let Some(reason) = &target.waits_for { " for " (reason) }
-        @if let Some(at) = target.next_try { ", next try " (time(at)) }
-        @for problem in &target.problems { div.no { (problem.text) } div.dim { code { (problem.hint) } } }
     }
 }
 
-fn deliveries(rows: &[Delivery]) -> Markup {
+/// The tone of a target as a whole.
+pub(super) fn tone(target: &TargetStatus) -> Tone {
+    let state = Tone::of(&target.state);
+    if state != Tone::Busy && !target.problems.is_empty() {
+        let grave = |code: &str| Tone::of(code) != Tone::Warn;
+        return if target.problems.iter().any(|problem| grave(&problem.code)) {
+            Tone::Bad
+        } else {
+            Tone::Warn
+        };
+    }
+    state
+}
+
+/// What is live.
+pub(super) fn live(repo: Option<&Repo>, target: &TargetStatus) -> Markup {
     html! {
-        div.scroll { table {
-            tr { th { "Came" } th { "Repo" } th { "Event" } th { "Result" } th { "Why" } th { "From" } }
-            @for row in rows {
-                tr {
-                    td.time { @match row.number {
-                        Some(number) => a href={ "/deliveries/" (number) } { (time(row.received_at)) },
-                        None => (time(row.received_at)),
-                    } }
-                    td { (row.repo) }
-                    td { (row.forge) " " (row.event) }
-                    td { (word(&row.result)) }
-                    td { (row.reason) }
-                    td { (row.remote_addr) }
+        div.live {
+            @match &target.live {
+                Some(live) => {
+                    p.subject { (live.subject.as_deref().unwrap_or("(no subject is known)")) }
+                    p.dim {
+                        (commit(repo, &live.commit))
+                        @if let Some(author) = &live.author { " by " (author) }
+                        @if let Some(git_ref) = &live.git_ref { " on " (shown_ref(git_ref)) }
+                        @if let Some(since) = live.since { ", live since " (ago(since)) }
+                    }
+                }
+                None => p.dim { "Nothing is live. It follows " (target.follows) "." },
+            }
+        }
+    }
+}
+
+/// What runs, how far it is, and how long that usually takes.
+pub(super) fn running(repo: Option<&Repo>, target: &TargetStatus, extra: &Extra) -> Markup {
+    let Some(row) = &target.running else { return html! {} };
+    let passed = (clock::now().0 - row.started_at).max(0);
+    html! {
+        div.running data-key="running" {
+            p {
+                a href={ "/deployments/" (row.id) } { "#" (row.id) " " (row.phase) }
+                " for " (elapsed(row.started_at))
+                @if let Some(usual) = target.usual_duration { span.dim { ", usually " (took(0, usual)) } }
+            }
+            @if let Some(id) = &row.commit { p.dim { (commit(repo, id)) " " (row.subject.as_deref().unwrap_or_default()) } }
+            @match &extra.progress {
+                Some((text, counted)) => {
+                    p.dim { (text) }
+                    @if let Some((done, total)) = counted { progress max=(total) value=(done) aria-label={ "Progress of " (row.phase) } {} }
+                }
+                None => @if let Some(usual) = target.usual_duration.filter(|usual| *usual > 0) {
+                    progress max=(usual) value=(passed.min(usual * 95 / 100)) data-since=(row.started_at)
+                        aria-label="Time passed of the usual duration" {}
+                },
+            }
+        }
+    }
+}
+
+/// What waits, and for what.
+pub(super) fn waiting(jobs: &[Waiting]) -> Markup {
+    let Some(first) = jobs.first() else { return html! {} };
+    html! {
+        p.queued data-key="queued" {
+            @if jobs.len() > 1 { (jobs.len()) " queued" } @else { "Queued" }
+            ": waits for " (first.reason.trim_start_matches("waits for "))
+            @if let Some(at) = first.next_try.filter(|at| *at > clock::now().0) { ", tried again at " (time(at)) }
+        }
+    }
+}
+
+/// The newest outcomes, the oldest of them first, as a strip of marks.
+pub(super) fn strip(outcomes: &[Ended]) -> Markup {
+    html! { @if !outcomes.is_empty() {
+        ol.strip aria-label={ "Last " (outcomes.len()) " outcomes, oldest first" } {
+            @for (id, outcome, reason) in outcomes.iter().rev() {
+                li data-key={ "s" (id) } {
+                    a.(Tone::of(outcome).as_str()) href={ "/deployments/" (id) }
+                        title={ "#" (id) " " (outcome) @if let Some(reason) = reason { ": " (reason) } } {
+                        span.sr { "#" (id) " " (outcome) }
+                    }
                 }
             }
-        } }
-    }
+        }
+    } }
+}
+
+/// The step that runs of each target, and its newest outcomes: at most so many.
+pub(super) const STRIP: usize = 20;
+
+/// What the log says of the progress of a running target.
+pub(super) fn progress_of(
+    book: &crate::logbook::LogBook,
+    target: &TargetStatus,
+) -> Option<(String, Option<(u64, u64)>)> {
+    log::progress(book, target.running.as_ref()?.id)
 }

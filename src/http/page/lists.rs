@@ -1,0 +1,161 @@
+//! `GET /deployments` and `GET /deliveries`, and the same rows on other pages.
+
+use maud::{Markup, html};
+
+use super::Page;
+use super::parts::{Tone, ago, commands, commit, elapsed, empty, pill, shown_ref, took};
+use crate::api::{Delivery, Deployment};
+use crate::config::{Config, Repo};
+use crate::http::answer::Answer;
+use crate::model::Outcome;
+
+/// What a list of deployments shows, and where it goes on.
+pub(super) struct History<'a> {
+    /// The rows, newest first.
+    pub rows: &'a [Deployment],
+    /// Only those that ended so.
+    pub outcome: Option<Outcome>,
+    /// The number that the rows are older than.
+    pub before: Option<i64>,
+    /// The number that the next page begins below, if there is one.
+    pub older: Option<i64>,
+}
+
+/// The repo of a target's name.
+pub(super) fn repo_of<'a>(config: &'a Config, target: &str) -> Option<&'a Repo> {
+    let name = target.split('/').next()?.parse().ok()?;
+    config.repos.get(&name).map(|repo| &**repo)
+}
+
+/// The page of all deployments.
+pub(super) fn all_deployments(config: &Config, history: &History<'_>) -> Answer {
+    let page = Page {
+        title: "deployments",
+        part: "/deployments",
+        tone: history.rows.first().map_or(Tone::Off, |row| tone_of(row)),
+        busy: Some(history.rows.iter().any(|row| row.outcome.is_none())),
+    };
+    page.answer(&html! {
+        h1 { "Deployments" }
+        (deployments(config, history, true))
+    })
+}
+
+fn tone_of(row: &Deployment) -> Tone {
+    Tone::of(row.outcome.as_deref().unwrap_or("running"))
+}
+
+/// The list with its filters and the way to older rows.
+pub(super) fn deployments(config: &Config, history: &History<'_>, with_target: bool) -> Markup {
+    let query = |outcome: Option<Outcome>, before: Option<i64>| {
+        let outcome = outcome.map(|outcome| format!("outcome={outcome}"));
+        let before = before.map(|before| format!("before={before}"));
+        let parts: Vec<String> = outcome.into_iter().chain(before).collect();
+        format!("?{}", parts.join("&"))
+    };
+    let shown = [Outcome::Live, Outcome::Failed, Outcome::RolledBack, Outcome::Cancelled];
+    html! {
+        nav.filters aria-label="Filter deployments" {
+            a href=(query(None, None)) aria-current=[history.outcome.is_none().then_some("true")] { "all" }
+            @for outcome in shown {
+                a href=(query(Some(outcome), None)) aria-current=[(history.outcome == Some(outcome)).then_some("true")] {
+                    (outcome.as_str().replace('-', " "))
+                }
+            }
+        }
+        @if history.rows.is_empty() {
+            @match history.outcome {
+                Some(outcome) => div.empty { p { "No deployment here ended " (outcome.as_str().replace('-', " ")) "." } },
+                None => (empty("Nothing was deployed yet.", "Push, or type hookd deploy TARGET")),
+            }
+        } @else {
+            (rows(config, history.rows, with_target))
+        }
+        @if history.before.is_some() || history.older.is_some() {
+            nav.pages aria-label="Pages of the history" {
+                @if history.before.is_some() { a rel="first" href=(query(history.outcome, None)) { "Newest" } }
+                @if let Some(older) = history.older { a rel="next" href=(query(history.outcome, Some(older))) { "Older" } }
+            }
+        }
+    }
+}
+
+/// Deployments, one line each.
+pub(super) fn rows(config: &Config, rows: &[Deployment], with_target: bool) -> Markup {
+    html! { ol.list {
+        @for row in rows {
+            li data-key={ "d" (row.id) } {
+                span.what {
+                    a.number href={ "/deployments/" (row.id) } { "#" (row.id) }
+                    (pill(row.outcome.as_deref().unwrap_or("running")))
+                }
+                span.text {
+                    @if let Some(subject) = &row.subject { a.subject href={ "/deployments/" (row.id) } tabindex="-1" { (subject) } }
+                    @else { span.dim { (shown_ref(&row.git_ref)) } }
+                    @if let Some(id) = &row.commit { " " (commit(repo_of(config, &row.target), id)) }
+                    @if let Some(author) = &row.author { " " span.dim { (author) } }
+                    @if let Some(reason) = reason_of(row) { span.reason { (reason) } }
+                }
+                @if with_target { a.target href={ "/targets/" (row.target) } { (row.target) } }
+                span.when {
+                    (ago(row.started_at)) span.dim {
+                        " · " @match row.finished_at { Some(end) => (took(row.started_at, end)), None => (elapsed(row.started_at)) }
+                    }
+                }
+            }
+        }
+    } }
+}
+
+/// Why a deployment ended as it did, where its outcome does not say all.
+fn reason_of(row: &Deployment) -> Option<&str> {
+    let outcome = row.outcome.as_deref()?;
+    row.reason.as_deref().filter(|_| outcome != "live")
+}
+
+/// The page of all deliveries.
+pub(super) fn all_deliveries(came: &[Delivery], result: Option<&str>) -> Answer {
+    let page = Page {
+        title: "deliveries",
+        part: "/deliveries",
+        tone: came.first().map_or(Tone::Off, |row| Tone::of(&row.result)),
+        busy: Some(false),
+    };
+    page.answer(&html! {
+        h1 { "Deliveries" }
+        nav.filters aria-label="Filter deliveries" {
+            a href="?" aria-current=[result.is_none().then_some("true")] { "all" }
+            @for word in ["accepted", "ignored", "duplicate", "rejected"] {
+                a href={ "?result=" (word) } aria-current=[(result == Some(word)).then_some("true")] { (word) }
+            }
+        }
+        @match (came.is_empty(), result) {
+            (false, _) => (deliveries(came)),
+            (true, Some(result)) => div.empty { p { "No delivery was " (result) "." } },
+            (true, None) => (empty("No webhook came in yet.", "hookd doctor shows what the forge needs to know")),
+        }
+    })
+}
+
+/// Deliveries, one line each.
+pub(super) fn deliveries(came: &[Delivery]) -> Markup {
+    html! { ol.list {
+        @for row in came {
+            li data-key={ "w" (row.received_at) (row.delivery) } {
+                span.what {
+                    (pill(&row.result))
+                    @if row.count > 1 { span.dim { "×" (row.count) } }
+                }
+                span.text {
+                    @match row.number {
+                        Some(number) => a.subject href={ "/deliveries/" (number) } { (row.forge) " " (row.event) },
+                        None => span { (row.forge) " " (row.event) },
+                    }
+                    span.reason { (commands(&row.reason)) }
+                }
+                span.target { (row.repo) }
+                span.when { (ago(row.received_at)) span.dim { " · " (row.remote_addr) } }
+            }
+        }
+    } }
+}
