@@ -171,23 +171,24 @@ fn a_person_sees_what_goes_on_without_pressing_reload() {
 
     // The overview finds by itself what comes.
     browser.open(&here);
-    assert!(browser.text().contains("nothing"), "{}", browser.text());
+    browser.until("Nothing is live");
+    browser.until("1 of 1 target needs you");
     world.deploy("the first page");
-    browser.until("deployed ");
-    assert!(browser.text().contains("accepted"), "{}", browser.text());
+    browser.until("The target is well");
+    browser.until("accepted");
 
     // A deployment that runs shows its output as it comes, and its end. What it prints is text, whatever it looks like.
     let gate = world.gate("build");
     world.push("<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>");
     let build = gate.reached();
-    browser.until("running build");
-    browser.click("running build");
+    browser.until("#2 build");
+    browser.click("#2 build");
     browser.until("<script>document.title='run'</script>");
     assert!(browser.text().contains("running"));
     build.pass();
     gate.open();
-    browser.until("live: deployed");
-    assert_eq!(browser.run("document.title"), "deployment #2 · hookd");
+    browser.until("took ");
+    assert_eq!(browser.run("document.title"), "live #2 site/live · hookd");
     assert!(browser.text().contains("<img src=x onerror="), "{}", browser.text());
 
     // One that failed says why, and is found from its target and its delivery.
@@ -200,8 +201,9 @@ fn a_person_sees_what_goes_on_without_pressing_reload() {
         .as_str()
         .unwrap()
         .to_owned();
-    browser.click(&delivery);
-    browser.until("branch main");
+    browser.click("webhook");
+    browser.until(&delivery);
+    browser.until("main");
     assert!(browser.text().contains("deploy"), "{}", browser.text());
 
     assert_eq!(browser.complaints(), Vec::<String>::new());

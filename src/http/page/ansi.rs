@@ -5,14 +5,20 @@ use maud::{Markup, html};
 
 use crate::model::words;
 
+/// What turns a style on and off, and its class.
+const STYLES: [(u16, u16, &str); 5] = [
+    (1, 22, "bold"),
+    (2, 22, "faint"),
+    (3, 23, "italic"),
+    (4, 24, "underline"),
+    (7, 27, "reverse"),
+];
+
 /// How a stretch of text is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Look {
-    bold: bool,
-    faint: bool,
-    italic: bool,
-    underline: bool,
-    reverse: bool,
+    /// Which of [`STYLES`] are on.
+    styles: [bool; STYLES.len()],
     /// Number of the colour of the text, 0 to 15.
     front: Option<u8>,
     /// Number of the colour behind it.
@@ -97,15 +103,6 @@ impl Look {
         while let Some(number) = numbers.next() {
             match number {
                 0 => *self = Self::default(),
-                1 => self.bold = true,
-                2 => self.faint = true,
-                3 => self.italic = true,
-                4 => self.underline = true,
-                7 => self.reverse = true,
-                22 => (self.bold, self.faint) = (false, false),
-                23 => self.italic = false,
-                24 => self.underline = false,
-                27 => self.reverse = false,
                 30..=37 => self.front = Some(small(number - 30)),
                 38 => self.front = extended(&mut numbers),
                 39 => self.front = None,
@@ -114,24 +111,20 @@ impl Look {
                 49 => self.back = None,
                 90..=97 => self.front = Some(small(number - 90) + 8),
                 100..=107 => self.back = Some(small(number - 100) + 8),
-                _ => {}
+                _ => self.style(number),
             }
         }
     }
 
+    fn style(&mut self, number: u16) {
+        for (is_on, (on, off, _)) in self.styles.iter_mut().zip(STYLES) {
+            *is_on = (*is_on || number == on) && number != off;
+        }
+    }
+
     fn classes(&self) -> String {
-        let flags = [
-            (self.bold, "bold"),
-            (self.faint, "faint"),
-            (self.italic, "italic"),
-            (self.underline, "underline"),
-            (self.reverse, "reverse"),
-        ];
-        let mut classes: Vec<String> = flags
-            .iter()
-            .filter(|(on, _)| *on)
-            .map(|(_, name)| (*name).to_owned())
-            .collect();
+        let styles = self.styles.iter().zip(STYLES).filter(|(is_on, _)| **is_on);
+        let mut classes: Vec<String> = styles.map(|(_, (.., name))| name.to_owned()).collect();
         classes.extend(self.front.map(|colour| format!("f{colour}")));
         classes.extend(self.back.map(|colour| format!("b{colour}")));
         classes.join(" ")

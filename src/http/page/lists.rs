@@ -32,7 +32,7 @@ pub(super) fn all_deployments(config: &Config, history: &History<'_>) -> Answer 
     let page = Page {
         title: "deployments",
         part: "/deployments",
-        tone: history.rows.first().map_or(Tone::Off, |row| tone_of(row)),
+        tone: history.rows.first().map_or(Tone::Off, tone_of),
         busy: Some(history.rows.iter().any(|row| row.outcome.is_none())),
     };
     page.answer(&html! {
@@ -94,7 +94,7 @@ pub(super) fn rows(config: &Config, rows: &[Deployment], with_target: bool) -> M
                     @else { span.dim { (shown_ref(&row.git_ref)) } }
                     @if let Some(id) = &row.commit { " " (commit(repo_of(config, &row.target), id)) }
                     @if let Some(author) = &row.author { " " span.dim { (author) } }
-                    @if let Some(reason) = reason_of(row) { span.reason { (reason) } }
+                    @if let Some(reason) = reason_of(row) { span.reason { (commands(reason)) } }
                 }
                 @if with_target { a.target href={ "/targets/" (row.target) } { (row.target) } }
                 span.when {

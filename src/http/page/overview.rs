@@ -121,7 +121,7 @@ pub(super) fn live(repo: Option<&Repo>, target: &TargetStatus) -> Markup {
                         (commit(repo, &live.commit))
                         @if let Some(author) = &live.author { " by " (author) }
                         @if let Some(git_ref) = &live.git_ref { " on " (shown_ref(git_ref)) }
-                        @if let Some(since) = live.since { ", live since " (ago(since)) }
+                        @if let Some(since) = live.since { ", live " (ago(since)) }
                     }
                 }
                 None => p.dim { "Nothing is live. It follows " (target.follows) "." },

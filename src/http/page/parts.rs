@@ -122,9 +122,10 @@ pub(super) fn took(from: i64, to: i64) -> String {
 /// The first seven characters of a commit, which lead to its page on the forge.
 pub(super) fn commit(repo: Option<&Repo>, commit: &str) -> Markup {
     let short = commit.get(..7).unwrap_or(commit);
-    match repo.and_then(|repo| forge::commit_page(repo, commit)) {
-        Some(page) => html! { a.sha href=(page) title=(commit) { (short) } },
-        None => html! { code.sha title=(commit) { (short) } },
+    let page = repo.and_then(|repo| forge::commit_page(repo, commit));
+    html! {
+        @if let Some(page) = page { a.sha href=(page) title=(commit) { (short) } }
+        @else { code.sha title=(commit) { (short) } }
     }
 }
 
@@ -141,7 +142,7 @@ pub(super) fn commands(hint: &str) -> Markup {
     html! { @for (number, part) in hint.split(", ").enumerate() {
         @if number > 0 { ", " }
         @match part.find("hookd ") {
-            Some(at) if part[..at].is_empty() || part[..at].ends_with(' ') => {
+            Some(at) if !part.contains('`') && (part[..at].is_empty() || part[..at].ends_with(' ')) => {
                 (part[..at]) code { (command(&part[at..])) } (&part[at + command(&part[at..]).len()..])
             }
             _ => (quoted(part)),
