@@ -67,7 +67,11 @@ fn the_whole_way(kind: Kind) {
         ""
     );
     assert!(machine.sh("hookd status").contains("commands run in units of systemd"));
-    assert!(machine.sh("hookd check -v").contains("commands run in units of systemd"));
+    assert!(
+        machine
+            .sh("hookd check -v")
+            .contains("commands run in units of systemd")
+    );
 }
 
 #[test]
