@@ -11,6 +11,7 @@
 //!
 //! No step stops at its first problem: whoever mends the file wants to see all of them.
 
+mod channel;
 mod check;
 mod diagnostic;
 mod example;
@@ -37,6 +38,7 @@ pub mod units;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use channel::{Channel, Mail, Notify, UrlSource};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use example::example;
 pub use forge_kind::{ForgeKind, UnknownForge};

@@ -9,9 +9,10 @@ use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::Environment;
+use super::channel::Channel;
 use super::diagnostic::Diagnostic;
 use super::fitting::{self, Use};
-use super::types::{Channel, Config, SecretSource, Secrets};
+use super::types::{Config, SecretSource, Secrets};
 use crate::model::Secret;
 
 /// Largest secret: the longest keys in use are a few hundred bytes, and a disk image is not read.

@@ -10,6 +10,7 @@ pub mod address;
 mod beside;
 mod changes;
 mod client;
+mod commits;
 mod credentials;
 mod error;
 mod fetch;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::apis::{check_name, web_url};
 use super::command;
 use super::source_of_secret;
+use crate::config::channel::{Channel, Mail, Notify, UrlSource};
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::suggest;
-use crate::config::types::{Channel, Mail, Notify, SecretSource, UrlSource};
+use crate::config::types::SecretSource;
 use crate::model::Happening;
 
 /// What is told unless `on` says otherwise: changes of state.

@@ -202,6 +202,8 @@ mod tests {
                 phase: "build".into(),
                 stream: stream.into(),
                 text: format!("line {number}"),
+                done: None,
+                total: None,
             });
         }
         (directory, book)
