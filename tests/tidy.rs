@@ -260,13 +260,8 @@ fn each_command_is_in_the_manual_and_in_the_readme() {
         .output()
         .unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    let listed = help
-        .split("Commands:")
-        .nth(1)
-        .unwrap()
-        .split("Options:")
-        .next()
-        .unwrap();
+    let (_, behind) = help.split_once("Usage:").unwrap();
+    let (listed, _) = behind.split_once("\nOptions:").unwrap();
     let commands: Vec<&str> = listed
         .lines()
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
