@@ -51,6 +51,18 @@ impl Pattern {
         })
     }
 
+    /// The glob that an entry of `paths` means: a plain path is also everything below it, and so is one that ends in `/`.
+    pub fn whole_path(text: &str) -> String {
+        let bare = text.strip_prefix('!').unwrap_or(text);
+        let not = if bare.len() < text.len() { "!" } else { "" };
+        let plain = !bare.is_empty() && !bare.contains(['*', '?', '[', ']', '{', '}', '\\', ',']);
+        match bare.strip_suffix('/') {
+            Some(_) => format!("{not}{bare}**"),
+            None if plain => format!("{not}{{{bare},{bare}/**}}"),
+            None => text.to_owned(),
+        }
+    }
+
     /// What takes a path and everything below it.
     pub fn of_path(path: &str) -> Result<[Self; 2], PatternError> {
         let path = globset::escape(path.trim_matches('/'));

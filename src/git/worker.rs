@@ -213,7 +213,9 @@ fn parse_ref(name: &str) -> Result<GitRef, GitError> {
 }
 
 fn compiled(patterns: &[String]) -> Result<Vec<Pattern>, GitError> {
-    let compile = |text: &String| Pattern::new(text).map_err(|e| GitError::new(GitErrorKind::Other, e.to_string()));
+    let compile = |text: &String| {
+        Pattern::new(&Pattern::whole_path(text)).map_err(|e| GitError::new(GitErrorKind::Other, e.to_string()))
+    };
     patterns.iter().map(compile).collect()
 }
 

@@ -252,8 +252,8 @@ path = "$DIR/{name}"
     ]
     .concat();
     let mut world = World::still(&config);
-    world.write_secret("secret-b", "b");
-    world.write_secret("secret-c", "c");
+    world.write_secret("secret-b", "the-secret-of-b-1");
+    world.write_secret("secret-c", "the-secret-of-c-1");
     world.start();
     let commit = world.site.publish("one");
     let target_of = |full_name: &str, secret: &str| {
@@ -269,9 +269,9 @@ path = "$DIR/{name}"
     };
     assert_eq!(target_of("alice/a", SECRET), "a/live");
     // Names are compared as GitHub does; of two repos with one name the secret decides.
-    assert_eq!(target_of("alice/b", "b"), "b/live");
-    assert_eq!(target_of("alice/B", "c"), "b-again/live");
-    assert_eq!(target_of("alice/a", "b"), "nobody");
+    assert_eq!(target_of("alice/b", "the-secret-of-b-1"), "b/live");
+    assert_eq!(target_of("alice/B", "the-secret-of-c-1"), "b-again/live");
+    assert_eq!(target_of("alice/a", "the-secret-of-b-1"), "nobody");
     assert_eq!(target_of("alice/c", SECRET), "nobody");
     world.settled();
 }

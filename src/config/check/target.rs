@@ -457,14 +457,7 @@ fn path_pattern(section: &Section, text: At<&str>) -> Option<Pattern> {
         );
         return None;
     }
-    let not = if bare.len() < text.value.len() { "!" } else { "" };
-    let plain = !bare.is_empty() && !bare.contains(['*', '?', '[', ']', '{', '}', '\\', ',']);
-    let whole = match bare.strip_suffix('/') {
-        Some(_) => format!("{not}{bare}**"),
-        None if plain => format!("{not}{{{bare},{bare}/**}}"),
-        None => text.value.to_owned(),
-    };
-    let pattern = pattern(section, "paths", text, &whole)?;
+    let pattern = pattern(section, "paths", text, &Pattern::whole_path(text.value))?;
     Some(Pattern {
         text: text.value.to_owned(),
         ..pattern
