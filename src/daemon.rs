@@ -197,6 +197,7 @@ impl Daemon {
             poller: poller.clone(),
             settings: receiver.clone(),
         };
+        let bodies = Budget::new(receiver.borrow().config.state_dir.clone());
         let app = Arc::new(App {
             overview,
             operator,
@@ -207,7 +208,7 @@ impl Daemon {
             settings: receiver,
             intake,
             metrics: Metrics::default(),
-            bodies: Arc::new(Budget::default()),
+            bodies: Arc::new(bodies),
             health: Health::default(),
             streams: Streams::default(),
             changes: Changes::default(),

@@ -134,6 +134,10 @@ fn body_error(error: BodyError, refused: &impl Fn(&'static str)) -> Answer {
                 RETRY_STORE,
             )
         }
+        BodyError::NoSpace => {
+            refused("no space for a large body");
+            answer::later(StatusCode::SERVICE_UNAVAILABLE, "can't store right now", RETRY_STORE)
+        }
         BodyError::Broken => {
             refused("malformed body");
             answer::error(StatusCode::BAD_REQUEST, "malformed body")

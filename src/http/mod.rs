@@ -51,7 +51,7 @@ pub struct App {
     pub intake: Arc<Intake>,
     /// Counters.
     pub metrics: Metrics,
-    /// Memory for large bodies.
+    /// Space and memory for large bodies.
     pub bodies: Arc<body::Budget>,
     /// Whether deliveries can be stored.
     pub health: control::Health,

@@ -213,3 +213,26 @@ fn large_uploads_that_only_drip_hold_no_memory() {
     assert_eq!(send_from(&world, STRANGER, &large.signed(SECRET)).status, 202);
     world.settled();
 }
+
+#[test]
+fn large_uploads_that_stop_before_their_end_hold_no_memory() {
+    let world = world("");
+    world.site.publish("one");
+    let most = vec![b'x'; 20 << 20];
+    let upload = |number: u8| {
+        let mut stream = world.address().connect_from(Ipv4Addr::new(127, 8, 0, number)).unwrap();
+        let head = "POST /hook/site HTTP/1.1\r\nHost: x\r\nContent-Length: 26000000\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&most).unwrap();
+        stream
+    };
+    let _stopped: Vec<TcpStream> = (1..=4).map(upload).collect();
+    assert!(world.daemon().memory() < MEMORY_MAX, "{} kB", world.daemon().memory());
+    let large = Delivery {
+        body: [vec![b' '; 1 << 20], world.pushed().body].concat(),
+        ..world.pushed()
+    };
+    assert_eq!(send_from(&world, STRANGER, &large.signed(SECRET)).status, 202);
+    world.settled();
+    assert_eq!(world.served(), "one");
+}
