@@ -6,30 +6,12 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+pub use crate::api::LogLine;
 
 /// Most bytes that one read of a log gives: what a follower holds in memory.
 const CHUNK: usize = 64 * 1024;
-
-/// One line of a log.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LogLine {
-    /// Milliseconds since the epoch.
-    pub at: i64,
-    /// Phase that it belongs to.
-    pub phase: String,
-    /// `stdout`, `stderr`, `hookd` for its own words, or `progress` of a fetch or a checkout.
-    pub stream: String,
-    /// The text, without the line's end.
-    pub text: String,
-    /// How much of it is done; only of `progress`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub done: Option<u64>,
-    /// How much there is in all, once that is known; only of `progress`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub total: Option<u64>,
-}
 
 /// All logs, below one directory.
 #[derive(Clone)]

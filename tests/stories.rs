@@ -19,6 +19,7 @@ mod stories {
     mod commands;
     mod content;
     mod crash;
+    mod description;
     mod disk;
     mod doctor;
     mod failure;

@@ -310,3 +310,47 @@ fn files_of_examples() -> Vec<String> {
         .map(|(name, _)| format!("examples/{name}"))
         .collect()
 }
+
+/// The paths of the API in a file of the command line, each part on its own; `*` is what is filled in.
+fn api_paths(code: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("\"/api/v1/") {
+        let path = code[at + 1..].split(['"', '?']).next().unwrap();
+        let part = |part: &str| match part.split_once('{') {
+            // `log{follow}` adds a query.
+            Some((fixed, _)) if !fixed.is_empty() => fixed.to_owned(),
+            Some(_) => "*".to_owned(),
+            None => part.to_owned(),
+        };
+        found.push(path.trim_start_matches("/api/v1").split('/').map(part).collect());
+    }
+    found
+}
+
+/// Whether a path of the command line may be one of the table; `{target}` there fills two parts.
+fn is_of(path: &[String], route: &[&str]) -> bool {
+    match (path, route) {
+        ([], []) => true,
+        ([first, rest @ ..], [part, others @ ..]) if first == "*" => {
+            is_of(rest, others) || part.starts_with('{') && is_of(path, others)
+        }
+        ([first, rest @ ..], [part, others @ ..]) => first == part && is_of(rest, others),
+        _ => false,
+    }
+}
+
+#[test]
+fn the_command_line_uses_nothing_but_the_api_as_described() {
+    let mut count = 0;
+    for (file, code) in sources().iter().filter(|(file, _)| file.starts_with("cli/")) {
+        for path in api_paths(code) {
+            let known = |route: &hookd::api::routes::Route| is_of(&path, &route.path.split('/').collect::<Vec<_>>());
+            assert!(
+                hookd::api::routes::ROUTES.iter().any(known),
+                "src/{file}: {path:?} is no route of src/api/routes.rs"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} paths");
+}

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::arguments::{Deploy, OneTarget, Replay, Rollback};
 use super::block_on;
-use super::client::Client;
+use super::client::{Client, part};
 use super::follow::{self, Screen, Tails};
 use super::output::{self, Code, Failure};
 use crate::api::{Asked, DeploymentDetail, Job};
@@ -53,7 +53,10 @@ pub fn replay(config: &Path, json: bool, options: &Replay) -> Result<ExitCode, F
     let client = Client::new(config);
     block_on(async {
         let asked = client
-            .post(&format!("/api/v1/deliveries/{}/replay", options.delivery), &json!({}))
+            .post(
+                &format!("/api/v1/deliveries/{}/replay", part(&options.delivery)),
+                &json!({}),
+            )
             .await?;
         end(&client, asked, options.no_wait, json).await
     })

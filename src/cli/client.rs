@@ -20,6 +20,11 @@ use crate::config;
 /// Where the daemon's control socket is if no configuration says it.
 const DEFAULT_CONTROL: &str = "/run/hookd/control.sock";
 
+/// What others named, as one part of a path.
+pub fn part(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 /// A connection to the daemon.
 #[derive(Clone)]
 pub struct Client {

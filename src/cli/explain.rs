@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::arguments::Explain;
 use super::block_on;
-use super::client::Client;
+use super::client::{Client, part};
 use super::output::{self, Code, Failure};
 use crate::config::{self, ForgeKind, Secrets};
 use crate::{clock, explain};
@@ -110,7 +110,7 @@ fn settings(file: &Path) -> Result<Option<(config::Config, Secrets)>, Failure> {
 fn stored(file: &Path, json: bool, id: &str) -> Result<ExitCode, Failure> {
     let client = Client::new(file);
     let value: serde_json::Value =
-        block_on(client.get(&format!("/api/v1/deliveries/{id}/explain"))).map_err(|failure| {
+        block_on(client.get(&format!("/api/v1/deliveries/{}/explain", part(id)))).map_err(|failure| {
             failure.cause(format!(
                 "{id} is not a file here, so it was taken for the id of a delivery"
             ))

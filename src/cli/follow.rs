@@ -12,8 +12,7 @@ use super::ansi::Painter;
 use super::client::Client;
 use super::output::{self, Failure};
 use super::paint::{self, Tone};
-use crate::api::{Deployment, DeploymentDetail};
-use crate::logbook::LogLine;
+use crate::api::{Deployment, DeploymentDetail, LogLine};
 
 /// Lines that a failed phase is told with: what a build says of its error mostly fits.
 const TAIL: usize = 10;

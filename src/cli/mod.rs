@@ -87,10 +87,14 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Schema(options) => schema::run(&options),
         Command::Notify {
             action: NotifyAction::Test { name },
-        } => act::test(&config, json, &format!("/api/v1/notify/{name}/test")),
+        } => act::test(&config, json, &format!("/api/v1/notify/{}/test", client::part(&name))),
         Command::Report {
             action: ReportAction::Test { repo },
-        } => act::test(&config, json, &format!("/api/v1/repos/{repo}/report/test")),
+        } => act::test(
+            &config,
+            json,
+            &format!("/api/v1/repos/{}/report/test", client::part(&repo)),
+        ),
         Command::Completions { shell } => complete::script(shell),
         Command::Man { page } => man::run(page),
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::arguments::TokenCommand;
 use super::block_on;
-use super::client::Client;
+use super::client::{Client, part};
 use super::output::{self, Failure};
 use super::paint::{self, Cell, Tone};
 use crate::api::{Asked, Token};
@@ -38,7 +38,7 @@ pub fn run(config: &Path, json: bool, command: &TokenCommand) -> Result<ExitCode
             output::table(&["NAME", "MAY", "MADE", "BY"], &rows);
         }
         TokenCommand::Remove { name } => {
-            let path = format!("/api/v1/tokens/{name}/remove");
+            let path = format!("/api/v1/tokens/{}/remove", part(name));
             let asked: Asked = block_on(client.post(&path, &json!({})))?;
             if json {
                 return output::json(&asked);

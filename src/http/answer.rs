@@ -76,3 +76,10 @@ pub fn later(status: StatusCode, what: &str, seconds: u64) -> Answer {
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     answer
 }
+
+/// A problem that passes, in the same way.
+pub fn problem_later(status: StatusCode, what: &str, seconds: u64) -> Answer {
+    let mut answer = problem(status, what, None);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    answer
+}

@@ -1,6 +1,7 @@
 //! The faces that speak HTTP: the public listener for forges, the control listener for people and their tools.
 
 mod answer;
+mod api;
 mod badge;
 mod body;
 mod control;

@@ -11,9 +11,8 @@ use hyper::body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::answer::{self, Answer, Body, whole};
-use crate::api::Deployment;
+use crate::api::{Deployment, LogLine};
 use crate::deploy::World;
-use crate::logbook::LogLine;
 
 /// Chunks of a log that wait for a slow reader; the log itself is on disk.
 const AHEAD: usize = 4;
@@ -55,7 +54,7 @@ impl Streams {
 
 /// The answer if there is no place. The connection ends with it.
 pub fn too_many() -> Answer {
-    let mut answer = answer::later(StatusCode::SERVICE_UNAVAILABLE, "too many logs are followed", RETRY);
+    let mut answer = answer::problem_later(StatusCode::SERVICE_UNAVAILABLE, "too many logs are followed", RETRY);
     let close = http::HeaderValue::from_static("close");
     answer.headers_mut().insert(http::header::CONNECTION, close);
     answer
@@ -127,7 +126,7 @@ pub async fn read(
     match world.logs.read(deployment, 0) {
         Ok(Some(_)) => {}
         Ok(None) => return answer_of(whole(last_words(row, &mut reading)), kind),
-        Err(error) => return answer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(error) => return answer::problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string(), None),
     }
     let (sender, receiver) = mpsc::channel(AHEAD);
     let world = world.clone();

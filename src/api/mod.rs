@@ -3,12 +3,19 @@
 //! They are the daemon's promise to programs, so nothing here follows the store when that changes. All times are milliseconds
 //! since the epoch.
 
+pub mod description;
+mod explanation;
+pub mod routes;
+
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use explanation::{Came, ExplainedCondition, ExplainedEvent, ExplainedVerdict, Explanation};
+
 /// `GET /api/v1/status`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Version of the daemon.
     pub version: String,
@@ -38,7 +45,7 @@ pub struct Status {
 }
 
 /// One target.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TargetStatus {
     /// `repo/target`
     pub target: String,
@@ -94,7 +101,7 @@ pub struct TargetStatus {
 }
 
 /// What is live at a target.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Live {
     /// The commit.
     pub commit: String,
@@ -112,7 +119,7 @@ pub struct Live {
 }
 
 /// The tip of the ref that a target follows.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Tip {
     /// The commit.
     pub commit: String,
@@ -124,7 +131,7 @@ pub struct Tip {
 }
 
 /// A queued job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Waiting {
     /// Its number.
     pub job: i64,
@@ -137,7 +144,7 @@ pub struct Waiting {
 }
 
 /// Something that needs a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Its name for programs: `failed`, `nothing-live`, `behind`, `pinned`, …
     pub code: String,
@@ -150,7 +157,7 @@ pub struct Problem {
 }
 
 /// A delivery as it came in.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Delivery {
     /// Number in order of arrival; none for a rejected one, which is not stored.
     pub number: Option<i64>,
@@ -182,7 +189,7 @@ fn one() -> usize {
 }
 
 /// One run of a job.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Deployment {
     /// Its number.
     pub id: i64,
@@ -227,8 +234,27 @@ pub struct Deployment {
     pub asked_by: Option<String>,
 }
 
+/// One line of the log of a deployment.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LogLine {
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Phase that it belongs to.
+    pub phase: String,
+    /// `stdout`, `stderr`, `hookd` for its own words, or `progress` of a fetch or a checkout.
+    pub stream: String,
+    /// The text, without the line's end.
+    pub text: String,
+    /// How much of it is done; only of `progress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// How much there is in all, once that is known; only of `progress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
 /// How long a phase took.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
     /// Name of the phase.
     pub phase: String,
@@ -239,7 +265,7 @@ pub struct Phase {
 }
 
 /// `GET /api/v1/deployments/ID`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeploymentDetail {
     /// The deployment.
     #[serde(flatten)]
@@ -249,7 +275,7 @@ pub struct DeploymentDetail {
 }
 
 /// A release directory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Release {
     /// Name of the directory.
     pub name: String,
@@ -273,7 +299,7 @@ pub struct Release {
 }
 
 /// `GET /api/v1/targets/REPO/TARGET/releases`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Releases {
     /// The live one.
     pub current: Option<String>,
@@ -282,7 +308,7 @@ pub struct Releases {
 }
 
 /// `GET /api/v1/jobs/ID`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// Its number.
     pub id: i64,
@@ -299,7 +325,7 @@ pub struct Job {
 }
 
 /// `POST /api/v1/targets/REPO/TARGET/rollback`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
     /// The release to go to; none: the newest good one before the live one.
@@ -308,7 +334,7 @@ pub struct RollbackRequest {
 }
 
 /// `POST /api/v1/targets/REPO/TARGET/deploy`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeployRequest {
     /// Which ref, for targets that follow a pattern.
@@ -317,7 +343,7 @@ pub struct DeployRequest {
 }
 
 /// A job that was asked for.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct QueuedJob {
     /// Its number.
     pub id: i64,
@@ -326,7 +352,7 @@ pub struct QueuedJob {
 }
 
 /// The answer to every act.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Asked {
     /// How the job ended; only in the answer to a request that waits, and none if it has not ended yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -348,7 +374,7 @@ pub struct Asked {
 }
 
 /// One act in `GET /api/v1/audit`: who did what.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Act {
     /// Its number.
     pub id: i64,
@@ -367,17 +393,22 @@ pub struct Act {
 }
 
 /// `POST /api/v1/tokens`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// What to call it.
+    #[schemars(regex(pattern = routes::NAME))]
     pub name: String,
     /// What it may: `view`, or `deploy:` and a target or a pattern of targets.
+    #[schemars(
+        length(max = 1024),
+        regex(pattern = r"^(view|deploy:[A-Za-z0-9_*][A-Za-z0-9_.*-]*/[A-Za-z0-9_*][A-Za-z0-9_.*-]*)$")
+    )]
     pub may: String,
 }
 
 /// A token, as `GET /api/v1/tokens` lists it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// Its name.
     pub name: String,
@@ -393,7 +424,7 @@ pub struct Token {
 }
 
 /// An error response: an RFC 9457 problem, with two members of hookd's own.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// Always `about:blank`: the status says what kind of problem it is.
     #[serde(default, rename = "type")]
