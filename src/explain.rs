@@ -42,7 +42,7 @@ pub fn explain(
     };
     Explanation {
         came: None,
-        forge: Some(forge::word(parsed.forge).into()),
+        forge: Some(parsed.forge.as_str().into()),
         delivery: parsed.delivery.as_ref().map(ToString::to_string),
         events: parsed.events.iter().map(explained).collect(),
         event: Some(parsed.event),
@@ -78,7 +78,7 @@ pub fn explain_stored(
     };
     Explanation {
         came: Some(came),
-        forge: Some(forge::word(parsed.forge).into()),
+        forge: Some(parsed.forge.as_str().into()),
         delivery: parsed.delivery.as_ref().map(ToString::to_string),
         events: parsed.events.iter().map(explained).collect(),
         signature: signature.into(),
@@ -117,7 +117,7 @@ fn not_understood(headers: &HeaderMap, forge: Option<ForgeKind>, error: String) 
         came: None,
         forge: forge
             .or_else(|| forge::detect(headers))
-            .map(|forge| forge::word(forge).into()),
+            .map(|forge| forge.as_str().into()),
         delivery: None,
         event: None,
         events: Vec::new(),
@@ -139,7 +139,7 @@ fn by_configuration(
     let claimed = parsed.repo.as_ref();
     let is_meant = |repo: &&Arc<Repo>| match claimed {
         Some(_) => rules::concerns(repo, parsed),
-        None => rules::may_be_unnamed(parsed.forge) && repo.forge == Some(parsed.forge),
+        None => parsed.forge.dialect().may_be_unnamed && repo.forge == Some(parsed.forge),
     };
     let repos: Vec<&Arc<Repo>> = config.repos.values().filter(is_meant).collect();
     if repos.is_empty() {

@@ -7,9 +7,9 @@
 //! | floor | rooms | what is there |
 //! |---|---|---|
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
-//! | wire | [`api`] | what the control socket takes and gives |
+//! | wire | [`api`], [`dialects`] | what the control socket takes and gives; what each forge sends, a file for each |
 //! | ground | [`config`], [`clock`], [`web`] | the configuration as nobody needs to doubt it; the time; one outgoing HTTP request |
-//! | doors | [`forge`], [`forge_api`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: the forges' dialects and APIs, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
+//! | doors | [`forge`], [`forge_api`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: deliveries of forges, their APIs, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
 //! | judgement | [`rules`], [`access`], [`schedule`], [`checks`], [`notify`] | what a delivery means; what a token may; which job starts; whether CI is green; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |
@@ -57,6 +57,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod deploy;
+pub mod dialects;
 pub mod doctor;
 pub mod exec;
 pub mod explain;

@@ -11,26 +11,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub const NOW: Timestamp = Timestamp(1_614_265_330_000);
 
 /// The forges by their names in the configuration; the empty one leaves it to the headers.
-const FORGES: &[&str] = &[
-    "",
-    "github",
-    "gitlab",
-    "gitea",
-    "forgejo",
-    "gogs",
-    "bitbucket",
-    "bitbucket-server",
-    "azure-devops",
-    "sourcehut",
-    "pagure",
-    "gitee",
-    "standard",
-    "generic",
-];
+fn forges() -> impl Iterator<Item = &'static str> {
+    [""].into_iter().chain(ForgeKind::ALL.iter().map(|kind| kind.as_str()))
+}
 
 /// Repos of every forge, each without and with what makes them more lenient.
 static REPOS: LazyLock<Vec<Arc<Repo>>> = LazyLock::new(|| {
-    let both = FORGES.iter().flat_map(|forge| [repo(forge, false), repo(forge, true)]);
+    let both = forges().flat_map(|forge| [repo(forge, false), repo(forge, true)]);
     both.collect()
 });
 

@@ -38,10 +38,11 @@ pub mod units;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use crate::dialects::{Encoding, ForgeKind, Generic, HashAlgorithm};
 pub use channel::{Channel, Mail, Notify, UrlSource};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use example::example;
-pub use forge_kind::{ForgeKind, UnknownForge};
+pub use forge_kind::UnknownForge;
 pub use pattern::{Pattern, PatternError, matches};
 pub use remote::name_in_payloads;
 pub use schema::schema;

@@ -231,48 +231,11 @@ pub(super) fn full_name(remote: &Remote, forge: Option<ForgeKind>) -> String {
 /// The name that a forge's payloads have for what is at that path of its URLs: without the path below which the forge itself
 /// is served, and without what only URLs have.
 pub fn name_in_payloads(path: &str, host: Option<&str>, forge: Option<ForgeKind>) -> String {
-    use ForgeKind::{AzureDevOps, Bitbucket, BitbucketServer, Forgejo, GitHub, Gitea, Gitee, Gogs, Pagure, SourceHut};
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    match (forge, parts.as_slice()) {
-        (Some(AzureDevOps), parts) => azure_name(parts, host.unwrap_or_default()),
-        // https://HOST/projects/KEY/repos/SLUG and /users/NAME/repos/SLUG are pages; https://HOST/scm/KEY/SLUG.git is cloned.
-        (Some(BitbucketServer), [.., "projects", key, "repos", slug]) => format!("{key}/{slug}"),
-        (Some(BitbucketServer), [.., "users", name, "repos", slug]) => format!("~{name}/{slug}"),
-        (
-            Some(BitbucketServer | Bitbucket | GitHub | Gitea | Gitee | Forgejo | Gogs | SourceHut),
-            [.., owner, name],
-        ) => {
-            format!("{owner}/{name}")
-        }
-        (Some(Pagure), ["fork", user, rest @ ..]) => format!("forks/{user}/{}", rest.join("/")),
-        (_, parts) => parts.join("/"),
+    match forge {
+        Some(forge) => (forge.dialect().name_at)(&parts, host.unwrap_or_default()),
+        None => parts.join("/"),
     }
-}
-
-/// `PROJECT/REPO`. URLs leave the project out if it is named like the repository, and have more besides: the organisation or
-/// collection, and how much of a clone is wanted.
-fn azure_name(parts: &[&str], host: &str) -> String {
-    let is_default = |part: &str| part.eq_ignore_ascii_case("DefaultCollection");
-    let marker = parts.iter().rposition(|part| matches!(*part, "_git" | "_ssh"));
-    let Some(marker) = marker else {
-        return match parts {
-            // git@ssh.dev.azure.com:v3/ORG/PROJECT/REPO
-            [.., _, project, repo] => format!("{project}/{repo}"),
-            other => other.join("/"),
-        };
-    };
-    let repo = parts.last().copied().unwrap_or_default();
-    // Segments before the project: the organisation, unless the host names it; or a collection, perhaps below a path.
-    let before = &parts[..marker];
-    let fixed = if host == "dev.azure.com" || host.ends_with(".dev.azure.com") {
-        1
-    } else if host.ends_with(".visualstudio.com") {
-        usize::from(before.first().is_some_and(|part| is_default(part)))
-    } else {
-        1 + usize::from(before.len() > 1 && (before[0].eq_ignore_ascii_case("tfs") || is_default(before[1])))
-    };
-    let project = before.get(fixed..).and_then(<[&str]>::last).copied().unwrap_or(repo);
-    format!("{project}/{repo}")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::channel::Notify;
-use super::{Diagnostic, ForgeKind, Pattern};
+use super::{Diagnostic, ForgeKind, Generic, Pattern};
 use crate::model::{GitRef, GitUrl, RefKind, RepoName, Secret, TargetId, TargetName, is_prerelease};
 
 /// Where the daemon listens.
@@ -265,47 +265,6 @@ pub struct Published {
     pub kind: ForgeKind,
     /// Where they are fetched from; none if the forge has them in its manual only, and hookd knows them.
     pub url: Option<url::Url>,
-}
-
-/// `[repo.NAME.generic]`: how the `generic` forge signs and what its JSON looks like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Generic {
-    /// Header of the signature (default `X-Signature`).
-    pub header: String,
-    /// HMAC over the raw body (default sha256).
-    pub algorithm: HashAlgorithm,
-    /// How the header writes it (default hex).
-    pub encoding: Encoding,
-    /// What stands before it (default none), `sha256=`.
-    pub prefix: String,
-    /// JSON pointer to the full name (default `/repository/full_name`).
-    pub repo: String,
-    /// JSON pointer to the full ref or the branch name (default `/ref`).
-    pub git_ref: String,
-    /// JSON pointer to the commit (default `/after`).
-    pub commit: String,
-    /// Header of the delivery id (default `X-Delivery`).
-    pub delivery_header: String,
-}
-
-/// Hash below an HMAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HashAlgorithm {
-    /// SHA-1
-    Sha1,
-    /// SHA-256
-    Sha256,
-    /// SHA-512
-    Sha512,
-}
-
-/// How bytes are written in a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Hexadecimal
-    Hex,
-    /// Base64, standard alphabet
-    Base64,
 }
 
 /// `[repo.NAME]`

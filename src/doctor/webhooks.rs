@@ -49,7 +49,7 @@ fn has_mismatch(status: &Status, repo: &Repo) -> bool {
 
 /// What is typed at the forge.
 pub fn three_lines(repo: &Repo, url: &str) -> String {
-    let (page, secret) = words(repo.forge);
+    let (page, secret) = repo.forge.unwrap_or(ForgeKind::GitHub).dialect().form;
     let source = match repo.secret.first() {
         Some(SecretSource::File(path)) => format!("what is in {}", path.display()),
         Some(SecretSource::Credential(name)) => format!("what is in the file of credential {name}"),
@@ -57,17 +57,6 @@ pub fn three_lines(repo: &Repo, url: &str) -> String {
         Some(SecretSource::InsecureNone) | None => "none".to_owned(),
     };
     format!("at the forge, {page}:\n  URL           {url}\n  Content type  application/json\n  {secret:<12}  {source}")
-}
-
-/// Where the form is, and what it calls the secret.
-fn words(forge: Option<ForgeKind>) -> (&'static str, &'static str) {
-    match forge {
-        Some(ForgeKind::GitLab) => ("Settings > Webhooks > Add new webhook", "Secret token"),
-        Some(ForgeKind::Bitbucket) => ("Repository settings > Webhooks > Add webhook", "Secret"),
-        Some(ForgeKind::Pagure) => ("Settings > Hooks", "Private key"),
-        Some(ForgeKind::Gitee) => ("Management > WebHooks > Add webHook", "Signature key"),
-        _ => ("Settings > Webhooks > Add webhook", "Secret"),
-    }
 }
 
 fn judge(repo: &Repo, newest_first: &[&Delivery], lines: &str, now: Timestamp, found: &mut Findings) {

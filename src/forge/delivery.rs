@@ -1,7 +1,12 @@
 //! A request of a forge as it came, and which of its headers may be kept.
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
 use http::HeaderMap;
 use serde_json::{Value, json};
+
+use crate::dialects::{ForgeKind, header};
 
 /// One request of a forge: its headers and its raw body, nothing decoded yet.
 #[derive(Clone, Copy)]
@@ -15,59 +20,27 @@ pub struct Delivery<'a> {
 /// Longest body that can be a connection test of Bitbucket Server (`{"test": true}`), bytes, with room for white space.
 const PING_MAX: usize = 64;
 
-/// Headers that are worth keeping with a stored delivery: what it is and who sent it. An allow-list, so that no token,
-/// cookie, `Authorization` or self-named secret header can ever reach the store.
-const KEPT: &[&str] = &[
-    "content-type",
-    "idempotency-key",
-    "user-agent",
-    "webhook-id",
-    "webhook-timestamp",
-    "x-attempt-number",
-    "x-event-key",
-    "x-forgejo-delivery",
-    "x-forgejo-event",
-    "x-forgejo-event-type",
-    "x-gitea-delivery",
-    "x-gitea-event",
-    "x-gitea-event-type",
-    "x-gitea-hook-installation-target-type",
-    "x-gitee-event",
-    "x-github-delivery",
-    "x-github-enterprise-host",
-    "x-github-enterprise-version",
-    "x-github-event",
-    "x-github-event-type",
-    "x-github-hook-id",
-    "x-github-hook-installation-target-id",
-    "x-github-hook-installation-target-type",
-    "x-gitlab-event",
-    "x-gitlab-event-uuid",
-    "x-gitlab-instance",
-    "x-gogs-delivery",
-    "x-gogs-event",
-    "x-gogs-event-type",
-    "x-hook-uuid",
-    "x-pagure",
-    "x-pagure-project",
-    "x-pagure-topic",
-    "x-request-id",
-    "x-request-uuid",
-    "x-webhook-delivery",
-    "x-webhook-event",
-];
+/// Headers that are worth keeping whoever sent the delivery.
+const KEPT: &[&str] = &["content-type", "user-agent"];
 
-/// The header's value, trimmed; none if it is absent, empty, or not visible ASCII.
-pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let value = headers.get(name)?.to_str().ok()?.trim();
-    // `to_str` lets tabs pass.
-    (!value.is_empty() && !value.contains('\t')).then_some(value)
-}
+/// The names of the headers that may be kept, in lower case: what a delivery is and who sent it. An allow-list, so that no token,
+/// cookie, `Authorization` or self-named secret header can ever reach the store.
+static ALLOWED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let of_forge = |kind: &ForgeKind| {
+        let dialect = kind.dialect();
+        let named = dialect.delivery.iter().chain([&dialect.event]);
+        named
+            .filter_map(|named| named.header())
+            .chain(dialect.kept.iter().copied())
+    };
+    let names = ForgeKind::ALL.iter().flat_map(of_forge).chain(KEPT.iter().copied());
+    names.map(str::to_ascii_lowercase).collect()
+});
 
 /// The headers that a stored delivery keeps, as (name in lower case, value), sorted by name. Never a secret.
 pub fn stored_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let kept = |name: &&str| header(headers, name).map(|value| ((*name).to_owned(), value.to_owned()));
-    KEPT.iter().filter_map(kept).collect()
+    let kept = |name: &String| Some((name.clone(), header(headers, name)?.to_owned()));
+    ALLOWED.iter().filter_map(kept).collect()
 }
 
 /// The headers of a stored delivery, from the JSON that [`stored_headers`] was written as.

@@ -9,9 +9,7 @@ use serde_json::{Map, Value};
 
 use super::body;
 use super::detect::detect_with_body;
-use super::fields::addresses;
-use super::parse::Dialect;
-use crate::config::ForgeKind;
+use crate::dialects::{ForgeKind, addresses};
 
 /// Longest text that is kept, bytes: longer than any full name or address of a repo.
 const TEXT_MAX: usize = 1024;
@@ -20,7 +18,7 @@ const DEPTH_MAX: usize = 5;
 /// Most keys that are kept in all. Real payloads have a few dozen of them.
 const KEYS_MAX: usize = 256;
 
-/// Keys on the way to a name, and those that tell the forges apart. All else is skipped without being kept.
+/// Keys on the way to a name, and those that tell the forges apart; some forges have more. All else is skipped without being kept.
 const KEYS: &[&str] = &[
     "actor",
     "canonicalName",
@@ -38,7 +36,6 @@ const KEYS: &[&str] = &[
     "git_http_url",
     "fullname",
     "homepage",
-    "hook_name",
     "html_url",
     "http_url",
     "key",
@@ -76,6 +73,10 @@ const KEYS: &[&str] = &[
     "webhook",
 ];
 
+fn is_kept(key: &str) -> bool {
+    KEYS.contains(&key) || ForgeKind::ALL.iter().any(|kind| kind.dialect().keys.contains(&key))
+}
+
 /// What a payload that nobody vouches for says of its repo.
 pub struct ClaimedRepo {
     /// The forge that writes so.
@@ -100,7 +101,7 @@ pub fn claimed_repo(headers: &HeaderMap, raw: &[u8]) -> Option<ClaimedRepo> {
     let forge = detect_with_body(headers, &body)?;
     Some(ClaimedRepo {
         forge,
-        name: (Dialect::of(forge).repo)(&body),
+        name: (forge.dialect().repo)(&body),
         addresses: addresses(&body),
     })
 }
@@ -137,7 +138,7 @@ impl<'de> Visitor<'de> for Skeleton<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut kept = Map::new();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if *self.left == 0 || !KEYS.contains(&&*key) {
+            if *self.left == 0 || !is_kept(&key) {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }

@@ -2,60 +2,28 @@
 //!
 //! The addresses are those that each forge's own pages link to.
 
-use crate::config::{ForgeKind, Remote, Repo, Transport};
+use crate::config::{Remote, Repo, Transport};
+use crate::dialects::{Dialect, ForgeKind};
 
-/// The address of a commit's page; none for forges that have none, and for repositories that are no forge's.
+/// The address of a commit's page; none for repositories that are no forge's.
 pub fn commit_page(repo: &Repo, commit: &str) -> Option<String> {
-    let (kind, base) = place(repo)?;
-    let path = match kind {
-        ForgeKind::GitLab => "/-/commit/",
-        ForgeKind::Bitbucket | ForgeKind::BitbucketServer => "/commits/",
-        ForgeKind::Pagure => "/c/",
-        _ => "/commit/",
-    };
-    Some(format!("{base}{path}{commit}"))
+    let (dialect, page) = page(repo)?;
+    Some(format!("{page}{}{commit}", dialect.commit_page))
 }
 
 /// The address of the page that compares two commits.
 pub fn compare_page(repo: &Repo, from: &str, to: &str) -> Option<String> {
-    let (kind, base) = place(repo)?;
-    let path = match kind {
-        ForgeKind::GitLab => format!("/-/compare/{from}...{to}"),
-        ForgeKind::Bitbucket => format!("/branches/compare/{to}..{from}"),
-        ForgeKind::BitbucketServer => format!("/compare/commits?sourceBranch={to}&targetBranch={from}"),
-        ForgeKind::AzureDevOps => format!("/branchCompare?baseVersion=GC{from}&targetVersion=GC{to}"),
-        ForgeKind::Pagure => format!("/c/{from}..{to}"),
-        ForgeKind::SourceHut => return None,
-        _ => format!("/compare/{from}...{to}"),
-    };
-    Some(format!("{base}{path}"))
+    let (dialect, page) = page(repo)?;
+    Some(page + &(dialect.compare_page)(from, to)?)
 }
 
 /// The forge, and the address of the repository there.
-fn place(repo: &Repo) -> Option<(ForgeKind, String)> {
+fn page(repo: &Repo) -> Option<(&'static Dialect, String)> {
     let remote = &repo.remote;
     let host = remote.host.as_deref()?;
-    let kind = repo.forge.or_else(|| ForgeKind::of_host(host))?;
-    let path = remote.path.trim_matches('/');
-    let base = match kind {
-        ForgeKind::Standard | ForgeKind::Generic => return None,
-        ForgeKind::AzureDevOps if host == "ssh.dev.azure.com" => {
-            let [organisation, project, name] = path.strip_prefix("v3/")?.split('/').collect::<Vec<_>>()[..] else {
-                return None;
-            };
-            format!("https://dev.azure.com/{organisation}/{project}/_git/{name}")
-        }
-        ForgeKind::BitbucketServer => {
-            let (project, name) = path.strip_prefix("scm/").unwrap_or(path).split_once('/')?;
-            let (kind, owner) = match project.strip_prefix('~') {
-                Some(user) => ("users", user),
-                None => ("projects", project),
-            };
-            format!("{}/{kind}/{owner}/repos/{name}", origin(remote, host))
-        }
-        _ => format!("{}/{path}", origin(remote, host)),
-    };
-    Some((kind, base))
+    let dialect = repo.forge.or_else(|| ForgeKind::of_host(host))?.dialect();
+    let page = (dialect.page)(&origin(remote, host), host, remote.path.trim_matches('/'))?;
+    Some((dialect, page))
 }
 
 /// Scheme, host and port of the forge's pages: those of the remote if it is reached by HTTP, else HTTPS on its host.

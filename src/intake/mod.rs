@@ -275,7 +275,7 @@ impl Intake {
             repo: repo.name.to_string(),
             delivery: delivery.clone(),
             id_is_made: parsed.delivery.is_none(),
-            forge: forge::word(parsed.forge),
+            forge: parsed.forge.as_str(),
             event: parsed.event.clone(),
             received_at: clock::now(),
             remote_addr: arrival.from.to_string(),
@@ -317,7 +317,7 @@ impl Intake {
             "{} {} of {}: {reason}",
             taken.word,
             said.parsed.event,
-            forge::word(said.parsed.forge),
+            said.parsed.forge.as_str(),
         ));
         if let Some(claimed) = &said.mismatch {
             warn_of_mismatch(repo, claimed);

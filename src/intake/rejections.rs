@@ -134,7 +134,7 @@ impl<'a> Refused<'a> {
         let claims = forge::claims(headers);
         Self {
             repo: repo.unwrap_or_default(),
-            forge: claims.forge.map_or("", forge::word),
+            forge: claims.forge.map_or("", |forge| forge.as_str()),
             delivery: claims.delivery.unwrap_or_default(),
             event: claims.event.unwrap_or_default(),
             reason,

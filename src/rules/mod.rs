@@ -5,7 +5,7 @@ mod names;
 mod refs;
 
 pub use checks::{Note, noted};
-pub use names::{is_about, may_be_unnamed};
+pub use names::is_about;
 pub use refs::matches;
 
 use crate::config::{Repo, Target};
@@ -163,7 +163,7 @@ fn repo_is_ours(repo: &Repo, parsed: &Parsed, event: &Event) -> Condition {
             format!("it is about {}, not about {}", shown(claimed), repo.full_name),
         ),
         None if is_ours => passed(name, "the payload has the repo's URL"),
-        None if may_be_unnamed(parsed.forge) => {
+        None if parsed.forge.dialect().may_be_unnamed => {
             passed(name, "the payload names no repo: the signature alone stands for it")
         }
         None => failed(name, "the payload names no repo"),

@@ -4,9 +4,6 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::{ForgeKind, Repo, name_in_payloads};
 
-/// Forges of which only the owner has a server below a path, by the host that is not one.
-const HOSTED: &[&str] = &["gitlab.com", "pagure.io", "gitee.com"];
-
 /// True if the payload is about that repo: by `full_name` where the configuration sets it; else by the path of the URL, with or
 /// without the path below which the forge is served, or by one of the payload's own addresses. Forges ignore case.
 pub fn is_about(repo: &Repo, forge: ForgeKind, claimed: Option<&str>, addresses: &[String]) -> bool {
@@ -37,16 +34,8 @@ pub fn is_about(repo: &Repo, forge: ForgeKind, claimed: Option<&str>, addresses:
         let (ours, claimed) = (plain(path), plain(claimed));
         claimed.contains('/')
             && ours.strip_suffix(&claimed).is_some_and(|above| above.ends_with('/'))
-            && !host.is_some_and(|host| HOSTED.contains(&host))
+            && host.and_then(ForgeKind::of_host).is_none()
     })
-}
-
-/// Forges, and senders of one's own, whose payloads may leave the repo out.
-pub fn may_be_unnamed(forge: ForgeKind) -> bool {
-    matches!(
-        forge,
-        ForgeKind::SourceHut | ForgeKind::Standard | ForgeKind::Generic | ForgeKind::AzureDevOps
-    )
 }
 
 fn alike(ours: &[String], claimed: &str) -> bool {

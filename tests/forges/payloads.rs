@@ -55,10 +55,10 @@ fn expected_kind(fixture: &Fixture) -> &'static str {
 #[test]
 fn every_payload_is_understood_with_its_header() {
     let all = fixtures();
-    assert_eq!(all.len(), 177);
+    assert!(all.len() >= 177, "{} payloads", all.len());
     for fixture in all {
         let parsed = parsed(&fixture);
-        assert_eq!(forge::word(parsed.forge), fixture.forge, "{}", fixture.path);
+        assert_eq!(parsed.forge.as_str(), fixture.forge, "{}", fixture.path);
         assert_eq!(parsed.events.len(), 1, "{}", fixture.path);
         assert_eq!(
             parsed.events[0].kind.as_str(),
@@ -82,7 +82,7 @@ fn every_payload_is_understood_without_headers() {
         } else {
             &fixture.forge
         };
-        assert_eq!(forge::word(without.forge), expected, "{}", fixture.path);
+        assert_eq!(without.forge.as_str(), expected, "{}", fixture.path);
         let with = parsed(&fixture);
         let facts = |event: &Event| {
             (

@@ -16,21 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// 2021-02-25T16:02:10Z, when the official vector of Standard Webhooks was signed.
 pub const NOW: Timestamp = Timestamp(1_614_265_330_000);
 
-pub const ALL: &[ForgeKind] = &[
-    ForgeKind::GitHub,
-    ForgeKind::GitLab,
-    ForgeKind::Gitea,
-    ForgeKind::Forgejo,
-    ForgeKind::Gogs,
-    ForgeKind::Bitbucket,
-    ForgeKind::BitbucketServer,
-    ForgeKind::AzureDevOps,
-    ForgeKind::SourceHut,
-    ForgeKind::Pagure,
-    ForgeKind::Gitee,
-    ForgeKind::Standard,
-    ForgeKind::Generic,
-];
+pub const ALL: &[ForgeKind] = ForgeKind::ALL;
 
 fn payloads() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/payloads")

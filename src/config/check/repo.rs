@@ -14,10 +14,9 @@ use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{
-    AllowFrom, Encoding, ForgeApi, Generic, HashAlgorithm, Proxy, QueueMode, Remote, Repo, Reporting, SecretSource,
-    Target, Transport,
+    AllowFrom, ForgeApi, Proxy, QueueMode, Remote, Repo, Reporting, SecretSource, Target, Transport,
 };
-use crate::config::{ForgeKind, remote};
+use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm, remote};
 use crate::model::{GitUrl, RepoName, TargetName};
 
 /// All `[forge.NAME]`.

@@ -1,13 +1,54 @@
 //! GitLab: project, group and system hooks.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::dialect::{BASE, Dialect, Named};
+use super::error::ParseError;
+use super::error::Rejection;
 use super::fields::{
     branch_ref, commit, commit_in_address, first_text, flag, has, list, named_ref, owned, path_of_address, ref_change,
     tag_ref, text,
 };
-use super::parse::ParseError;
-use crate::model::{Action, CommitId, Event, EventKind};
+use super::request::{Request, fits};
+use super::sample::{Sample, WHO};
+use super::scheme::any_equal;
+use super::{signing, standard};
+use crate::model::{Action, CommitId, Event, EventKind, Secret};
+
+/// GitLab's dialect.
+pub(super) static DIALECT: Dialect = Dialect {
+    event: Named::Header("X-Gitlab-Event"),
+    // Not X-Gitlab-Event-UUID and X-Gitlab-Webhook-UUID: the first is inherited, the second new on every request.
+    delivery: &[Named::Header("idempotency-key"), Named::Header("webhook-id")],
+    marks: &["x-gitlab-token"],
+    kept: &["x-gitlab-event-uuid", "x-gitlab-instance"],
+    // `altssh.gitlab.com` answers on port 443, for networks that close port 22.
+    hosts: &["gitlab.com", "altssh.gitlab.com"],
+    is_body: |body| {
+        text(body, "/object_kind").is_some()
+            || (text(body, "/event_name").is_some() && !has(body, "/repository/full_name"))
+    },
+    infer,
+    repo,
+    read,
+    check,
+    covers_body: false,
+    sample,
+    sends: &[("User-Agent", "GitLab/hookd")],
+    sign: |secret, body, with| {
+        if is_signing_token(secret) {
+            standard::sign(secret, body, with)
+        } else {
+            Ok(signing::one("X-Gitlab-Token", signing::header_text(secret)?.to_owned()))
+        }
+    },
+    // Groups nest.
+    name_at: |parts, _| parts.join("/"),
+    commit_page: "/-/commit/",
+    compare_page: |from, to| Some(format!("/-/compare/{from}...{to}")),
+    form: ("Settings > Webhooks > Add new webhook", "Secret token"),
+    ..BASE
+};
 
 /// Value of `X-Gitlab-Event` and the `object_kind` that such a body has.
 const HOOKS: &[(&str, &[&str])] = &[
@@ -46,14 +87,14 @@ fn kind(body: &Value) -> Option<&str> {
 }
 
 /// The `X-Gitlab-Event` that belongs to the body; of system hooks if it is none of a project's.
-pub(super) fn infer(body: &Value) -> String {
+fn infer(body: &Value) -> String {
     let kind = kind(body).unwrap_or_default();
     let hook = HOOKS.iter().find(|(_, kinds)| kinds.contains(&kind));
     hook.map_or("System Hook", |(name, _)| name).to_owned()
 }
 
 /// Full path of the project, through all its groups.
-pub(super) fn repo(body: &Value) -> Option<String> {
+fn repo(body: &Value) -> Option<String> {
     let path = [
         "/project/path_with_namespace",
         "/object_attributes/target/path_with_namespace",
@@ -75,7 +116,7 @@ pub(super) fn repo(body: &Value) -> Option<String> {
 }
 
 /// The events of one delivery. Source: gitlabhq `doc/user/project/integrations/webhook_events.md`.
-pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
+fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     let said = kind(body);
     let expected = HOOKS.iter().find(|(name, _)| *name == event).map(|(_, kinds)| *kinds);
     if let (Some(said), Some(expected)) = (said, expected)
@@ -231,4 +272,31 @@ fn other(name: &str, body: &Value) -> Event {
         pusher: user(body),
         ..Event::new(EventKind::Other, name, Action::Other(action.to_owned()))
     }
+}
+
+/// The token, which may be any text: GitLab sends its UTF-8 bytes. Its signing token is Standard Webhooks.
+fn check(request: &Request<'_>) -> Result<(), Rejection> {
+    if request.headers.contains_key("webhook-signature") {
+        return standard::check(request);
+    }
+    let token = request.single_bytes("x-gitlab-token")?;
+    request.keys()?;
+    fits(any_equal(request.secrets, token))
+}
+
+/// GitLab has two ways; the secret tells which one.
+fn is_signing_token(secret: &Secret) -> bool {
+    let text = secret.expose().trim_ascii();
+    text.strip_prefix(b"v1,").unwrap_or(text).starts_with(b"whsec_")
+}
+
+fn sample(push: &Sample<'_>) -> Value {
+    let kind = if push.is_tag() { "tag_push" } else { "push" };
+    let (before, after) = push.ends();
+    json!({
+        "object_kind": kind, "event_name": kind, "before": before, "after": after, "ref": push.git_ref.as_str(),
+        "checkout_sha": push.head().get("id"), "user_username": WHO, "user_name": WHO, "project_id": 1,
+        "project": {"name": push.parts().1, "path_with_namespace": push.full_name},
+        "commits": push.commits(), "total_commits_count": push.commits().as_array().map(Vec::len),
+    })
 }

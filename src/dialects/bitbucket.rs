@@ -1,19 +1,50 @@
 //! Bitbucket Cloud: any number of ref changes in one `repo:push`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::dialect::{BASE, Dialect, Named};
+use super::error::ParseError;
 use super::fields::{
     branch_ref, commit, commit_in_address, each, first_text, flag, has, list, owned, ref_change, tag_ref, text,
     zero_like,
 };
-use super::parse::ParseError;
-use crate::model::{Action, Event, EventKind};
+use super::sample::{ID, MESSAGE, Sample, WHO};
+use super::{bitbucket_server, hub};
+use crate::model::{Action, CommitId, Event, EventKind};
+
+/// Bitbucket Cloud's dialect.
+pub(super) static DIALECT: Dialect = Dialect {
+    event: Named::Header("X-Event-Key"),
+    delivery: &[Named::Header("X-Request-UUID")],
+    is_sender: |headers| !bitbucket_server::is_sender(headers),
+    hex: hub::SIGNATURES,
+    kept: &["x-attempt-number", "x-hook-uuid"],
+    // `altssh.bitbucket.org` answers on port 443, for networks that close port 22.
+    hosts: &["bitbucket.org", "altssh.bitbucket.org"],
+    is_body: |body| {
+        ["/push/changes", "/pullrequest", "/commit_status"]
+            .iter()
+            .any(|mark| has(body, mark))
+            || (has(body, "/repository/uuid") && has(body, "/actor"))
+    },
+    infer,
+    repo,
+    read,
+    check: |request| request.hex(hub::SIGNATURES, request.raw),
+    sample,
+    sends: &[("User-Agent", "Bitbucket-Webhooks/2.0"), ("X-Attempt-Number", "1")],
+    sign: |secret, body, _| Ok(bitbucket_server::signature(secret, body)),
+    commit_page: "/commits/",
+    compare_page: |from, to| Some(format!("/branches/compare/{to}..{from}")),
+    form: ("Repository settings > Webhooks > Add webhook", "Secret"),
+    ..BASE
+};
 
 /// States of a pull request that is not merged, whatever the event header says of it.
 const UNMERGED: &[&str] = &["OPEN", "DECLINED", "SUPERSEDED"];
 
 /// The event key that the body looks like.
-pub(super) fn infer(body: &Value) -> String {
+fn infer(body: &Value) -> String {
     let key = if has(body, "/push") {
         "repo:push"
     } else if has(body, "/commit_status") {
@@ -37,7 +68,7 @@ pub(super) fn infer(body: &Value) -> String {
 }
 
 /// Full name, `workspace/repo`.
-pub(super) fn repo(body: &Value) -> Option<String> {
+fn repo(body: &Value) -> Option<String> {
     owned(
         body,
         &["/repository/full_name", "/pullrequest/destination/repository/full_name"],
@@ -45,7 +76,7 @@ pub(super) fn repo(body: &Value) -> Option<String> {
 }
 
 /// The events of one delivery. Source: Atlassian "Event payloads"; captures in jenkinsci/bitbucket-branch-source-plugin.
-pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
+fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     let events = match event {
         "repo:push" => push(body)?,
         "repo:commit_status_created" | "repo:commit_status_updated" => vec![commit_status(body)?],
@@ -140,5 +171,21 @@ fn pull_request(key: &str, body: &Value) -> Result<Event, ParseError> {
             "pull_request",
             Action::Other(if merged { "merged" } else { word }.to_owned()),
         )
+    })
+}
+
+fn sample(push: &Sample<'_>) -> Value {
+    let end = |id: &CommitId| {
+        let target = json!({"type": "commit", "hash": id.as_str(), "message": MESSAGE});
+        let end = json!({"type": push.ref_type(), "name": push.git_ref.short(), "target": target});
+        if id.is_zero() { Value::Null } else { end }
+    };
+    json!({
+        "push": {"changes": [{
+            "old": end(push.before), "new": end(push.after), "created": push.before.is_zero(), "closed": push.after.is_zero(),
+            "forced": false, "truncated": false, "commits": [],
+        }]},
+        "repository": {"type": "repository", "full_name": push.full_name, "name": push.parts().1, "uuid": ID},
+        "actor": {"nickname": WHO, "display_name": WHO},
     })
 }

@@ -11,19 +11,54 @@
 //!
 //! Source: pagure `hooks/default.py`, and what Pagure 5.14 was seen to send.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::fields::{branch_ref, commit, first_text, flag, has, owned, ref_change, tag_ref, text, zero_like};
-use super::parse::ParseError;
+use super::dialect::{BASE, Dialect, Named};
+use super::error::ParseError;
+use super::fields::{
+    branch_ref, commit, first_text, flag, has, has_object, owned, ref_change, tag_ref, text, zero_like,
+};
+use super::sample::{Sample, WHO};
+use super::signing;
 use crate::model::{Action, CommitId, Event, EventKind};
 
+/// Where the signature is, the better one first.
+const SIGNATURES: &[&str] = &["x-pagure-signature-256", "x-pagure-signature"];
+
+/// Pagure's dialect.
+pub(super) static DIALECT: Dialect = Dialect {
+    event: Named::Header("X-Pagure-Topic"),
+    delivery: &[Named::Body("/msg_id")],
+    marks: SIGNATURES,
+    hex: SIGNATURES,
+    kept: &["x-pagure", "x-pagure-project"],
+    hosts: &["pagure.io", "src.fedoraproject.org"],
+    is_body: |body| text(body, "/topic").is_some() && has_object(body, "/msg"),
+    infer,
+    repo,
+    read,
+    // Nothing else comes of a new branch whose commits are in the default branch.
+    may_stand_for_push: |event| event.kind == EventKind::Branch && event.name == "create",
+    check: |request| request.hex(SIGNATURES, request.json),
+    sample,
+    sign: |secret, body, _| Ok(signing::one("X-Pagure-Signature-256", signing::sha256(secret, body))),
+    name_at: |parts, _| match parts {
+        ["fork", user, rest @ ..] => format!("forks/{user}/{}", rest.join("/")),
+        other => other.join("/"),
+    },
+    commit_page: "/c/",
+    compare_page: |from, to| Some(format!("/c/{from}..{to}")),
+    form: ("Settings > Hooks", "Private key"),
+    ..BASE
+};
+
 /// The body names its own topic.
-pub(super) fn infer(body: &Value) -> String {
+fn infer(body: &Value) -> String {
     text(body, "/topic").unwrap_or("unknown").to_owned()
 }
 
 /// Full name: `project`, `namespace/project`, or `forks/user/project`.
-pub(super) fn repo(body: &Value) -> Option<String> {
+fn repo(body: &Value) -> Option<String> {
     let places = [
         "/msg/project_fullname",
         "/msg/repo/fullname",
@@ -34,7 +69,7 @@ pub(super) fn repo(body: &Value) -> Option<String> {
 }
 
 /// The events of one delivery.
-pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
+fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     if text(body, "/topic").is_some_and(|topic| topic != event) || !has(body, "/msg") {
         return Err(ParseError::ShapeMismatch);
     }
@@ -111,4 +146,29 @@ fn flagged(msg: &Value) -> Event {
         success: status == "success",
         ..Event::new(EventKind::Ci, "status", Action::Other(status.to_owned()))
     }
+}
+
+fn sample(push: &Sample<'_>) -> Value {
+    let short = push.git_ref.short();
+    let (before, after) = push.ends();
+    let deleted = push.after.is_zero();
+    let rev = if deleted { before } else { after };
+    let (topic, msg) = match (push.is_tag(), deleted) {
+        (true, true) => ("git.tag.deletion", json!({"tag": short, "rev": rev})),
+        (true, false) => ("git.tag.creation", json!({"tag": short, "rev": rev})),
+        (false, true) => ("git.branch.deletion", json!({"branch": short, "rev": rev})),
+        (false, false) => {
+            let old = if push.before.is_zero() {
+                format!("^{before}")
+            } else {
+                before.to_owned()
+            };
+            let msg = json!({"branch": short, "old_commit": old, "end_commit": after, "forced": false});
+            ("git.receive", msg)
+        }
+    };
+    let mut body = json!({"topic": topic, "msg": msg, "msg_id": push.id.as_str(), "i": 1, "timestamp": 0});
+    body["msg"]["project_fullname"] = push.full_name.into();
+    body["msg"]["agent"] = WHO.into();
+    body
 }

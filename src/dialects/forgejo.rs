@@ -2,16 +2,48 @@
 
 use serde_json::Value;
 
+use super::dialect::{BASE, Dialect, Named};
+use super::error::ParseError;
 use super::fields::{branch_ref, commit, first_text, flag, has, is_object_name, owned, text};
-use super::parse::ParseError;
+use super::gogs::FAMILY;
+use super::hub::Kin;
+use super::signing;
 use super::{gitea, hub};
 use crate::model::{Action, Event, EventKind};
+
+/// Where the signature is, the most telling header first.
+const SIGNATURES: &[&str] = &[
+    "x-forgejo-signature",
+    "x-gitea-signature",
+    "x-hub-signature-256",
+    "x-gogs-signature",
+    "x-hub-signature",
+];
+
+/// Forgejo's dialect.
+pub(super) static DIALECT: Dialect = Dialect {
+    event: Named::Header("X-Forgejo-Event"),
+    delivery: &[Named::Header("X-Forgejo-Delivery"), Named::Header("X-Gitea-Delivery")],
+    marks: &["x-forgejo-signature"],
+    hex: SIGNATURES,
+    kept: &["x-forgejo-event-type"],
+    family: FAMILY,
+    hosts: &["codeberg.org"],
+    is_body: |body| hub::whose(body) == Some(Kin::Forgejo),
+    infer,
+    repo: hub::repo,
+    read,
+    check: |request| request.hex(SIGNATURES, request.json),
+    sample: gitea::sample,
+    sign: |secret, body, _| Ok(signing::one("X-Forgejo-Signature", signing::sha256(secret, body))),
+    ..BASE
+};
 
 /// Outcomes of an Actions run: the events are called `action_run_success` and so on. `recover` is a success after failures.
 const GREEN: &[&str] = &["success", "recover"];
 
 /// Same as Gitea's, and `action_run_…`.
-pub(super) fn infer(body: &Value) -> String {
+fn infer(body: &Value) -> String {
     match text(body, "/action") {
         Some(action) if has(body, "/run") => format!("action_run_{action}"),
         _ => gitea::infer(body),
@@ -19,7 +51,7 @@ pub(super) fn infer(body: &Value) -> String {
 }
 
 /// The events of one delivery. Source: Forgejo `services/webhook/default.go` and `shared/payloader.go`.
-pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
+fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     match event.strip_prefix("action_run_") {
         Some(outcome) => action_run(outcome, body),
         None => gitea::read(event, body),

@@ -11,22 +11,11 @@ use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::config::HashAlgorithm;
+use super::rule::HashAlgorithm;
 use crate::model::Secret;
 
-/// Headers whose value is hexadecimal, with or without `algorithm=` before it.
-pub(super) const HEX_HEADERS: &[&str] = &[
-    "x-hub-signature-256",
-    "x-hub-signature",
-    "x-forgejo-signature",
-    "x-gitea-signature",
-    "x-gogs-signature",
-    "x-pagure-signature-256",
-    "x-pagure-signature",
-];
-
 /// Versions of Standard Webhooks signatures that are understood: HMAC-SHA256 and Ed25519.
-pub(super) const VERSIONS: &[&str] = &["v1", "v1a"];
+pub const VERSIONS: &[&str] = &["v1", "v1a"];
 
 /// Longest name of an algorithm that is worth being told; what is longer is no name.
 const NAME_MAX: usize = 16;
@@ -42,7 +31,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The algorithm of that name.
-pub(super) fn algorithm(name: &str) -> Option<HashAlgorithm> {
+pub fn algorithm(name: &str) -> Option<HashAlgorithm> {
     [
         ("sha1", HashAlgorithm::Sha1),
         ("sha256", HashAlgorithm::Sha256),
@@ -53,7 +42,7 @@ pub(super) fn algorithm(name: &str) -> Option<HashAlgorithm> {
 }
 
 /// The NAME of a value `NAME=…`; none if there is nothing that could be a name.
-pub(super) fn algorithm_name(value: &str) -> Option<&str> {
+pub fn algorithm_name(value: &str) -> Option<&str> {
     let (name, _) = value.split_once('=')?;
     let name_like = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/');
     let fits = !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(name_like);
@@ -61,7 +50,7 @@ pub(super) fn algorithm_name(value: &str) -> Option<&str> {
 }
 
 /// The versions in a `webhook-signature` list, as far as they could be one.
-pub(super) fn versions(list: &str) -> impl Iterator<Item = &str> {
+pub fn versions(list: &str) -> impl Iterator<Item = &str> {
     list.split_ascii_whitespace()
         .filter_map(|entry| entry.split_once(','))
         .map(|(version, _)| version)
@@ -134,7 +123,7 @@ pub(super) fn any_hmac(algorithm: HashAlgorithm, keys: &[&[u8]], parts: &[&[u8]]
 }
 
 /// As much work as checking a signature: what is refused before that must not be quicker.
-pub(super) fn burn(body: &[u8]) {
+pub fn burn(body: &[u8]) {
     any_hmac(HashAlgorithm::Sha256, &[], &[body], &[]);
 }
 

@@ -1,13 +1,84 @@
 //! Bitbucket Server and Data Center: any number of ref changes in one `repo:refs_changed`.
 
-use serde_json::Value;
+use http::HeaderMap;
+use serde_json::{Value, json};
 
+use super::dialect::{BASE, Dialect, Named};
+use super::error::ParseError;
+use super::fields::header;
 use super::fields::{branch_ref, commit, each, first_text, has, list, owned, ref_change, text};
-use super::parse::ParseError;
-use crate::model::{Action, Event, EventKind};
+use super::hub;
+use super::sample::{Sample, WHO};
+use super::signing::{self, Headers};
+use crate::model::{Action, Event, EventKind, Secret};
+
+/// Event keys that only Bitbucket Server and Data Center send; all others are Bitbucket Cloud's.
+const OWN_KEYS: &[&str] = &[
+    "repo:refs_changed",
+    "repo:modified",
+    "repo:forked",
+    "repo:secret_detected",
+];
+/// Beginnings of such keys.
+const OWN_PREFIXES: &[&str] = &["pr:", "diagnostics:", "mirror:", "project:", "repo:comment:"];
+/// Beginnings of keys that only Bitbucket Cloud sends.
+const CLOUD_PREFIXES: &[&str] = &["pullrequest:", "issue:", "repo:"];
+
+/// The dialect of Bitbucket Server and Data Center.
+pub(super) static DIALECT: Dialect = Dialect {
+    event: Named::Header("X-Event-Key"),
+    delivery: &[Named::Header("X-Request-Id")],
+    is_sender,
+    hex: hub::SIGNATURES,
+    is_body: |body| {
+        let marked = ["/eventKey", "/pullRequest", "/repository/project/key"]
+            .iter()
+            .any(|mark| has(body, mark));
+        marked && !has(body, "/repository/full_name") || *body == json!({"test": true})
+    },
+    infer,
+    repo,
+    read,
+    check: |request| request.hex(hub::SIGNATURES, request.raw),
+    sample,
+    sign: |secret, body, _| Ok(signature(secret, body)),
+    name_at: |parts, _| match parts {
+        // https://HOST/projects/KEY/repos/SLUG and /users/NAME/repos/SLUG are pages; https://HOST/scm/KEY/SLUG.git is cloned.
+        [.., "projects", key, "repos", slug] => format!("{key}/{slug}"),
+        [.., "users", name, "repos", slug] => format!("~{name}/{slug}"),
+        [.., owner, name] => format!("{owner}/{name}"),
+        other => other.join("/"),
+    },
+    page: |origin, _, path| {
+        let (project, name) = path.strip_prefix("scm/").unwrap_or(path).split_once('/')?;
+        let (kind, owner) = match project.strip_prefix('~') {
+            Some(user) => ("users", user),
+            None => ("projects", project),
+        };
+        Some(format!("{origin}/{kind}/{owner}/repos/{name}"))
+    },
+    commit_page: "/commits/",
+    compare_page: |from, to| Some(format!("/compare/commits?sourceBranch={to}&targetBranch={from}")),
+    ..BASE
+};
+
+/// Bitbucket Cloud sends `X-Event-Key` too. The key decides; `X-Request-Id` alone may come from a proxy on the way.
+pub(super) fn is_sender(headers: &HeaderMap) -> bool {
+    let key = header(headers, "x-event-key").unwrap_or_default();
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
+    let of_cloud = headers.contains_key("x-request-uuid") || headers.contains_key("x-hook-uuid");
+    OWN_KEYS.contains(&key)
+        || begins(OWN_PREFIXES)
+        || !(begins(CLOUD_PREFIXES) || of_cloud) && headers.contains_key("x-request-id")
+}
+
+/// The header of the signature, as Bitbucket Cloud sends it too.
+pub(super) fn signature(secret: &Secret, body: &[u8]) -> Headers {
+    signing::one("X-Hub-Signature", format!("sha256={}", signing::sha256(secret, body)))
+}
 
 /// The body names its own event, but for the connection test.
-pub(super) fn infer(body: &Value) -> String {
+fn infer(body: &Value) -> String {
     let guess = if has(body, "/test") {
         "diagnostics:ping"
     } else if has(body, "/changes") {
@@ -21,7 +92,7 @@ pub(super) fn infer(body: &Value) -> String {
 }
 
 /// Full name, `KEY/slug`; that of the target for a pull request, whose body has no other.
-pub(super) fn repo(body: &Value) -> Option<String> {
+fn repo(body: &Value) -> Option<String> {
     ["/repository", "/pullRequest/toRef/repository", "/new"]
         .into_iter()
         .find_map(|at| {
@@ -31,7 +102,7 @@ pub(super) fn repo(body: &Value) -> Option<String> {
 }
 
 /// The events of one delivery. Source: Atlassian "Event payload", Bitbucket Server 8 and Data Center 9.
-pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
+fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     if text(body, "/eventKey").is_some_and(|key| key != event) {
         return Err(ParseError::ShapeMismatch);
     }
@@ -107,5 +178,23 @@ fn pull_request(key: &str, body: &Value) -> Result<Event, ParseError> {
             "pull_request",
             Action::Other(if merged { "merged" } else { word }.to_owned()),
         )
+    })
+}
+
+fn sample(push: &Sample<'_>) -> Value {
+    let (project, slug) = push.parts();
+    let (before, after) = push.ends();
+    let kind = match (push.before.is_zero(), push.after.is_zero()) {
+        (_, true) => "DELETE",
+        (true, false) => "ADD",
+        (false, false) => "UPDATE",
+    };
+    let git_ref = json!({
+        "id": push.git_ref.as_str(), "displayId": push.git_ref.short(), "type": push.ref_type().to_ascii_uppercase(),
+    });
+    json!({
+        "eventKey": "repo:refs_changed", "actor": {"name": WHO, "slug": WHO},
+        "repository": {"slug": slug, "name": slug, "project": {"key": project}},
+        "changes": [{"ref": git_ref, "refId": push.git_ref.as_str(), "fromHash": before, "toHash": after, "type": kind}],
     })
 }

@@ -1,16 +1,51 @@
 //! GitHub: github.com, Enterprise Server, and GitHub Apps.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::dialect::{BASE, Dialect, Named};
+use super::error::ParseError;
 use super::fields::{branch_ref, has, list, owned, text};
-use super::hub;
-use super::parse::ParseError;
+use super::hub::{self, Kin};
+use super::rule::HashAlgorithm;
+use super::sample::{Sample, WHO};
+use super::signing;
 use crate::model::{Action, Event, EventKind};
 
-pub(super) use super::hub::infer;
+/// GitHub's dialect.
+pub(super) static DIALECT: Dialect = Dialect {
+    event: Named::Header("X-GitHub-Event"),
+    delivery: &[Named::Header("X-GitHub-Delivery")],
+    hex: hub::SIGNATURES,
+    kept: &[
+        "x-github-enterprise-host",
+        "x-github-enterprise-version",
+        "x-github-event-type",
+        "x-github-hook-id",
+        "x-github-hook-installation-target-id",
+        "x-github-hook-installation-target-type",
+    ],
+    // `ssh.github.com` answers on port 443, for networks that close port 22.
+    hosts: &["github.com", "ssh.github.com"],
+    is_body: |body| hub::whose(body) == Some(Kin::GitHub),
+    infer: hub::infer,
+    repo: hub::repo,
+    read,
+    check: |request| request.hex(hub::SIGNATURES, request.raw),
+    sample,
+    sends: &[("User-Agent", "GitHub-Hookshot/hookd")],
+    sign: |secret, body, _| {
+        let sha1 = format!("sha1={}", signing::hex_digest(HashAlgorithm::Sha1, secret, body));
+        let sha256 = format!("sha256={}", signing::sha256(secret, body));
+        Ok(vec![
+            ("X-Hub-Signature".to_owned(), sha1),
+            ("X-Hub-Signature-256".to_owned(), sha256),
+        ])
+    },
+    ..BASE
+};
 
 /// The events of one delivery. Sources: github/docs `webhook-events-and-payloads`, `@octokit/openapi-webhooks` 12.1.
-pub(super) fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
+fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     match event {
         "push" => hub::push(body, false),
         "create" => hub::create(body),
@@ -81,4 +116,19 @@ fn repository_dispatch(body: &Value) -> Result<Vec<Event>, ParseError> {
         )
     };
     Ok(vec![hub::signed_off(event, body)])
+}
+
+pub(super) fn sample(push: &Sample<'_>) -> Value {
+    let (owner, name) = push.parts();
+    let (before, after) = push.ends();
+    json!({
+        "ref": push.git_ref.as_str(), "before": before, "after": after, "base_ref": null,
+        "created": push.before.is_zero(), "deleted": push.after.is_zero(), "forced": false,
+        "head_commit": push.head(), "commits": push.commits(),
+        "repository": {
+            "name": name, "full_name": push.full_name, "owner": {"login": owner, "name": owner},
+            "url": format!("https://api.github.com/repos/{}", push.full_name),
+        },
+        "pusher": {"name": WHO, "email": null}, "sender": {"login": WHO},
+    })
 }

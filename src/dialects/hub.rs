@@ -2,12 +2,15 @@
 
 use serde_json::Value;
 
+use super::error::ParseError;
 use super::fields::{
     branch_ref, commit, first_text, flag, has, has_object, is_object_name, list, owned, ref_change, tag_ref, text,
     zero_like,
 };
-use super::parse::ParseError;
 use crate::model::{Action, CommitId, Event, EventKind};
+
+/// Where GitHub's signature is, the better one first; Bitbucket uses the second with SHA-256.
+pub(super) const SIGNATURES: &[&str] = &["x-hub-signature-256", "x-hub-signature"];
 
 /// Triggers of a workflow that run on the repo's own commits. All others (`pull_request`, `pull_request_target` and what
 /// may come) may name a fork's branch, which may well be called `main`.
@@ -404,4 +407,107 @@ pub(super) fn infer(body: &Value) -> String {
         })
     };
     name.to_owned()
+}
+
+/// Who speaks this dialect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kin {
+    GitHub,
+    Gogs,
+    Gitea,
+    Forgejo,
+}
+
+/// GitHub, Gitea, Forgejo and Gogs: one family, told apart by what only one of them writes.
+pub(super) fn whose(body: &Value) -> Option<Kin> {
+    if has_object(body, "/run") && has(body, "/prior_status") {
+        return Some(Kin::Forgejo);
+    }
+    let marks = [
+        "repository",
+        "sender",
+        "hook",
+        "installation",
+        "zen",
+        "ref",
+        "organization",
+        "security_advisory",
+    ];
+    if !marks
+        .iter()
+        .any(|mark| body.get(mark).is_some_and(|found| !found.is_null()))
+    {
+        return None;
+    }
+    if is_github(body) {
+        return Some(Kin::GitHub);
+    }
+    let hosts = [
+        "/repository/html_url",
+        "/repository/clone_url",
+        "/repository/ssh_url",
+        "/compare_url",
+        "/sender/avatar_url",
+    ];
+    let named = |word: &str| {
+        let host = |address: &str| address.split('/').nth(2).unwrap_or(address).to_ascii_lowercase();
+        hosts
+            .iter()
+            .filter_map(|pointer| text(body, pointer))
+            .any(|address| host(address).contains(word))
+    };
+    let of_forgejo = [
+        "wiki_branch",
+        "globally_editable_wiki",
+        "default_update_style",
+        "has_wiki_contents",
+    ];
+    if named("forgejo") || named("codeberg") || of_forgejo.iter().any(|key| has(body, &format!("/repository/{key}"))) {
+        return Some(Kin::Forgejo);
+    }
+    let of_gitea = [
+        "/head_commit",
+        "/total_commits",
+        "/repository/internal",
+        "/repository/permissions",
+        "/repository/has_issues",
+    ];
+    if named("gogs") {
+        return Some(Kin::Gogs);
+    }
+    if named("gitea") || of_gitea.iter().any(|pointer| has(body, pointer)) && first_text(body, GITEA_USER).is_some() {
+        return Some(Kin::Gitea);
+    }
+    // What is left tells little. Gitea has had the permissions in `repository` for long, Gogs has a few of its fields, or
+    // none but the name and addresses.
+    let of_kin =
+        first_text(body, GITEA_USER).is_some() || has(body, "/compare_url") || has(body, "/repository/stars_count");
+    Some(match of_kin {
+        true if has(body, "/repository/stars_count") => Kin::Gogs,
+        true => Kin::Gitea,
+        false if is_bare(body) => Kin::Gogs,
+        false => Kin::GitHub,
+    })
+}
+
+/// Gitea and its kin name users twice, as `login` and as `username`; GitHub never has the second.
+const GITEA_USER: &[&str] = &["/sender/username", "/pusher/username", "/repository/owner/username"];
+
+fn is_github(body: &Value) -> bool {
+    let own = [
+        "/zen",
+        "/installation/id",
+        "/repository/node_id",
+        "/sender/node_id",
+        "/repository/keys_url",
+        "/sender/gists_url",
+    ];
+    let address = first_text(body, &["/repository/url", "/repository/html_url"]).unwrap_or_default();
+    let here = ["https://github.com/", "https://api.github.com/", "http://github.com/"];
+    own.iter().any(|pointer| has(body, pointer)) || here.iter().any(|prefix| address.starts_with(prefix))
+}
+
+/// Name, full name and addresses, and neither id nor owner.
+fn is_bare(body: &Value) -> bool {
+    has(body, "/repository/clone_url") && !has(body, "/repository/id") && !has(body, "/repository/owner")
 }

@@ -1,12 +1,20 @@
 //! Looking things up in payloads that may lack them, hold null, or hold something else there.
 
+use http::HeaderMap;
 use serde_json::Value;
 
-use super::parse::ParseError;
+use super::error::ParseError;
 use crate::model::{Action, CommitId, Event, EventKind};
 
+/// The header's value, trimmed; none if it is absent, empty, or not visible ASCII.
+pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    // `to_str` lets tabs pass.
+    (!value.is_empty() && !value.contains('\t')).then_some(value)
+}
+
 /// The non-empty text at a JSON pointer.
-pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
+pub fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     value.pointer(pointer)?.as_str().filter(|found| !found.is_empty())
 }
 
@@ -149,7 +157,7 @@ const ADDRESSES: &[&str] = &[
 ];
 
 /// The repo's own addresses in a payload, whatever the forge calls them.
-pub(super) fn addresses(body: &Value) -> Vec<String> {
+pub fn addresses(body: &Value) -> Vec<String> {
     let repos = || REPOS.iter().filter_map(|at| body.pointer(at));
     let plain = repos().flat_map(|repo| ADDRESSES.iter().filter_map(move |at| text(repo, at)));
     // Bitbucket Server has a list of them.
