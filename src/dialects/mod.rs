@@ -11,6 +11,7 @@ mod fields;
 mod forgejo;
 mod generic;
 mod gitea;
+mod gitee;
 mod github;
 mod gitlab;
 mod gogs;
@@ -82,6 +83,8 @@ forges! {
     SourceHut = sourcehut "sourcehut",
     /// Pagure
     Pagure = pagure "pagure",
+    /// Gitee
+    Gitee = gitee "gitee",
     /// Standard Webhooks
     Standard = standard "standard",
     /// Header, algorithm and JSON pointers by configuration

@@ -360,6 +360,43 @@ fn secrets_are_believed_as_the_forge_means_them() {
 }
 
 #[test]
+fn gitee_is_believed_by_its_password_and_by_its_signature() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payloads/gitee/push.documented.json");
+    let body = fs::read(path).unwrap();
+    let world = blog("url = \"$DIR/site.git\"\nfull_name = \"alice/blog\"\nforge = \"gitee\"");
+    world.site.publish("one");
+    let sent = |token: &str, time: i64| {
+        let time = time.to_string();
+        let headers = [
+            ("X-Gitee-Event", "Push Hook"),
+            ("X-Gitee-Token", token),
+            ("X-Gitee-Timestamp", &time),
+        ];
+        delivery("/hook/blog", &headers, body.clone())
+    };
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let signed = |time: i64| {
+        let digest = hex::decode(hmac_sha256(SECRET, format!("{time}\n{SECRET}").as_bytes())).unwrap();
+        sent(&STANDARD.encode(digest), time)
+    };
+    world.send(&sent("guess", now)).expect(401);
+    world.send(&sent("", now)).expect(401);
+    world.send(&signed(now - 3_600_000)).expect(401);
+    let answer = expect(world.send(&signed(now)), 202, "accepted");
+    assert_eq!(answer.json()["jobs"][0]["target"], "blog/live");
+    world.settled();
+    assert_eq!(world.served(), "one");
+    assert!(world.send(&sent(SECRET, now)).status < 300);
+    let file = world.path("payload.json");
+    fs::write(&file, &body).unwrap();
+    let told = world
+        .hookd(&["explain", file.to_str().unwrap(), "--json"])
+        .expect(0)
+        .json();
+    assert_eq!((&told["forge"], &told["event"]), (&"gitee".into(), &"Push Hook".into()));
+}
+
+#[test]
 fn a_stored_delivery_is_explained_in_the_same_words_as_a_file() {
     let world = blog("url = \"$DIR/site.git\"\nfull_name = \"acme/blog\"\nforge = \"github\"");
     let body = String::from_utf8(case("org-other-repo.json"))
