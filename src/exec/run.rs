@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::lines::Lines;
+use super::orphans::end_orphans_within;
 use super::supervisor::{KILL_PATIENCE, SUBCOMMAND};
 use super::wire::{End, Order, PAYLOAD_VARIABLE, REPORT_MAX, Report, STOP, Start};
 use super::{CommandSpec, Ended, ExecError, OutputLine, Stream};
@@ -63,6 +64,10 @@ pub async fn run(
         .await?;
     output.drain();
     let report = running.report().await?;
+    if let (None, None, Some(lifeline)) = (&report, &spec.unit, &spec.lifeline) {
+        // Nobody has ended what the command left behind.
+        end_orphans_within(lifeline, KILL_PATIENCE).await;
+    }
     for survivor in report.iter().flat_map(|report| &report.survivors) {
         output.tell(format!("hookd: process {survivor} could not be killed, and still runs"));
     }

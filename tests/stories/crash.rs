@@ -302,21 +302,13 @@ build = "setsid sh -c 'echo $$ >$DIR/pid; exec $DIR/gate build' & wait $!"
     world.push("two");
     let build = gate.reached();
     let daemon = world.daemon().pid();
-    let threads = fs::read_dir(format!("/proc/{daemon}/task")).unwrap();
-    let children: String = threads
-        .map(|thread| text_of(&thread.unwrap().path().join("children")))
-        .collect();
-    let supervisors: Vec<Pid> = children
-        .split_whitespace()
-        .map(|pid| Pid::from_raw(pid.parse().unwrap()))
-        .collect();
-    assert_eq!(supervisors.len(), 1, "{children}");
+    let supervisor = supervisor(&world);
     // A daemon that stands still does not see its supervisor go.
     kill(daemon, Signal::SIGSTOP).unwrap();
     wait_until("the daemon stands still", || {
         text_of(Path::new(&format!("/proc/{daemon}/stat"))).contains(") T ")
     });
-    kill(supervisors[0], Signal::SIGKILL).unwrap();
+    kill(supervisor, Signal::SIGKILL).unwrap();
     world.kill();
     let left = text_of(&world.path("pid")).trim().to_owned();
     // Nobody may reap it.
@@ -329,6 +321,38 @@ build = "setsid sh -c 'echo $$ >$DIR/pid; exec $DIR/gate build' & wait $!"
     gate.reached().open();
     world.settled();
     assert_eq!(world.outcomes(), ["live", "interrupted", "live"]);
+}
+
+/// The supervisor alone may be lost, too: to the kernel when there is no memory, say.
+#[test]
+fn a_supervisor_that_is_killed_leaves_no_command_behind() {
+    let mut world = World::site("build = \"setsid sleep 1000 & echo $! >$DIR/pid; $DIR/gate build\"");
+    let gate = world.gate("build");
+    world.push("one");
+    let build = gate.reached();
+    let left = text_of(&world.path("pid")).trim().to_owned();
+    kill(supervisor(&world), Signal::SIGKILL).unwrap();
+    build.killed();
+    world.settled();
+    let lives = || fs::read_to_string(format!("/proc/{left}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(!lives(), "it runs beside the next build");
+    assert_eq!(world.last()["outcome"], "failed");
+    gate.open();
+    world.deploy("two");
+    assert_eq!(world.served(), "two");
+    world.stop();
+}
+
+/// The one supervisor that the daemon has.
+#[track_caller]
+fn supervisor(world: &World) -> Pid {
+    let threads = fs::read_dir(format!("/proc/{}/task", world.daemon().pid())).unwrap();
+    let children: String = threads
+        .map(|thread| text_of(&thread.unwrap().path().join("children")))
+        .collect();
+    let supervisors: Vec<i32> = children.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(supervisors.len(), 1, "{children}");
+    Pid::from_raw(supervisors[0])
 }
 
 /// The phase has no command to stop at. What a crash leaves there is made from what one in `reload` leaves: the same rows
