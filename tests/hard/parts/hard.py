@@ -17,9 +17,9 @@ PARTS = {"kills": kills.part, "disks": disks.part, "remotes": remotes.part, "tre
 class Hard:
     """The place, the binary, the seed, and the length: `whole`, or bounded."""
 
-    def __init__(self, place, binary, seed, whole, verbose):
+    def __init__(self, place, binary, seed, whole, minutes, verbose):
         self.place, self.binary, self.seed, self.whole = f"{place}/disk", binary, seed, whole
-        self.verbose = verbose
+        self.minutes, self.verbose = minutes, verbose
         self.failures, self.parts, self.begun = [], {}, time.time()
         self.peaks = Peaks()
         # A file system like that of a server, sparse, and gone with this process's mounts.

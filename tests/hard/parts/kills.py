@@ -14,7 +14,7 @@ REPOS = ("web", "ssh", "file", "place")
 STEPS = ("rename,renameat,renameat2", "fsync", "fdatasync", "symlinkat", "unlink,unlinkat", "mkdirat", "pwrite64", "ftruncate", "linkat",
          "execve", "fchmod,fchmodat", "utimensat", "openat")  # fmt: skip
 # Rounds between two looks at all promises. A job that is killed three times in one phase is given up, as the manual says.
-ROUNDS = 5
+ROUNDS = 8
 # What a deployment may say that was killed itself, as it was asked to be.
 TOLD = ("kill", "signal", "died", "ended")
 
@@ -69,9 +69,9 @@ class Kills:
             step, when = self.dice.choice(STEPS), self.dice.randint(1, 40)
             self.log(f"step {step} {when}")
             self.killer(step, when)
-        sender = threading.Thread(target=self.stream, args=(deliveries, 0.3))
+        sender = threading.Thread(target=self.stream, args=(deliveries, 0.15))
         sender.start()
-        time.sleep(self.dice.random() * 0.8)
+        time.sleep(self.dice.random() * 0.6)
         if way == "named step":
             # If the call did not come, the round ends as the others do.
             with contextlib.suppress(Exception):
@@ -96,20 +96,24 @@ class Kills:
 
     def strike(self, way):
         """Kills; whether there was anything to kill."""
-        every = list(processes())
-        victims = {
-            "daemon": [pid for kind, pid in every if kind == "daemon"],
-            "everything": [pid for _, pid in self.dice.sample(every, len(every))],
-            "worker": [pid for kind, pid in every if kind == "worker"][:1],
-            "supervisor": [pid for kind, pid in every if kind == "supervisor"][:1],
-            "named step": [],
-        }[way]
+        if way == "named step":
+            return True
+        # A worker or a supervisor may come in a moment.
+        end = time.monotonic() + 1
+        while not (victims := self.victims(way)) and time.monotonic() < end:
+            time.sleep(0.005)
         for pid in victims:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         if way in ("daemon", "everything"):
             self.world.process.wait()
-        return bool(victims) or way == "named step"
+        return bool(victims)
+
+    def victims(self, way):
+        every = list(processes())
+        if way == "everything":
+            return [pid for _, pid in self.dice.sample(every, len(every))]
+        return [pid for kind, pid in every if kind == way][:1]
 
     def stream(self, count, fresh):
         """Signed deliveries of all kinds; of a share of them the push is new."""
@@ -175,5 +179,5 @@ class Kills:
 
 def part(hard):
     kills = Kills(hard)
-    told = kills.run(*((1000, 20000, 7200) if hard.whole else (60, 600, 45)))
+    told = kills.run(*((1000, 20000, hard.minutes * 60) if hard.whole else (60, 600, 45)))
     return told, kills.failures

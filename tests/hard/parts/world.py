@@ -95,15 +95,15 @@ class Repo:
 
     def commit(self, files, message="a commit"):
         """Commits files on top of `main`."""
-        stream = [f"commit refs/heads/main\ncommitter Alice <a@example.org> {1795342500 + self.number} +0000\n".encode()]
+        stream = [f"commit refs/heads/main\nmark :1\ncommitter Alice <a@example.org> {1795342500 + self.number} +0000\n".encode()]
         stream.append(f"data {len(message.encode())}\n{message}\n".encode())
         if self.tip:
             stream.append(b"from refs/heads/main^0\n")
         for path, text in files.items():
             data = text.encode()
             stream.append(f"M 644 inline {path}\ndata {len(data)}\n".encode() + data + b"\n")
-        self.git("fast-import", "--quiet", data=b"".join(stream))
-        self.tip = self.git("rev-parse", "refs/heads/main")
+        stream.append(b"get-mark :1\n")
+        self.tip = self.git("fast-import", "--quiet", data=b"".join(stream))
         return self.tip
 
     def push(self, step=":", more=None):
@@ -185,7 +185,8 @@ class Looker:
 
 
 class Peaks(threading.Thread):
-    """The highest memory (`VmHWM`, kB) of each kind of hookd's processes, looked at all the time."""
+    """The highest memory of each kind of hookd's processes, kB, looked at all the time: `VmHWM`, the kernel's own peak, less the
+    pages of program and libraries, which cost nothing that could not be read again."""
 
     KINDS = {"serve": "daemon", "git-worker": "worker", "command-supervisor": "supervisor"}
 
@@ -197,9 +198,9 @@ class Peaks(threading.Thread):
     def run(self):
         while True:
             for kind, pid in processes():
-                for line in text_of(f"/proc/{pid}/status").splitlines():
-                    if line.startswith("VmHWM:"):
-                        self.peaks[kind] = max(self.peaks[kind], int(line.split()[1]))
+                lines = (line.split() for line in text_of(f"/proc/{pid}/status").splitlines())
+                kilobytes = {words[0]: int(words[1]) for words in lines if words[0] in ("VmHWM:", "RssFile:")}
+                self.peaks[kind] = max(self.peaks[kind], kilobytes.get("VmHWM:", 0) - kilobytes.get("RssFile:", 0))
             time.sleep(0.02)
 
 
