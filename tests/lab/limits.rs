@@ -36,6 +36,10 @@ fn limits_bite_and_are_named() {
             "greedy",
             "memory_max = \"48MiB\"\nbuild = \"echo begun; tail /dev/zero\"",
         ),
+        (
+            "files",
+            "memory_max = \"48MiB\"\nbuild = \"echo begun; cat /dev/zero > /dev/shm/x\"",
+        ),
         ("bomb", "tasks_max = 40\nbuild = \"f() { f | f & }; f; sleep 1; true\""),
         ("modest", "memory_max = \"48MiB\"\ntasks_max = 40\nbuild = \"true\""),
     ];
@@ -51,6 +55,9 @@ fn limits_bite_and_are_named() {
     let text = bench.deploy("greedy").failed();
     assert!(text.contains("failed: build killed: memory 48 MiB after"), "{text}");
     assert!(!text.contains("holds for each"), "{text}");
+    // Files in memory count, too.
+    let text = bench.deploy("files").failed();
+    assert!(text.contains("failed: build killed: memory 48 MiB after"), "{text}");
     let text = bench.deploy("bomb").text;
     assert!(
         text.contains("hookd: it reached the limit of 40 processes and threads (tasks_max)"),
@@ -65,14 +72,25 @@ fn limits_bite_and_are_named() {
     bench.deploy("modest").live();
 }
 
+/// Listens where a name service would.
+const NAME_SERVICE: &str = "use IO::Socket::UNIX; mkdir '/run/nscd'; my $s = IO::Socket::UNIX->new(Local => '/run/nscd/socket', Listen => 9) \
+                            or die $!; chmod 0777, '/run/nscd/socket'; while ($s->accept) { }";
+
+/// Succeeds if it is heard there.
+const ASK: &str = "use IO::Socket::UNIX; exit(IO::Socket::UNIX->new(Peer => '/run/nscd/socket') ? 0 : 1)";
+
 #[test]
 fn a_build_without_network_has_none() {
-    let targets = [(
-        "offline",
-        "network = false\nbuild = \"cat /proc/net/dev; curl -sS http://127.0.0.1:80/\"",
-    )];
+    let build = "! perl /srv/ask.pl || exit 3; cat /proc/net/dev; curl -sS http://127.0.0.1:80/";
+    let targets = [("offline", &*format!("network = false\nbuild = {build:?}"))];
     let bench = Bench::new(PLAIN, &targets);
-    bench.machine.until("systemctl is-active nginx");
+    let machine = &bench.machine;
+    machine.until("systemctl is-active nginx");
+    // A service that asks name servers for others, by a socket of the file system, as nscd and systemd-resolved do.
+    machine.write("/root/nscd.pl", 0o644, NAME_SERVICE);
+    machine.write("/srv/ask.pl", 0o644, ASK);
+    machine.sh("systemd-run --quiet --unit=names perl /root/nscd.pl");
+    machine.until("perl /srv/ask.pl");
     let text = bench.deploy("offline").failed();
     assert!(text.contains("build could not be started: network = false"), "{text}");
     write_drop_ins(&bench, &targets);

@@ -15,7 +15,11 @@ const FILE: &str = "50-hookd.conf";
 
 /// With `network = false`, nothing of `/run` but hookd's own and whether systemd is there: the sockets of resolved, nscd, avahi, snapd
 /// and their like would still reach the network. sssd has its sockets elsewhere.
+///
+/// The templates make `/run` read-only, which would win over another file system there (systemd 252 and 257 keep one of two settings
+/// of the same path).
 const OFFLINE: &str = "PrivateNetwork=yes
+ReadOnlyPaths=
 TemporaryFileSystem=/run:ro
 BindReadOnlyPaths=/run/hookd
 InaccessiblePaths=-/var/lib/sss/pipes
@@ -220,7 +224,7 @@ mod tests {
             run.text,
             "# What /etc/hookd.toml says about the commands of blog/live. Made by hookd; after a change: systemctl \
              daemon-reload\n[Service]\nUser=alice\nGroup=hookd-files\nMemoryMax=1073741824\nTasksMax=64\nCPUWeight=20\n\
-             MemorySwapMax=0\nPrivateNetwork=yes\nTemporaryFileSystem=/run:ro\nBindReadOnlyPaths=/run/hookd\n\
+             MemorySwapMax=0\nPrivateNetwork=yes\nReadOnlyPaths=\nTemporaryFileSystem=/run:ro\nBindReadOnlyPaths=/run/hookd\n\
              InaccessiblePaths=-/var/lib/sss/pipes\nRuntimeMaxSec=670\n"
         );
         // A reload talks to services.
