@@ -27,6 +27,7 @@ mod lab {
     mod journal;
     mod life;
     mod limits;
+    mod others;
     mod pagure;
     mod phases;
     mod proxies;

@@ -3,10 +3,45 @@
 
 use crate::container::{Kind, PLAIN};
 use crate::deb;
-use crate::site::{Site, configuration};
+use crate::site::{REPOSITORY, Site, configuration};
 
 /// The phases that have a command.
-const PHASES: [&str; 3] = ["build", "reload", "check"];
+const COMMANDS: [&str; 3] = ["build", "reload", "check"];
+
+/// These, and the one that waits for the forge.
+const PHASES: [&str; 4] = ["fetch", "build", "reload", "check"];
+
+/// The repository's URL there.
+const FORGE: &str = "http://127.0.0.1:8090/site.git";
+
+/// The repository over HTTP, by nginx and git, which can be held as commands can; both are there before hookd after a boot.
+const BEHIND_NGINX: &str = r#"
+install -d -m 777 /srv/told
+cat >/etc/nginx/conf.d/forge.conf <<'END'
+server {
+    listen 127.0.0.1:8090;
+    location / {
+        include fastcgi_params;
+        fastcgi_read_timeout 300s;
+        fastcgi_param SCRIPT_FILENAME /srv/forge;
+        fastcgi_param GIT_PROJECT_ROOT /srv/git;
+        fastcgi_param GIT_HTTP_EXPORT_ALL "";
+        fastcgi_param PATH_INFO $uri;
+        fastcgi_pass unix:/run/fcgiwrap.socket;
+    }
+}
+END
+git config --system --add safe.directory '*'
+mkdir -p /etc/systemd/system/hookd.service.d
+printf '[Unit]\nAfter=nginx.service fcgiwrap.socket\n' >/etc/systemd/system/hookd.service.d/forge.conf
+systemctl daemon-reload
+systemctl enable --now fcgiwrap.socket nginx
+systemctl restart nginx
+"#;
+
+/// git's own program behind the web server. What is told in a phase stands in a file, since there is no output.
+const BACKEND: &str = "#!/bin/sh\n[ ! -e /srv/hold-fetch ] || echo 'in fetch' >>/srv/told/fetch\n\
+                       while [ -e /srv/hold-fetch ]; do sleep 0.1; done\nexec /usr/lib/git-core/git-http-backend\n";
 
 /// Debian 13 with what units take.
 const NEWER: Kind = Kind {
@@ -36,28 +71,43 @@ enum Stop {
 }
 
 /// A site with these commands, where the first page is live.
-fn site(on: impl FnOnce() -> Site, stop: Stop) -> Site {
-    let site = on();
-    site.machine.write("/srv/gate", 0o755, GATE);
+fn site(on: Kind, url: &str, stop: Stop) -> Site {
+    let site = Site::stopped_on(on);
+    let machine = &site.machine;
+    machine.write("/srv/gate", 0o755, GATE);
+    if url == FORGE {
+        machine.write("/srv/forge", 0o755, BACKEND);
+        machine.sh(BEHIND_NGINX);
+    }
     let grace = if stop == Stop::Finishes { "20s" } else { "1s" };
-    site.configure(&format!("[limits]\nstop_grace = \"{grace}\"\n{}", configuration(KEYS)));
-    site.machine.sh("systemctl enable --now hookd");
-    site.machine
-        .until("journalctl -u hookd -o cat | grep -x 'commands run in units of systemd'");
+    let target = configuration(KEYS).replace(REPOSITORY, url);
+    site.configure(&format!("[limits]\nstop_grace = \"{grace}\"\n{target}"));
+    machine.sh("systemctl enable --now hookd");
+    machine.until("journalctl -u hookd -o cat | grep -x 'commands run in units of systemd'");
     site.push("first");
     site.served("first");
     site.settled();
     site
 }
 
-/// Does `action` in each phase, and looks at what came of it.
-fn in_each_phase(site: &Site, stop: Stop, label: &str, action: impl Fn(&Site)) {
+/// Keeps a deployment of this page in a phase, until `/srv/hold-PHASE` is removed.
+fn hold(site: &Site, phase: &str, page: &str) {
     let machine = &site.machine;
-    for phase in PHASES {
-        let page = format!("{label} in {phase}");
-        machine.sh(&format!("touch /srv/hold-{phase}"));
-        site.push(&page);
+    machine.sh(&format!("rm -f /srv/told/*; touch /srv/hold-{phase}"));
+    site.push(page);
+    if phase == "fetch" {
+        machine.until("grep -q 'in fetch' /srv/told/fetch");
+    } else {
         machine.until(&format!("hookd logs site/live | grep -q 'in {phase}'"));
+    }
+}
+
+/// Does `action` in each phase, and looks at what came of it.
+fn in_each_phase(site: &Site, phases: &[&str], stop: Stop, label: &str, action: impl Fn(&Site)) {
+    let machine = &site.machine;
+    for phase in phases {
+        let page = format!("{label} in {phase}");
+        hold(site, phase, &page);
         if stop == Stop::Finishes {
             machine.sh(&format!(
                 "(until systemctl show -p StatusText hookd | grep -q 'may finish'; do sleep 0.1; done; rm /srv/hold-{phase}) \
@@ -113,49 +163,53 @@ fn removed(site: &Site) {
 #[test]
 fn a_restart_in_each_phase_ends_live() {
     for stop in [Stop::Finishes, Stop::CutsOff] {
-        let site = site(Site::stopped, stop);
-        in_each_phase(&site, stop, "restarted", restarted);
-        in_each_phase(&site, stop, "stopped", stopped);
+        let site = site(PLAIN, FORGE, stop);
+        in_each_phase(&site, &PHASES, stop, "restarted", restarted);
+        in_each_phase(&site, &PHASES, stop, "stopped", stopped);
     }
 }
 
 #[test]
 fn another_package_in_each_phase_ends_live() {
     for stop in [Stop::Finishes, Stop::CutsOff] {
-        let site = site(Site::stopped, stop);
+        let site = site(PLAIN, FORGE, stop);
         site.machine.copy(deb::newer(), "/root/newer.deb");
-        in_each_phase(&site, stop, "newer", upgraded_and_back);
-        in_each_phase(&site, stop, "older", upgraded_and_back);
-        in_each_phase(&site, stop, "removed", removed);
+        in_each_phase(&site, &PHASES, stop, "newer", upgraded_and_back);
+        in_each_phase(&site, &PHASES, stop, "older", upgraded_and_back);
+        in_each_phase(&site, &PHASES, stop, "removed", removed);
     }
 }
 
 #[test]
 fn a_reboot_in_each_phase_ends_live() {
     for stop in [Stop::Finishes, Stop::CutsOff] {
-        let site = site(Site::stopped, stop);
-        in_each_phase(&site, stop, "rebooted", |site| site.machine.reboot());
+        let site = site(PLAIN, FORGE, stop);
+        in_each_phase(&site, &PHASES, stop, "rebooted", |site| site.machine.reboot());
     }
 }
 
 #[test]
 fn a_newer_systemd_does_the_same() {
-    let site = site(|| Site::stopped_on(NEWER), Stop::Finishes);
-    in_each_phase(&site, Stop::Finishes, "restarted", restarted);
-    in_each_phase(&site, Stop::Finishes, "rebooted", |site| site.machine.reboot());
+    let site = site(NEWER, REPOSITORY, Stop::Finishes);
+    in_each_phase(&site, &COMMANDS, Stop::Finishes, "restarted", restarted);
+    in_each_phase(&site, &COMMANDS, Stop::Finishes, "rebooted", |site| {
+        site.machine.reboot()
+    });
 }
 
 #[test]
 fn a_purge_in_each_phase_leaves_a_whole_site() {
     for phase in PHASES {
-        let site = site(Site::stopped, Stop::CutsOff);
+        let site = site(PLAIN, FORGE, Stop::CutsOff);
         let machine = &site.machine;
-        machine.sh(&format!("touch /srv/hold-{phase}"));
-        site.push("second");
-        machine.until(&format!("hookd logs site/live | grep -q 'in {phase}'"));
+        hold(&site, phase, "second");
         machine.sh("dpkg -P hookd");
         let page = machine.sh("cat /srv/site/current/index.html");
-        let expected = if phase == "build" { "first\n" } else { "second\n" };
+        let expected = if ["fetch", "build"].contains(&phase) {
+            "first\n"
+        } else {
+            "second\n"
+        };
         assert_eq!(page, expected, "{phase}");
         assert_eq!(
             machine.sh("systemctl list-units --no-legend 'hookd*'; ps -eo args | grep -c '[s]rv/gate' || :"),
