@@ -50,7 +50,7 @@ impl Operator {
         }
     }
 
-    /// Sets a sample status on what a repo has live, at its forge.
+    /// Sets a sample status on what a repo has live, at its forge. If that works, what the forge refused before is sent again.
     pub async fn test_report(&self, name: &str) -> Result<Asked> {
         let settings = self.settings();
         let found = settings.config.repos.values().find(|repo| repo.name.as_str() == name);
@@ -63,7 +63,10 @@ impl Operator {
             let row = self.world.store.target(&target.id).await?;
             if let (Some(commit), Some(git_ref)) = (row.live_commit, row.live_ref) {
                 return match report::test(&settings, repo, &commit, &git_ref).await {
-                    Ok(said) => Ok(done("sent", said)),
+                    Ok(said) => {
+                        self.world.store.retry_reports(&repo.name).await?;
+                        Ok(done("sent", said))
+                    }
                     Err(error) => {
                         let refusal = Refusal::new(RefusalKind::Unavailable, error.to_string());
                         Err(error.hint.into_iter().fold(refusal, Refusal::hint))

@@ -6,7 +6,7 @@ use rusqlite::{Row, params};
 
 use super::rows::{target_of, words as word};
 use super::{Store, StoreError, Trouble};
-use crate::model::{CommitId, GitRef, Outcome, TargetId, Timestamp};
+use crate::model::{CommitId, GitRef, Outcome, RepoName, TargetId, Timestamp};
 
 /// Most reports that are sent in one go.
 const TAKE: i64 = 50;
@@ -189,6 +189,18 @@ impl Store {
                 "UPDATE reports SET refused = ?5 WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 AND kind = ?4",
                 params![k[0], k[1], k[2], k[3], reason],
             )
+        })
+        .await
+    }
+
+    /// Whatever the forge refused of a repo, or did not take, is sent again at once.
+    pub async fn retry_reports(&self, repo: &RepoName) -> Result<(), StoreError> {
+        let repo = repo.to_string();
+        self.write(move |c| {
+            let sql =
+                "UPDATE reports SET refused = NULL, attempt = 0, not_before = 0 WHERE repo = ?1 AND told IS NOT wanted";
+            c.execute(sql, [repo])?;
+            Ok(())
         })
         .await
     }

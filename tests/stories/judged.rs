@@ -115,6 +115,37 @@ fn a_rollback_is_behind_and_resume_deploys_the_tip() {
 }
 
 #[test]
+fn what_was_cancelled_is_behind() {
+    let world = World::site("build = \"$DIR/gate build\"");
+    world.deploy("one");
+    let gate = world.gate("build");
+    world.push("two");
+    let build = gate.reached();
+    world.hookd(&["cancel", "site"]).expect(0);
+    build.killed();
+    world.settled();
+    gate.open();
+    is(&world, "live", &["behind"], true);
+    let problem = &world.target("site/live")["problems"][0];
+    assert_eq!(problem["hint"], "hookd deploy site/live");
+    world.hookd(&["deploy", "site"]).expect(0);
+    is(&world, "live", &[], false);
+}
+
+#[test]
+fn a_repo_that_anybody_may_deploy_says_so_as_long_as_it_does() {
+    let keys = "secret = \"insecure-none\"";
+    let mut world = World::still(
+        &site("", "[repo.site.deploy.live]\nbranch = \"main\"\npath = \"$DIR/live\"\n")
+            .replace("secret = \"file:$DIR/secret\"", keys),
+    );
+    world.start();
+    world.site.publish("one");
+    world.hookd(&["deploy", "site"]).expect(0);
+    is(&world, "live", &["no-secret"], false);
+}
+
+#[test]
 fn a_branch_that_is_deleted_leaves_the_site_and_is_told() {
     let world = World::site("");
     world.deploy("one");

@@ -223,11 +223,20 @@ fn a_pause_that_the_forge_asks_for_is_kept_and_a_refusal_is_told_once() {
             .is_some_and(|asked| !asked.path.ends_with(&refused))
     });
     assert_eq!(count(&refused), before);
+    wait_until("it is a problem", || {
+        world.target("site/live")["problems"][0]["code"] == "report-failing"
+    });
+    let problem = &world.target("site/live")["problems"][0];
+    assert!(problem["text"].as_str().unwrap().contains(needs), "{problem}");
+    assert_eq!(problem["hint"], "hookd report test site");
     let said = world.hookd(&["report", "test", "site"]).expect(1);
     assert!(said.err.contains("403") && said.err.contains(needs), "{said:?}");
     api.answer(github);
     let said = world.hookd(&["report", "test", "site"]).expect(0);
     assert!(said.out.contains("hookd/site/test"), "{said:?}");
+    wait_until("it is none any more", || {
+        world.target("site/live")["problems"][0].is_null()
+    });
 }
 
 #[test]
