@@ -1,4 +1,7 @@
-//! One outgoing HTTP request and its answer: the only HTTP client of the daemon.
+//! One outgoing HTTP request and its answer, and [`line`], a connection that is kept: the only HTTP client of hookd.
+
+mod authorities;
+pub mod line;
 
 use std::error::Error;
 use std::time::Duration;

@@ -20,7 +20,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("allow(unsafe_code", &["git/globals.rs"]),
     ("process::Command", &["exec/", "git/", "cli/demo"]),
     ("Command::new(", &["exec/", "git/", "cli/demo"]),
-    ("hyper::", &["http/", "web.rs", "cli/client.rs", "cli/demo/"]),
+    ("hyper::", &["http/", "web.rs", "web/", "cli/client.rs", "cli/demo/"]),
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
     ("landlock::", &["exec/start.rs"]),

@@ -1,6 +1,6 @@
 //! Remote addresses taken apart: transport, user, host and port; and relative submodule URLs put together.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use url::Url;
 
@@ -69,6 +69,21 @@ impl Address {
     /// Whether both name the same server process, so that what one may see the other may, too.
     pub fn same_place(&self, other: &Self) -> bool {
         self.transport == other.transport && self.host == other.host && self.port == other.port
+    }
+
+    /// The URL of an ssh repository at this address, with a number for the host's name.
+    pub(super) fn by_number(&self, url: &str, number: IpAddr) -> Option<String> {
+        if url.contains("://") {
+            let mut url = Url::parse(url).ok()?;
+            url.set_ip_host(number).ok()?;
+            return Some(url.into());
+        }
+        let (_, path) = scp_like(url)?;
+        let user = self.user.as_ref().map_or_else(String::new, |user| format!("{user}@"));
+        Some(match number {
+            IpAddr::V4(v4) => format!("{user}{v4}:{path}"),
+            IpAddr::V6(v6) => format!("{user}[{v6}]:{path}"),
+        })
     }
 
     /// `example.org`, `example.org:8443` or `this machine`, for messages. Never the user part, which may hold a
@@ -231,6 +246,25 @@ mod tests {
             "git@[h]:a",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_number_for_the_name_of_an_ssh_host() {
+        for (url, number, want) in [
+            ("git@h:a/b.git", "10.0.0.1", "git@10.0.0.1:a/b.git"),
+            ("h:a", "2606:4700::1111", "[2606:4700::1111]:a"),
+            ("ssh://git@h:2222/a/b", "10.0.0.1", "ssh://git@10.0.0.1:2222/a/b"),
+            ("ssh://h/~/a", "2606:4700::1111", "ssh://[2606:4700::1111]/~/a"),
+        ] {
+            let address = Address::parse(url).unwrap();
+            let by_number = address.by_number(url, number.parse().unwrap());
+            assert_eq!(by_number.as_deref(), Some(want));
+            let again = Address::parse(want).unwrap();
+            assert_eq!(
+                (again.user, again.port, again.host.as_str()),
+                (address.user, address.port, number)
+            );
         }
     }
 

@@ -20,7 +20,7 @@ use super::address::Address;
 use super::wire::{Description, Id, Job, RemoteSpec, Reply, Request, Url, WireFilter, WireSigned};
 use super::{
     Access, Bounds, Changed, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, HostKey, Progress,
-    RemoteRef, SignedObject, Transport, Updated,
+    RemoteRef, SignedObject, Updated,
 };
 use crate::config::{Pattern, RefFilter};
 use crate::model::{CommitId, GitRef, Secret, Timestamp};
@@ -39,10 +39,6 @@ const MEMORY_BASE: u64 = 180 << 20;
 
 /// How many times the largest file a worker may have in memory: what a delta is based on, the delta, and what it gives.
 const MEMORY_FILES: u64 = 3;
-
-/// A file without authorities, for workers that speak no TLS: OpenSSL reads all of the system's when it begins, which takes longer
-/// than most of what a worker does.
-const NO_AUTHORITIES: &str = "/dev/null";
 
 /// Does git's work in child processes. Paths are absolute, and UTF-8, as the configuration is.
 #[derive(Debug, Clone)]
@@ -319,12 +315,8 @@ impl Git {
         made.map_err(|e| GitError::disk(&self.scratch, &e))?;
         let scratch = tempfile::Builder::new().prefix("hookd-git-").tempdir_in(&self.scratch);
         let scratch = scratch.map_err(|e| GitError::disk(&self.scratch, &e))?;
-        // A redirect may lead from http to https, and submodules anywhere.
-        let over_tls = access.is_some_and(|a| {
-            matches!(a.transport, Transport::Https | Transport::Http) || matches!(job, Job::Checkout { .. })
-        });
         let line = self.request(access, job, scratch.path())?;
-        let mut worker = Worker::start(&self.program, over_tls, scratch.path())?;
+        let mut worker = Worker::start(&self.program, scratch.path())?;
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(GitError::new(GitErrorKind::Cancelled, "cancelled")),
@@ -445,8 +437,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// `over_tls`: whether it needs the system's authorities.
-    fn start(program: &Path, over_tls: bool, scratch: &Path) -> Result<Self, GitError> {
+    fn start(program: &Path, scratch: &Path) -> Result<Self, GitError> {
         let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         let mut command = Command::new(program);
         command
@@ -462,12 +453,6 @@ impl Worker {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        if !over_tls {
-            // The system's directory must not be searched either.
-            command
-                .env("SSL_CERT_FILE", NO_AUTHORITIES)
-                .env("SSL_CERT_DIR", scratch);
-        }
         let child = command.spawn().map_err(|e| GitError::disk(program, &e))?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         Ok(Self { child, group })

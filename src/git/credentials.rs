@@ -7,6 +7,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use git2::{Cred, CredentialType, Error, ErrorClass, ErrorCode};
+use percent_encoding::percent_decode_str;
 
 use super::address::Address;
 use super::wire::RemoteSpec;
@@ -19,7 +20,7 @@ const KEY_MAX: u64 = 256 * 1024;
 /// User for ssh URLs that name none: what all forges use.
 const SSH_USER: &str = "git";
 
-/// Gives out the credentials of one connection.
+/// Gives out the credentials of one ssh connection.
 pub(super) struct Wallet<'a> {
     spec: &'a RemoteSpec,
     address: &'a Address,
@@ -27,6 +28,7 @@ pub(super) struct Wallet<'a> {
 }
 
 impl<'a> Wallet<'a> {
+    /// For the server at `address`.
     pub(super) fn new(spec: &'a RemoteSpec, address: &'a Address) -> Self {
         Self {
             spec,
@@ -39,16 +41,14 @@ impl<'a> Wallet<'a> {
     pub(super) fn give(&self, url: &str, user: Option<&str>, allowed: CredentialType) -> Result<Cred, GitError> {
         let host = self.address.display();
         if !Address::parse(url).is_some_and(|asking| asking.same_place(self.address)) {
-            return Err(refused(format!(
-                "credentials for {host} were asked for on behalf of another host"
-            )));
+            return Err(for_another(self.address));
         }
         let user = user.or(self.address.user.as_deref());
         if allowed.contains(CredentialType::USERNAME) {
             return Cred::username(user.unwrap_or(SSH_USER)).map_err(|e| other(&e));
         }
         if self.shown.replace(true) {
-            return Err(self.rejected(&host));
+            return Err(rejected(self.spec, self.address));
         }
         if allowed.contains(CredentialType::SSH_KEY) {
             let key = self.spec.ssh_key.as_deref().ok_or_else(|| {
@@ -58,32 +58,52 @@ impl<'a> Wallet<'a> {
             check_key_file(key)?;
             return Cred::ssh_key(user.unwrap_or(SSH_USER), None, key, None).map_err(|e| other(&e));
         }
-        if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) && self.address.transport != Transport::Ssh {
-            let token = self.spec.token.as_deref().ok_or_else(|| {
-                refused(format!("{host} wants a user and password, and no token is configured")).hint(
-                    "set `token` of the repo, or check `url`: forges also ask for a password where nothing exists",
-                )
-            })?;
-            let (user, password) = user_and_password(token, user, &self.address.host);
-            return Cred::userpass_plaintext(user, password).map_err(|e| other(&e));
-        }
-        Err(refused(format!("{host} takes none of: ssh key, token")))
+        Err(refused(format!("{host} takes no ssh key")))
     }
+}
 
-    fn rejected(&self, host: &str) -> GitError {
-        match &self.spec.ssh_key {
-            Some(key) if self.address.transport == Transport::Ssh => {
-                refused(format!("{host} does not accept the ssh key {}", key.display()))
-                    .hint("add its public half as a deploy key of the repository there")
-            }
-            _ => refused(format!("{host} does not accept the token"))
-                .hint("check that the token has not expired and may read the repository"),
+/// The server has seen what is configured, and wants something else.
+pub(super) fn rejected(spec: &RemoteSpec, address: &Address) -> GitError {
+    let host = address.display();
+    match &spec.ssh_key {
+        Some(key) if address.transport == Transport::Ssh => {
+            refused(format!("{host} does not accept the ssh key {}", key.display()))
+                .hint("add its public half as a deploy key of the repository there")
         }
+        _ => refused(format!("{host} does not accept the token"))
+            .hint("check that the token has not expired and may read the repository"),
+    }
+}
+
+/// Somebody else than the server that is configured asks.
+pub(super) fn for_another(address: &Address) -> GitError {
+    let host = address.display();
+    refused(format!(
+        "credentials for {host} were asked for on behalf of another host"
+    ))
+}
+
+/// What is shown to an http server: the token, or what stands in the URL.
+pub(super) fn user_and_password(spec: &RemoteSpec, address: &Address) -> Result<(String, String), GitError> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let user = address.user.as_deref().map(decoded);
+    if let Some(token) = spec.token.as_deref() {
+        let (user, password) = split_token(token, user.as_deref(), &address.host);
+        return Ok((user.to_owned(), password.to_owned()));
+    }
+    let url = url::Url::parse(&spec.url).ok();
+    match (user, url.as_ref().and_then(url::Url::password)) {
+        (Some(user), Some(password)) => Ok((user, decoded(password))),
+        _ => Err(refused(format!(
+            "{} wants a user and password, and no token is configured",
+            address.display()
+        ))
+        .hint("set `token` of the repo, or check `url`: forges also ask for a password where nothing exists")),
     }
 }
 
 /// `USER:TOKEN` names its user; for `TOKEN` alone the URL's user, or a word that the forge ignores or prescribes.
-fn user_and_password<'a>(token: &'a str, user: Option<&'a str>, host: &str) -> (&'a str, &'a str) {
+fn split_token<'a>(token: &'a str, user: Option<&'a str>, host: &str) -> (&'a str, &'a str) {
     match (token.split_once(':'), user) {
         (Some((user, password)), _) => (user, password),
         (None, Some(user)) => (user, token),
@@ -207,9 +227,9 @@ mod tests {
 
     #[test]
     fn token_users() {
-        assert_eq!(user_and_password("gldt:abc", None, "h"), ("gldt", "abc"));
-        assert_eq!(user_and_password("abc", Some("alice"), "h"), ("alice", "abc"));
-        assert_eq!(user_and_password("abc", None, "bitbucket.org"), ("x-token-auth", "abc"));
-        assert_eq!(user_and_password("abc", None, "github.com").0, "x-access-token");
+        assert_eq!(split_token("gldt:abc", None, "h"), ("gldt", "abc"));
+        assert_eq!(split_token("abc", Some("alice"), "h"), ("alice", "abc"));
+        assert_eq!(split_token("abc", None, "bitbucket.org"), ("x-token-auth", "abc"));
+        assert_eq!(split_token("abc", None, "github.com").0, "x-access-token");
     }
 }

@@ -151,14 +151,13 @@ fn classify(error: &git2::Error) -> (GitErrorKind, Option<&'static str>) {
         {
             (GitErrorKind::NotFound, Some(missing))
         }
+        (_, Code::Eof) => (GitErrorKind::Cut, None),
         (Class::Net | Class::Os, _) if says(&["resolve", "connect", "refused", "unreachable", "no route"]) => {
             (GitErrorKind::Connect, None)
         }
         // A thin pack leans on objects that the mirror should have.
         (Class::Indexer, _) if says(&["delta"]) => (GitErrorKind::Corrupt, None),
-        (_, Code::Eof) | (Class::Net | Class::Indexer | Class::Http | Class::Ssl | Class::Ssh, _) => {
-            (GitErrorKind::Cut, None)
-        }
+        (Class::Net | Class::Indexer | Class::Http | Class::Ssl | Class::Ssh, _) => (GitErrorKind::Cut, None),
         (
             Class::Odb
             | Class::Zlib
@@ -224,7 +223,12 @@ mod tests {
                 "the SSL certificate is invalid",
                 GitErrorKind::HostKey,
             ),
-            (ErrorClass::Net, ErrorCode::Eof, "unexpected EOF", GitErrorKind::Cut),
+            (
+                ErrorClass::Net,
+                ErrorCode::Eof,
+                "the connection broke: Connection reset by peer",
+                GitErrorKind::Cut,
+            ),
             (
                 ErrorClass::Odb,
                 ErrorCode::NotFound,

@@ -2,15 +2,12 @@
 //! second thread and before any other call into libgit2.
 #![allow(unsafe_code)]
 
-use std::path::Path;
 use std::time::Duration;
 
 use git2::{ConfigLevel, Error, opts};
 use libgit2_sys as raw;
 
-/// Until a server must have taken the connection. Has to be set together with the other one: alone it breaks http
-/// (libgit2 issue 7072).
-const CONNECT: Duration = Duration::from_secs(10);
+use super::transport::{self, CONNECT};
 
 /// A place where no configuration can be.
 const NOWHERE: &str = "/nonexistent";
@@ -18,8 +15,8 @@ const NOWHERE: &str = "/nonexistent";
 /// How much of a pack is mapped at once, bytes, and of all packs together: what is mapped counts as the worker's memory, too.
 const WINDOW: (usize, usize) = (32 << 20, 256 << 20);
 
-/// Sets everything. `silence` is how long a server may say nothing; `authorities` are trusted besides the system's.
-pub(super) fn set(silence: Duration, authorities: Option<&Path>) -> Result<(), Error> {
+/// Sets everything. `silence` is how long a server may say nothing.
+pub(super) fn set(silence: Duration) -> Result<(), Error> {
     // SHA-1 of every blob read costs a third of a checkout; packs are hashed when they come in, and zlib has a
     // checksum.
     opts::strict_hash_verification(false);
@@ -32,9 +29,9 @@ pub(super) fn set(silence: Duration, authorities: Option<&Path>) -> Result<(), E
     // SAFETY (both): plain globals, as above; no pack is open yet.
     unsafe { opts::set_mwindow_size(WINDOW.0)? };
     unsafe { opts::set_mwindow_mapped_limit(WINDOW.1)? };
-    if let Some(file) = authorities {
-        // SAFETY: changes the global TLS context, which no connection uses yet.
-        unsafe { opts::set_ssl_cert_file(file)? };
+    for scheme in ["http", "https"] {
+        // SAFETY: changes a global list of transports, as above; nothing is connected to yet, and nothing is registered later.
+        unsafe { git2::transport::register(scheme, transport::open)? };
     }
     for level in [
         ConfigLevel::ProgramData,

@@ -87,11 +87,13 @@ impl KnownHosts {
         }
     }
 
-    /// Lines for libgit2's own file, from which it takes the preferred key type and nothing else that counts.
-    pub fn plain_lines(&self) -> String {
+    /// Lines for libgit2's own file, from which it takes the preferred key type and nothing else that counts; for the address that
+    /// it connects to.
+    pub fn plain_lines(&self, host: &str, port: u16) -> String {
+        let name = lookup_name(host, port);
         let trusted = self.entries.iter().filter(|e| e.marker == Marker::None);
         trusted.fold(String::new(), |text, e| {
-            format!("{text}{} {} {}\n", self.name, e.key_type, STANDARD.encode(&e.key))
+            format!("{text}{name} {} {}\n", e.key_type, STANDARD.encode(&e.key))
         })
     }
 
@@ -405,6 +407,9 @@ mod tests {
     fn lines_for_libgit2_hold_trusted_keys_only() {
         let (key, other) = (blob("ssh-ed25519", 1), blob("ssh-rsa", 2));
         let text = line("*", &key) + &line("@revoked *", &other);
-        assert_eq!(known(&text, "h", 2222).plain_lines(), line("[h]:2222", &key));
+        assert_eq!(
+            known(&text, "h", 2222).plain_lines("10.0.0.1", 2222),
+            line("[10.0.0.1]:2222", &key)
+        );
     }
 }

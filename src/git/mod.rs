@@ -2,7 +2,7 @@
 //! crash or the memory of a huge pack never touches the daemon: [`Git`] starts one per call, watches it and kills it.
 //!
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
-//! - worker, talking to remotes: `worker`, `globals`, `remote`, `address`, `reach`, `credentials`, `known_hosts`, `published`, `program`
+//! - worker, talking to remotes: `worker`, `globals`, `remote`, `transport`, `address`, `reach`, `credentials`, `known_hosts`, `published`, `program`
 //! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `changes`, `folder`,
 //!   `beside` (with its call of the parent)
 
@@ -27,6 +27,7 @@ mod reach;
 mod remote;
 mod signed;
 mod submodule;
+mod transport;
 mod tree;
 mod wire;
 mod worker;

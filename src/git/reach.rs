@@ -2,7 +2,7 @@
 //! network that the pusher may not be in: other services of the machine and of its network are out of reach, unless the repo
 //! is there itself or the configuration lists them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -55,52 +55,75 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Refuses a submodule at `address` that the repository at `own` may not name. `listed` has hosts and networks; with a proxy
-/// the proxy looks the name up, so only its spelling is judged here.
-pub(super) fn require_allowed(
-    address: &Address,
-    own: &Address,
-    listed: &[String],
-    by_proxy: bool,
-) -> Result<(), GitError> {
-    let host = address.host.trim_end_matches('.');
-    if host == own.host.trim_end_matches('.') || listed.iter().any(|name| name.eq_ignore_ascii_case(host)) {
-        return Ok(());
-    }
-    let nets: Vec<IpNet> = listed
-        .iter()
-        .filter_map(|text| {
+/// Where the addresses of a submodule's host may be, which is judged when they are looked up to be connected to: a name
+/// may lead elsewhere a moment later.
+#[derive(Debug)]
+pub(super) struct Reach {
+    nets: Vec<IpNet>,
+}
+
+impl Reach {
+    /// Refuses a submodule at `address` that the repository at `own` may not name. `listed` has hosts and networks; with a proxy
+    /// the proxy looks the name up, so only its spelling is judged. None if nothing is left to judge.
+    pub(super) fn judge(
+        address: &Address,
+        own: &Address,
+        listed: &[String],
+        by_proxy: bool,
+    ) -> Result<Option<Self>, GitError> {
+        let host = address.host.trim_end_matches('.');
+        if host == own.host.trim_end_matches('.') || listed.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+            return Ok(None);
+        }
+        let net = |text: &String| {
             text.parse()
                 .ok()
                 .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-        })
-        .collect();
-    let allowed = |ip: &IpAddr| is_public(*ip) || nets.iter().any(|net| net.contains(&ip.to_canonical()));
-    let refused = host == "localhost" || host.ends_with(".localhost");
-    let found: Vec<IpAddr> = match host.parse::<IpAddr>() {
-        Ok(ip) => vec![ip],
-        Err(_) if by_proxy => Vec::new(),
-        // A name that leads nowhere is libgit2's to report.
-        Err(_) => (host, address.port)
-            .to_socket_addrs()
-            .map_or_else(|_| Vec::new(), |all| all.map(|socket| socket.ip()).collect()),
-    };
-    if !refused && found.iter().all(allowed) {
-        return Ok(());
+        };
+        let reach = Self {
+            nets: listed.iter().filter_map(net).collect(),
+        };
+        if host == "localhost" || host.ends_with(".localhost") {
+            return Err(refused(host));
+        }
+        match host.parse::<IpAddr>() {
+            Ok(ip) => reach.require(host, &[SocketAddr::new(ip, address.port)]).map(|()| None),
+            Err(_) => Ok(Some(reach).filter(|_| !by_proxy)),
+        }
     }
+
+    /// Refuses a host of which one address is out of reach.
+    pub(super) fn require(&self, host: &str, found: &[SocketAddr]) -> Result<(), GitError> {
+        let allowed = |ip: IpAddr| is_public(ip) || self.nets.iter().any(|net| net.contains(&ip.to_canonical()));
+        if found.iter().all(|address| allowed(address.ip())) {
+            return Ok(());
+        }
+        Err(refused(host))
+    }
+}
+
+fn refused(host: &str) -> GitError {
     let message = format!("its host {host} is on this machine or in a private network, where no submodule may lead");
-    Err(GitError::new(GitErrorKind::Submodule, message)
-        .hint(format!("if it should, add \"{host}\" to `submodule_hosts` of the repo")))
+    GitError::new(GitErrorKind::Submodule, message)
+        .hint(format!("if it should, add \"{host}\" to `submodule_hosts` of the repo"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::line::look_up;
 
     fn may(url: &str, own: &str, listed: &[&str]) -> bool {
         let listed: Vec<String> = listed.iter().map(|text| (*text).to_owned()).collect();
         let (address, own) = (Address::parse(url).unwrap(), Address::parse(own).unwrap());
-        require_allowed(&address, &own, &listed, false).is_ok()
+        match Reach::judge(&address, &own, &listed, false) {
+            Ok(None) => true,
+            Ok(Some(reach)) => {
+                let found = look_up(&address.host, address.port).unwrap_or_default();
+                reach.require(&address.host, &found).is_ok()
+            }
+            Err(_) => false,
+        }
     }
 
     #[test]

@@ -1,23 +1,29 @@
 //! Talking to a remote: what refs it has, and fetching some of them.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use git2::{
-    AutotagOption, CertificateCheckStatus, Direction, FetchOptions, FetchPrune, Progress as Transfer, ProxyOptions,
-    RemoteCallbacks, RemoteRedirect, Repository, RepositoryInitOptions,
+    AutotagOption, CertificateCheckStatus, Direction, FetchOptions, FetchPrune, Progress as Transfer, RemoteCallbacks,
+    Repository, RepositoryInitOptions,
 };
 
 use super::address::Address;
 use super::credentials::{Wallet, stop};
 use super::known_hosts::{HostKey, KnownHosts};
 use super::program::Program;
+use super::reach::Reach;
+use super::transport::{self, CONNECT, Server, Trouble};
 use super::wire::RemoteSpec;
 use super::worker::Reporter;
 use super::{GitError, GitErrorKind, Progress, ProgressPhase};
 use crate::config::Transport;
 use crate::model::words;
+use crate::web::line::{Line, look_up};
 
 /// Most branches or tags that are compared with one that is not there.
 const COMPARED_MAX: usize = 1000;
@@ -54,10 +60,18 @@ pub(super) struct Remote<'a> {
     pub(super) address: Address,
     pub(super) scratch: &'a Path,
     pub(super) reporter: &'a Reporter,
+    silence: Duration,
+    reach: Option<Arc<Reach>>,
+    line: OnceCell<Arc<Line>>,
 }
 
 impl<'a> Remote<'a> {
-    pub(super) fn new(spec: RemoteSpec, scratch: &'a Path, reporter: &'a Reporter) -> Result<Self, GitError> {
+    pub(super) fn new(
+        spec: RemoteSpec,
+        scratch: &'a Path,
+        reporter: &'a Reporter,
+        silence: Duration,
+    ) -> Result<Self, GitError> {
         let address = Address::parse(&spec.url).ok_or_else(|| {
             GitError::new(
                 GitErrorKind::Unsupported,
@@ -70,6 +84,17 @@ impl<'a> Remote<'a> {
             address,
             scratch,
             reporter,
+            silence,
+            reach: None,
+            line: OnceCell::new(),
+        })
+    }
+
+    /// The remote of a submodule, whose addresses may be out of reach.
+    pub(super) fn submodule(&self, spec: RemoteSpec, reach: Option<Reach>) -> Result<Self, GitError> {
+        Ok(Self {
+            reach: reach.map(Arc::new),
+            ..Self::new(spec, self.scratch, self.reporter, self.silence)?
         })
     }
 
@@ -87,7 +112,7 @@ impl<'a> Remote<'a> {
         let place = self.scratch.join("list.git");
         let repo = init_bare(&place).map_err(|e| GitError::from_git2(&e, "making a scratch repository"))?;
         self.connected(&repo, "asking", |remote, callbacks| {
-            let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), self.proxy())?;
+            let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), None)?;
             Ok(advertised(connection.list()?))
         })
     }
@@ -138,11 +163,7 @@ impl<'a> Remote<'a> {
                 .depth(depth)
                 .prune(FetchPrune::Off)
                 .download_tags(AutotagOption::None)
-                .update_fetchhead(false)
-                .follow_redirects(RemoteRedirect::None);
-            if let Some(proxy) = self.proxy() {
-                options.proxy_options(proxy);
-            }
+                .update_fetchhead(false);
             let refspecs: Vec<String> = specs.iter().map(Spec::refspec).collect();
             remote.fetch(&refspecs, Some(&mut options), None)?;
             Ok(advertised(remote.list()?))
@@ -172,14 +193,6 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// The proxy, for what is reached by http.
-    fn proxy(&self) -> Option<ProxyOptions<'_>> {
-        let url = self.spec.proxy.as_deref()?;
-        let mut options = ProxyOptions::new();
-        options.url(url);
-        Some(options)
-    }
-
     /// Runs `work` with an anonymous remote; of two errors, the callbacks' and libgit2's, the first says what happened.
     fn connected<T>(
         &self,
@@ -187,30 +200,80 @@ impl<'a> Remote<'a> {
         doing: &str,
         work: impl FnOnce(&mut git2::Remote<'_>, RemoteCallbacks<'_>) -> Result<T, git2::Error>,
     ) -> Result<T, GitError> {
-        let hosts = self.known_hosts()?;
-        let trouble = RefCell::new(None);
-        let wallet = Wallet::new(&self.spec, &self.address);
+        let doing = format!("{doing} {}", self.redacted_url());
+        let pinned = self.pinned(&doing).map_err(|error| self.scrubbed(error))?;
+        let (url, address) = pinned
+            .as_ref()
+            .map_or((self.spec.url.as_str(), &self.address), |(url, at)| (url, at));
+        let hosts = self.known_hosts(address)?;
+        let trouble = Trouble::default();
+        let wallet = Wallet::new(&self.spec, address);
         let callbacks = self.callbacks(&wallet, hosts.as_ref(), &trouble);
-        let outcome = repo
-            .remote_anonymous(self.spec.url.as_str())
-            .and_then(|mut remote| work(&mut remote, callbacks));
+        let call = || {
+            let mut remote = repo.remote_anonymous(url)?;
+            work(&mut remote, callbacks)
+        };
+        let outcome = match self.address.transport {
+            Transport::Http | Transport::Https => transport::with(self.server(&trouble, &doing)?, call),
+            Transport::Ssh | Transport::Local => call(),
+        };
         outcome.map_err(|error| {
-            let plain = || GitError::from_git2(&error, &format!("{doing} {}", self.redacted_url()));
-            let error = trouble.borrow_mut().take().unwrap_or_else(plain);
-            self.scrubbed(error)
+            let told = trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.scrubbed(told.unwrap_or_else(|| GitError::from_git2(&error, &doing)))
         })
+    }
+
+    fn server(&self, trouble: &Trouble, doing: &str) -> Result<Arc<Server>, GitError> {
+        if self.line.get().is_none() {
+            let line = transport::line(&self.spec, self.reach.clone(), self.silence)?;
+            let _ = self.line.set(line);
+        }
+        let line = self.line.get().cloned();
+        Ok(Arc::new(Server {
+            line: line.ok_or_else(|| GitError::new(GitErrorKind::Other, "no connection"))?,
+            spec: self.spec.clone(),
+            address: self.address.clone(),
+            trouble: Arc::clone(trouble),
+            doing: doing.to_owned(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// The URL and address of an ssh submodule by number: libssh2 would look its name up again, after it was judged.
+    fn pinned(&self, doing: &str) -> Result<Option<(String, Address)>, GitError> {
+        let Some(reach) = self.reach.as_ref().filter(|_| self.address.transport == Transport::Ssh) else {
+            return Ok(None);
+        };
+        let Address { host, port, .. } = &self.address;
+        let found = look_up(host, *port).map_err(|error| {
+            let message = format!("{doing}: failed to resolve address for {host}: {error}");
+            GitError::new(GitErrorKind::Connect, message)
+        })?;
+        reach.require(host, &found)?;
+        // Of several, one that answers; libssh2 tells why none does.
+        let answers = |at: &&SocketAddr| TcpStream::connect_timeout(at, CONNECT.min(self.silence)).is_ok();
+        let chosen = if found.len() > 1 {
+            found.iter().find(answers)
+        } else {
+            None
+        };
+        let Some(chosen) = chosen.or(found.first()) else {
+            return Err(GitError::new(
+                GitErrorKind::Connect,
+                format!("{doing}: {host} has no address"),
+            ));
+        };
+        let pinned = self.address.by_number(&self.spec.url, chosen.ip());
+        Ok(pinned.and_then(|url| Some((url.clone(), Address::parse(&url)?))))
     }
 
     fn callbacks<'c>(
         &'c self,
         wallet: &'c Wallet<'c>,
         hosts: Option<&'c KnownHosts>,
-        trouble: &'c RefCell<Option<GitError>>,
+        trouble: &'c Trouble,
     ) -> RemoteCallbacks<'c> {
-        let keep = |error: GitError| {
-            trouble.borrow_mut().get_or_insert(error);
-            stop()
-        };
+        let keep = move |error: GitError| transport::keep(trouble, error);
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(move |url, user, allowed| wallet.give(url, user, allowed).map_err(keep));
         callbacks.certificate_check(move |certificate, _| match (certificate.as_hostkey(), hosts) {
@@ -224,7 +287,6 @@ impl<'a> Remote<'a> {
                     "the ssh server shows no host key",
                 ))),
             },
-            // Anything but passing TLS on would switch its check off.
             _ => Ok(CertificateCheckStatus::CertificatePassthrough),
         });
         let reporter = self.reporter;
@@ -245,7 +307,7 @@ impl<'a> Remote<'a> {
     }
 
     /// The keys of an ssh host; also laid down where libgit2 looks which key type to ask the server for.
-    fn known_hosts(&self) -> Result<Option<KnownHosts>, GitError> {
+    fn known_hosts(&self, at: &Address) -> Result<Option<KnownHosts>, GitError> {
         if self.address.transport != Transport::Ssh {
             return Ok(None);
         }
@@ -253,7 +315,7 @@ impl<'a> Remote<'a> {
         let directory = self.scratch.join(".ssh");
         let file = directory.join("known_hosts");
         std::fs::create_dir_all(&directory)
-            .and_then(|()| std::fs::write(&file, hosts.plain_lines()))
+            .and_then(|()| std::fs::write(&file, hosts.plain_lines(&at.host, at.port)))
             .map_err(|e| GitError::disk(&file, &e))?;
         Ok(Some(hosts))
     }
@@ -319,12 +381,10 @@ pub(super) fn redacted(url: &str) -> String {
     }
 }
 
-/// A bare repository without templates, and with redirects to other hosts off for the calls that have no option for it.
+/// A bare repository without templates.
 pub(super) fn init_bare(path: &Path) -> Result<Repository, git2::Error> {
     let mut options = RepositoryInitOptions::new();
-    let repo = Repository::init_opts(path, options.bare(true).mkpath(true).external_template(false))?;
-    repo.config()?.set_bool("http.followRedirects", false)?;
-    Ok(repo)
+    Repository::init_opts(path, options.bare(true).mkpath(true).external_template(false))
 }
 
 /// Refs whose names are not UTF-8 can't be configured, so they are passed over; git2 0.21 panics on them.

@@ -11,7 +11,7 @@ use super::address::{Address, resolve};
 use super::fetch::parse_id;
 use super::history::find_commit;
 use super::mirror::{Hold, Mirror, discard, open, tip_ref};
-use super::reach::require_allowed;
+use super::reach::Reach;
 use super::remote::{Remote, Spec, redacted};
 use super::tree::{Budget, Item, Kind, list};
 use super::wire::{RemoteSpec, Url};
@@ -155,7 +155,8 @@ fn add_submodule(
         Ok(full) => full,
         Err(error) => return refuse(format!("its URL {} is refused: {error}", shown(&full))),
     };
-    let remote = Remote::new(spec(&full, top)?, level.remote.scratch, level.remote.reporter)?;
+    let reach = reach(&full, top)?;
+    let remote = top.submodule(spec(&full, top)?, reach)?;
     let mirror = options
         .submodule_mirrors
         .join(format!("{}.git", hex::encode(Sha256::digest(full.as_bytes()))));
@@ -177,19 +178,26 @@ fn shown(url: &str) -> String {
     words::shown(&redacted(url), URL_SHOWN)
 }
 
-/// How to reach a submodule: by https, http or ssh, from local remotes also locally; with the credentials of the repo
-/// only where they belong.
-fn spec(url: &GitUrl, top: &Remote<'_>) -> Result<RemoteSpec, GitError> {
+/// Whether a submodule may be at this URL, and what is left to judge of its addresses: by https, http or ssh, from local remotes
+/// also locally.
+fn reach(url: &GitUrl, top: &Remote<'_>) -> Result<Option<Reach>, GitError> {
     let refuse = |why: &str| GitError::new(GitErrorKind::Submodule, format!("its URL {} {why}", shown(url)));
     let address = Address::parse(url).ok_or_else(|| refuse("is of no kind that hookd fetches from"))?;
     let is_local = |address: &Address| address.transport == Transport::Local;
-    if is_local(&address) && !is_local(&top.address) {
-        return Err(refuse("is a local path, which the repository of a remote may not name"));
+    match (is_local(&address), is_local(&top.address)) {
+        (true, false) => Err(refuse("is a local path, which the repository of a remote may not name")),
+        (false, false) => {
+            let by_proxy = top.spec.proxy.is_some() && address.transport != Transport::Ssh;
+            Reach::judge(&address, &top.address, &top.spec.submodule_hosts, by_proxy)
+        }
+        (_, true) => Ok(None),
     }
-    if !is_local(&address) && !is_local(&top.address) {
-        let by_proxy = top.spec.proxy.is_some() && address.transport != Transport::Ssh;
-        require_allowed(&address, &top.address, &top.spec.submodule_hosts, by_proxy)?;
-    }
+}
+
+/// How to reach a submodule, with the credentials of the repo only where they belong.
+fn spec(url: &GitUrl, top: &Remote<'_>) -> Result<RemoteSpec, GitError> {
+    let refuse = |why: &str| GitError::new(GitErrorKind::Submodule, format!("its URL {} {why}", shown(url)));
+    let address = Address::parse(url).ok_or_else(|| refuse("is of no kind that hookd fetches from"))?;
     let own_key = top.spec.ssh_key.clone().filter(|_| address.host == top.address.host);
     let listed = top.spec.keys.iter().find(|(listed, _)| same_repository(listed, url));
     Ok(RemoteSpec {

@@ -60,13 +60,8 @@ pub fn worker_main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     confine(request.memory);
-    let authorities = request.remote.as_ref().and_then(|remote| remote.ca_file.as_deref());
-    if let Err(error) = globals::set(Duration::from_millis(request.idle_ms), authorities) {
-        let doing = match authorities {
-            Some(file) => format!("setting up libgit2 with `ca_file` {}", file.display()),
-            None => "setting up libgit2".to_owned(),
-        };
-        send(&Reply::Error(GitError::from_git2(&error, &doing)));
+    if let Err(error) = globals::set(Duration::from_millis(request.idle_ms)) {
+        send(&Reply::Error(GitError::from_git2(&error, "setting up libgit2")));
         return ExitCode::FAILURE;
     }
     std::thread::spawn(end_with_parent);
@@ -113,6 +108,7 @@ fn end_with_parent() {
 
 fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
     let Request {
+        idle_ms,
         scratch,
         remote,
         bounds,
@@ -121,7 +117,7 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
     } = request;
     let connect = |spec: Option<RemoteSpec>| {
         let spec = spec.ok_or_else(|| GitError::new(GitErrorKind::Other, "a request without a remote"))?;
-        Remote::new(spec, &scratch, reporter)
+        Remote::new(spec, &scratch, reporter, Duration::from_millis(idle_ms))
     };
     match job {
         Job::LsRemote { follows } => Ok(Reply::Refs(ls_remote(&connect(remote)?, follows)?)),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use hookd::git::{Access, GitErrorKind, ProgressPhase};
 use hookd::model::GitRef;
 
-use super::support::faults::{Canned, Fault, Proxy};
+use super::support::faults::{Canned, Fault, HttpProxy, Proxy};
 use super::support::git_server::{Change, GitServer};
+use super::support::world::wait_until;
 use super::{World, access, id, noise, read, secret};
 
 #[tokio::test]
@@ -114,6 +115,95 @@ async fn https_is_checked_against_the_configured_authority_too() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_signs_itself_is_trusted_if_it_is_in_the_file() {
+    let world = World::new();
+    let head = world.origin("blog.git").commit("main", "x", &[Change::File("a", b"a")]);
+    let server = GitServer::https_self_signed(&world.root());
+    let mut access = access(&server.url("blog.git"));
+    assert_eq!(
+        world.fetch(&access, "main").await.unwrap_err().kind,
+        GitErrorKind::HostKey
+    );
+    access.ca_file = Some(server.ca_file());
+    assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
+
+    // It is so for its own name alone.
+    access.url = server
+        .url("blog.git")
+        .replace("127.0.0.1", "localhost")
+        .parse()
+        .unwrap();
+    access.host = Some("localhost".to_owned());
+    assert_eq!(
+        world.fetch(&access, "main").await.unwrap_err().kind,
+        GitErrorKind::HostKey
+    );
+
+    let nothing = world.path("nothing.pem");
+    std::fs::write(&nothing, "no certificate").unwrap();
+    access.ca_file = Some(nothing);
+    let error = world.fetch(&access, "main").await.unwrap_err();
+    assert!(error.message.contains("nothing.pem"), "{error}");
+}
+
+#[tokio::test]
+async fn a_fetch_is_one_connection_whose_answers_may_be_compressed() {
+    let world = World::new();
+    let head = world.origin("blog.git").commit("main", "x", &[Change::File("a", b"a")]);
+    let server = GitServer::https(&world.root());
+    let mut access = access(&server.url("blog.git"));
+    access.ca_file = Some(server.ca_file());
+    assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
+    // nginx notes a request after it has answered it.
+    wait_until("the server has noted both requests", || server.requests().len() >= 2);
+
+    let requests = server.requests();
+    let connection = |line: &String| line.split(' ').next().map(str::to_owned);
+    assert!(requests.iter().all(|line| line.ends_with(" gzip")), "{requests:?}");
+    assert!(
+        requests.iter().all(|line| connection(line) == connection(&requests[0])),
+        "{requests:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_sees_its_own_password_and_nobody_elses() {
+    let world = World::new();
+    let head = world.origin("blog.git").commit("main", "x", &[Change::File("a", b"a")]);
+    let plain = GitServer::http_with_password(&world.root(), "u", "t0ken");
+    let encrypted = GitServer::https(&world.root());
+    let proxy = HttpProxy::new();
+    for (server, method) in [(&plain, "GET http://127.0.0.1"), (&encrypted, "CONNECT 127.0.0.1")] {
+        let mut access = access(&server.url("blog.git"));
+        access.token = Some(secret("u:t0ken"));
+        access.ca_file = server.url("").starts_with("https").then(|| server.ca_file());
+        access.proxy = Some(hookd::config::Proxy(secret(&format!(
+            "http://me:pa%2Fss@127.0.0.1:{}",
+            proxy.port()
+        ))));
+        assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
+        let requests = proxy.requests();
+        let seen = requests.last().unwrap();
+        assert!(seen.starts_with(method), "{seen}");
+        // me:pa/ss
+        assert!(
+            seen.to_ascii_lowercase().contains("proxy-authorization: basic "),
+            "{seen}"
+        );
+        assert!(seen.contains("bWU6cGEvc3M="), "{seen}");
+        assert!(!seen.to_ascii_lowercase().contains("\r\nauthorization:"), "{seen}");
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut access = access(&plain.url("blog.git"));
+    access.proxy = Some(hookd::config::Proxy(secret(&format!(
+        "http://me:pa%2Fss@127.0.0.1:{nobody}"
+    ))));
+    let error = world.fetch(&access, "main").await.unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::Connect, "{error}");
+    assert!(!error.message.contains("pa%2Fss"), "{error}");
+}
+
+#[tokio::test]
 async fn basic_auth_wants_the_right_token() {
     let world = World::new();
     let head = world.origin("blog.git").commit("main", "x", &[Change::File("a", b"a")]);
@@ -200,6 +290,33 @@ async fn redirects_to_another_host_are_not_followed() {
         assert!(error.message.contains("redirect"), "{error}");
         assert!(error.hint.is_some_and(|h| h.contains("`url`")));
     }
+}
+
+#[tokio::test]
+async fn a_redirect_on_the_same_host_is_followed() {
+    let world = World::new();
+    let head = world.origin("blog.git").commit("main", "x", &[Change::File("a", b"a")]);
+    let server = GitServer::http(&world.root());
+    for location in [
+        format!("{}/info/refs?service=git-upload-pack", server.url("blog.git")),
+        format!("{}/", server.url("blog.git")),
+    ] {
+        let moved = format!("HTTP/1.1 301 Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        let access = access(&Canned::new(&moved).url("old.git"));
+        assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_files_is_named_so() {
+    let world = World::new();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 0\r\n\r\n";
+    let error = world
+        .fetch(&access(&Canned::new(answer).url("x")), "main")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, GitErrorKind::Unsupported, "{error}");
+    assert!(error.hint.unwrap().contains("dumb"), "{}", error.message);
 }
 
 #[tokio::test]

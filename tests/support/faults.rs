@@ -120,3 +120,54 @@ impl Canned {
         self.requests.lock().unwrap().clone()
     }
 }
+
+/// An http proxy: passes on what it is asked for, to whom it is asked.
+pub struct HttpProxy {
+    port: u16,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl HttpProxy {
+    /// Its threads live as long as the test's process.
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && matches!(client.read(&mut byte), Ok(1)) {
+                    head.push(byte[0]);
+                }
+                let text = String::from_utf8_lossy(&head).into_owned();
+                let mut words = text.split(' ');
+                let (method, to) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+                let authority = to.trim_start_matches("http://").split('/').next().unwrap_or_default();
+                let Ok(mut server) = TcpStream::connect(authority) else {
+                    continue;
+                };
+                let (mut from, mut back) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let _ = if method == "CONNECT" {
+                    client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                } else {
+                    // A server takes the whole URL, too.
+                    server.write_all(&head)
+                };
+                seen.lock().unwrap().push(text);
+                thread::spawn(move || std::io::copy(&mut from, &mut server));
+                thread::spawn(move || std::io::copy(&mut back, &mut client));
+            }
+        });
+        Self { port, requests }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The head of the first request of each connection.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}

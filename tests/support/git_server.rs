@@ -209,6 +209,7 @@ impl Drop for Server {
 enum Kind {
     Http,
     Https,
+    SelfSigned,
     Ssh,
 }
 
@@ -239,6 +240,11 @@ impl GitServer {
         Self::nginx(root, Kind::Https, None)
     }
 
+    /// The same with a certificate that is its own authority, as `openssl req -x509` makes it.
+    pub fn https_self_signed(root: &Path) -> Self {
+        Self::nginx(root, Kind::SelfSigned, None)
+    }
+
     fn nginx(root: &Path, kind: Kind, password: Option<(&str, &str)>) -> Self {
         let nginx = program("nginx", "nginx-light");
         let fcgiwrap = program("fcgiwrap", "fcgiwrap");
@@ -261,8 +267,8 @@ impl GitServer {
         let gateway = Server(gateway_command.spawn().unwrap());
 
         let mut server = Vec::new();
-        if kind == Kind::Https {
-            certificate(at);
+        if matches!(kind, Kind::Https | Kind::SelfSigned) {
+            certificate(at, kind == Kind::SelfSigned);
             server.push(format!(
                 "ssl_certificate {0}/server.pem; ssl_certificate_key {0}/server.key;\n",
                 at.display()
@@ -349,7 +355,7 @@ impl GitServer {
     pub fn url_at_port(&self, repo: &str, port: u16) -> String {
         match self.kind {
             Kind::Http => format!("http://127.0.0.1:{port}/{repo}"),
-            Kind::Https => format!("https://127.0.0.1:{port}/{repo}"),
+            Kind::Https | Kind::SelfSigned => format!("https://127.0.0.1:{port}/{repo}"),
             Kind::Ssh => format!("ssh://{}@127.0.0.1:{port}{}", user(), self.root.join(repo).display()),
         }
     }
@@ -357,6 +363,12 @@ impl GitServer {
     /// PEM file of the authority of an https server.
     pub fn ca_file(&self) -> PathBuf {
         self.private.path().join("ca.pem")
+    }
+
+    /// What an http server was asked, a line each: number of the connection, method, path, coding of the answer.
+    pub fn requests(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.private.path().join("access.log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     /// The private key that an ssh server lets in.
@@ -426,13 +438,21 @@ fn key(path: &Path, kind: &str, passphrase: &str) {
     run(&mut command, b"");
 }
 
-/// An authority and a certificate of it for 127.0.0.1.
-fn certificate(at: &Path) {
+/// An authority and a certificate of it for 127.0.0.1, or both in one.
+fn certificate(at: &Path, self_signed: bool) {
     let openssl = program("openssl", "openssl");
     let call = |arguments: &str| {
         run(Command::new(&openssl).args(arguments.split(' ')).current_dir(at), b"");
     };
     let ec = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    if self_signed {
+        let san = "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1";
+        call(&format!(
+            "req -x509 {ec} -keyout server.key -out server.pem -days 30 {san}"
+        ));
+        fs::copy(at.join("server.pem"), at.join("ca.pem")).unwrap();
+        return;
+    }
     call(&format!(
         "req -x509 {ec} -keyout ca.key -out ca.pem -days 30 -subj /CN=test-ca"
     ));
@@ -449,7 +469,11 @@ fn nginx_config(at: &Path, root: &Path, port: u16, kind: Kind, server: &str) -> 
         backend.is_file(),
         "this test needs git-http-backend: install it with `apt-get install git`"
     );
-    let ssl = if kind == Kind::Https { " ssl" } else { "" };
+    let ssl = if matches!(kind, Kind::Https | Kind::SelfSigned) {
+        " ssl"
+    } else {
+        ""
+    };
     let parameters = [
         ("SCRIPT_FILENAME", backend.to_str().unwrap()),
         ("GIT_PROJECT_ROOT", root.to_str().unwrap()),
@@ -475,7 +499,8 @@ fn nginx_config(at: &Path, root: &Path, port: u16, kind: Kind, server: &str) -> 
         .concat();
     format!(
         "daemon off;\n{user}worker_processes 1;\npid {at}/nginx.pid;\nerror_log {at}/error.log;\nevents {{}}\n\
-         http {{\naccess_log off;\nclient_max_body_size 0;\n{temporary}\
+         http {{\nlog_format plain '$connection $request_method $uri $sent_http_content_encoding';\naccess_log {at}/access.log plain;\n\
+         gzip {gzip};\ngzip_types application/x-git-upload-pack-advertisement application/x-git-upload-pack-result;\ngzip_min_length 1;\nclient_max_body_size 0;\n{temporary}\
          server {{\nlisten 127.0.0.1:{port}{ssl};\n{server}\
          location / {{\nfastcgi_pass unix:{at}/fcgi.sock;\n{parameters}}}\n}}\n}}\n",
         user = if nix::unistd::geteuid().is_root() {
@@ -483,6 +508,8 @@ fn nginx_config(at: &Path, root: &Path, port: u16, kind: Kind, server: &str) -> 
         } else {
             ""
         },
+        // Forges compress or don't.
+        gzip = if kind == Kind::Https { "on" } else { "off" },
         at = at.display()
     )
 }
