@@ -36,7 +36,10 @@ pub fn end_orphans(lifeline: &Path) -> io::Result<usize> {
     let all = processes()?;
     let marked = |pid: &i32| is_marked(*pid, (about.dev(), about.ino()));
     let own = Pid::this().as_raw();
-    let supervisors = all.iter().filter(|process| process.parent == own).map(|process| process.pid);
+    let supervisors = all
+        .iter()
+        .filter(|process| process.parent == own)
+        .map(|process| process.pid);
     let supervised = with_descendants(&all, supervisors.filter(|pid| !marked(pid)).collect());
     let parents: HashMap<i32, i32> = all.iter().map(|process| (process.pid, process.parent)).collect();
     let found = all.iter().map(|process| process.pid);
