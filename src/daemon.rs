@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, SecretSource, Secrets};
-use crate::deploy::World;
+use crate::deploy::{Spares, World};
 use crate::git::{Bounds, Git};
 use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
@@ -153,6 +153,7 @@ fn open_world(config: &Config, state: &StateDir) -> Result<(World, Writer), Star
             program,
             units: Arc::default(),
             lifeline,
+            spares: Spares::default(),
         },
         writer,
     ))

@@ -40,6 +40,7 @@ mod stories {
     mod requests;
     mod rest;
     mod restart;
+    mod spare;
     mod talk;
     mod tokens;
     mod troubles;

@@ -304,6 +304,8 @@ pub const KEYS: &[Key] = &[
         "How many good releases stay."),
     inherited("repo.NAME.deploy.TARGET.shared", List(&Inside), Is("[]"),
         "Paths that all releases share."),
+    inherited("repo.NAME.deploy.TARGET.spare", Boolean, Is("true"),
+        "Whether a copy of a large live release is kept ready for the next one to begin with; it takes the space of one more release, and nothing where space is short."),
     inherited("repo.NAME.deploy.TARGET.env", Variables, Is("{}"),
         "Environment of the commands; added to that of `[defaults]`."),
     inherited("repo.NAME.deploy.TARGET.history", Boolean, Is("false"),

@@ -519,6 +519,8 @@ pub struct Target {
     pub queue: QueueMode,
     /// `history`: whether `build` can read the history of the commit.
     pub history: bool,
+    /// `spare`: whether a copy of the live release is kept ready for the next one.
+    pub spare: bool,
 }
 
 /// `report`: what the forge is told of each push.

@@ -1,7 +1,7 @@
 //! Removes what a crash left half done: staged trees, half-made releases, stale locks of git.
 
 use crate::config::{Config, Strategy, Target};
-use crate::release::{Layout, ReleaseName};
+use crate::release::{Current, Layout, ReleaseName};
 
 use super::World;
 use super::tidy::{sweep_mirrors, tidy_releases};
@@ -33,6 +33,14 @@ async fn clean_target(world: &World, target: &Target) {
     match layout.sweep() {
         Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{}: {note}", target.id)),
         Err(error) => tracing::warn!(%error, "{}: what a crash left could not be removed", target.id),
+    }
+    let live = match layout.current() {
+        Ok(Current::Release(name)) => Some(name),
+        _ => None,
+    };
+    match layout.sweep_spares(live.as_ref().filter(|_| target.spare)) {
+        Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{}: {note}", target.id)),
+        Err(error) => tracing::warn!(%error, "{}: spare copies could not be removed", target.id),
     }
     let Ok(half_made) = world.store.half_made(&target.id).await else {
         return;

@@ -41,7 +41,7 @@ impl Run<'_> {
     async fn seal_in_place(&mut self) -> Result<(), Stop> {
         let layout = self.layout.clone();
         let cleared = super::blocking(move || {
-            let cleared = layout.clear_set_ids(layout.path(), &[])?;
+            let cleared = layout.clear_set_ids(layout.path(), &[], false)?;
             layout.sync(layout.path(), &[])?;
             Ok::<_, ReleaseError>(cleared)
         });

@@ -7,14 +7,17 @@ mod fetch;
 mod golive;
 mod inplace;
 mod interrupted;
+mod manifests;
 mod prepare;
 mod record;
 mod signed;
 mod space;
+mod spare;
 mod tidy;
 
 pub use clean_up::clean_up;
 pub use fetch::{access, mirror};
+pub use spare::Spares;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -30,6 +33,7 @@ use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseState, is_passing};
 use crate::release::{Layout, ReleaseError, ReleaseName};
 use crate::store::{Claim, Finish, Hold, Progress, Source, Store, StoreError, Tip};
 
+use manifests::Manifests;
 use record::Record;
 
 /// The doors to the outside that a deployment goes through.
@@ -48,6 +52,8 @@ pub struct World {
     /// The file that everything holds locked which works for a deployment, so that the next daemon can tell when all of it
     /// is gone.
     pub lifeline: PathBuf,
+    /// Spare copies of releases that are being made.
+    pub spares: Spares,
 }
 
 /// What is deployed where.
@@ -237,6 +243,7 @@ async fn blocking<T: Send + 'static, E: Into<Stop> + Send + 'static>(
 /// Runs a claimed job to its end. Whatever it does to the target is recorded before it is done, so that a crash at any
 /// point is taken up by the next start.
 pub async fn run(world: &World, site: &Site, claim: &Claim, halt: &Halt) -> End {
+    world.spares.stop(&site.target.id).await;
     let record = Record::open(world, site, claim);
     let layout = Layout::new(&site.target.path);
     let mut run = Run {
@@ -261,12 +268,17 @@ pub async fn run(world: &World, site: &Site, claim: &Claim, halt: &Halt) -> End 
             run.tidy(finish).await;
         }
         run.record.outcome(finish);
+        run.begin_spare();
     }
     run.forget_payload();
     end
 }
 
 impl Run<'_> {
+    fn manifests(&self) -> Manifests {
+        Manifests::new(&self.site.config, &self.site.target)
+    }
+
     fn opening_words(&self) -> String {
         let job = &self.claim.job;
         match (&self.claim.resumed, &job.release) {

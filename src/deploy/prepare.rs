@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::config::Pattern;
 use crate::exec::Ended;
-use crate::git::{Fetched, Progress as GitProgress};
+use crate::git::{Fetched, Progress as GitProgress, Reuse};
 use crate::model::{CommitId, Phase, tells_of_passing};
 use crate::release::{Current, ReleaseError, ReleaseName, keep_times};
 use crate::store::{Progress, ReleaseState, Source};
@@ -127,11 +127,12 @@ impl Run<'_> {
     async fn lay_out(&mut self, change: &Change, name: &ReleaseName, commit: &CommitId) -> Result<(), Stop> {
         let staging = self.layout.staging(self.claim.deployment);
         let (access, mirror, options) = (self.access(), self.mirror(), self.checkout_options());
+        let reuse = self.reuse(change, name)?;
         let record = &mut self.record;
         let show = |progress: GitProgress| record.progress(Phase::Build, progress);
         let git = &self.world.git;
         let made = super::space::watched(self.site, &self.halt.token, async |halt| {
-            git.checkout(&access, &mirror, commit, &staging, &options, &halt, show)
+            git.checkout(&access, &mirror, commit, &staging, &options, &reuse, &halt, show)
                 .await
         })
         .await?;
@@ -139,12 +140,8 @@ impl Run<'_> {
         let (name, user) = (name.clone(), self.site.target.run_as.clone());
         // Only root gives files away; else the group is let in before `build`.
         let user = user.filter(|_| nix::unistd::geteuid().is_root());
-        let previous = change.previous_release.as_ref().map(|name| self.layout.release(name));
         super::blocking(move || {
             layout.link_shared(&staging, &shared)?;
-            if let Some(previous) = previous {
-                keep_times(&previous, &staging);
-            }
             if let Some(user) = user {
                 layout.give_to(&staging, &user)?;
             }
@@ -153,7 +150,27 @@ impl Run<'_> {
         .await?;
         let text = format!("{} files, {} KiB", made.files, made.bytes.div_ceil(1024));
         self.record.say(Phase::Build, &text);
+        let text = format!(
+            "{} of {} files are those of the release before",
+            made.reused, made.files
+        );
+        self.record.keep(Phase::Build, "hookd", &text);
         Ok(())
+    }
+
+    /// What the tree of a change can be made of, besides git.
+    fn reuse(&self, change: &Change, name: &ReleaseName) -> Result<Reuse, Stop> {
+        let manifests = self.manifests();
+        let user = self.site.target.run_as.as_ref();
+        let user = user.filter(|_| nix::unistd::geteuid().is_root());
+        let previous = change.previous_release.as_ref();
+        Ok(Reuse {
+            previous: previous.map(|name| self.layout.release(name)),
+            previous_manifest: previous.map(|name| manifests.of(name)),
+            spare: previous.map(|name| self.layout.spare(name)),
+            manifest: manifests.fresh(name),
+            owner: user.map(|user| self.layout.owner(user)).transpose()?.flatten(),
+        })
     }
 
     /// With `history`: what the build may read of git. What a halt leaves of it is swept with the rest.
@@ -189,15 +206,17 @@ impl Run<'_> {
     /// What is built becomes what can go live: without bits that would give somebody rights, with the times of unchanged
     /// files, and on disk, before it is recorded that it goes live.
     async fn seal(&mut self, change: &Change, name: &ReleaseName) -> Result<(), Stop> {
+        let untouched = self.site.target.build.is_none();
+        let manifest = untouched.then(|| self.manifests().of(name));
         let previous = change.previous_release.as_ref().map(|name| self.layout.release(name));
         let (layout, shared, name) = (self.layout.clone(), self.site.target.shared.clone(), name.clone());
         let cleared = super::blocking(move || {
             let release = layout.release(&name);
-            let cleared = layout.clear_set_ids(&release, &shared)?;
-            if let Some(previous) = previous {
+            let cleared = layout.clear_set_ids(&release, &shared, untouched)?;
+            if let Some(previous) = previous.filter(|_| !untouched) {
                 keep_times(&previous, &release);
             }
-            layout.seal(&name, &shared)?;
+            layout.seal(&name, &shared, manifest.as_deref())?;
             Ok::<_, ReleaseError>(cleared)
         });
         if let Some(note) = cleared.await? {

@@ -125,6 +125,9 @@ impl Run<'_> {
         self.sweep_mirrors();
         if self.site.target.strategy == Strategy::Release && self.layout.releases().is_dir() {
             self.sweep_up();
+            for problem in self.layout.sweep_spares(None).unwrap_or_default() {
+                self.record.warn(Phase::Fetch, &problem);
+            }
             if let Err(stop) = tidy_releases(self.world, &self.site.target, None, None).await {
                 self.record.warn(Phase::Fetch, &stop.to_string());
             }

@@ -20,7 +20,7 @@ use super::address::Address;
 use super::wire::{Description, Id, Job, RemoteSpec, Reply, Request, Url, WireFilter, WireSigned};
 use super::{
     Access, Bounds, Changed, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, HostKey, Progress,
-    RemoteRef, SignedObject, Updated,
+    RemoteRef, Reuse, SignedObject, Updated, Worth,
 };
 use crate::config::{Pattern, RefFilter};
 use crate::model::{CommitId, GitRef, Secret, Timestamp};
@@ -145,8 +145,8 @@ impl Git {
         }
     }
 
-    /// Writes the tree of a fetched commit to `destination`, which must not exist or be empty. A failure leaves it
-    /// half-written; after `Corrupt` the mirror is gone and has to be fetched again.
+    /// Writes the tree of a fetched commit to `destination`, which must not exist or be empty, and takes from `reuse` what is the same
+    /// there. A failure leaves it half-written; after `Corrupt` the mirror is gone and has to be fetched again.
     #[allow(clippy::too_many_arguments)] // what to write, where from, where to, and how to stop it: all of it is needed
     pub async fn checkout(
         &self,
@@ -155,6 +155,7 @@ impl Git {
         commit: &CommitId,
         destination: &Path,
         options: &CheckoutOptions,
+        reuse: &Reuse,
         cancel: &CancellationToken,
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<CheckedOut, GitError> {
@@ -163,9 +164,34 @@ impl Git {
             commit: commit.into(),
             destination: destination.to_owned(),
             options: options.clone(),
+            reuse: reuse.clone(),
         };
         match self.call(Some(access), job, cancel, &mut progress).await? {
-            Reply::CheckedOut { files, bytes } => Ok(CheckedOut { files, bytes }),
+            Reply::CheckedOut(done) => Ok(done),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Makes a copy of a release as `spare`, by way of `staging`, at idle priority: the files that its manifest lists, as far as they are
+    /// what git has under their names. False if there is nothing to go by, or the release is not worth it.
+    pub async fn make_spare(
+        &self,
+        release: &Path,
+        manifest: &Path,
+        staging: &Path,
+        spare: &Path,
+        worth: Worth,
+        cancel: &CancellationToken,
+    ) -> Result<bool, GitError> {
+        let job = Job::Spare {
+            from: release.to_owned(),
+            manifest: manifest.to_owned(),
+            staging: staging.to_owned(),
+            spare: spare.to_owned(),
+            worth,
+        };
+        match self.call(None, job, cancel, &mut |_| {}).await? {
+            Reply::Contains(made) => Ok(made),
             _ => Err(unexpected()),
         }
     }

@@ -4,15 +4,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, renameat2};
-use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
-use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, symlinkat, unlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, renameat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::unistd::{AccessFlags, Gid, Uid, UnlinkatFlags, faccessat, fchownat, symlinkat, unlinkat};
 
 use super::GitError;
 
@@ -21,6 +21,12 @@ pub(super) struct Folder {
     fd: OwnedFd,
     /// For messages.
     path: PathBuf,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 /// What a name in a directory is.
@@ -56,6 +62,15 @@ impl Folder {
         GitError::disk(&self.path.join(below), &io::Error::from(errno))
     }
 
+    /// Opens a directory that is no link.
+    pub(super) fn open_real(path: &Path) -> Result<Self, Errno> {
+        let fd = openat(AT_FDCWD, path, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+        })
+    }
+
     /// Opens the directory `below`, step by step.
     pub(super) fn enter(&self, below: &Path) -> Result<Self, Errno> {
         let mut fd = self.fd.try_clone().map_err(|_| Errno::EMFILE)?;
@@ -82,10 +97,41 @@ impl Folder {
 
     /// Makes a file that must not exist, 0666 or 0777 less the umask.
     pub(super) fn create(&self, name: &Path, executable: bool, content: &[u8]) -> io::Result<()> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        self.create_empty(name, executable)?.write_all(content)
+    }
+
+    /// The same without content, open for reading, too.
+    pub(super) fn create_empty(&self, name: &Path, executable: bool) -> io::Result<File> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(if executable { 0o777 } else { 0o666 });
-        let mut file = File::from(openat(&self.fd, name, flags, mode)?);
-        file.write_all(content)
+        Ok(File::from(openat(&self.fd, name, flags, mode)?))
+    }
+
+    /// Opens a file for reading. Neither a link nor a pipe in its place leads astray.
+    pub(super) fn open_file(&self, name: &OsStr) -> Result<File, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        openat(&self.fd, name, flags, Mode::empty()).map(File::from)
+    }
+
+    /// What the name is, not what a link in its place points to.
+    pub(super) fn stat(&self, name: &OsStr) -> Result<FileStat, Errno> {
+        fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// What the directory itself is.
+    pub(super) fn stat_itself(&self) -> Result<FileStat, Errno> {
+        fstat(&self.fd)
+    }
+
+    /// Gives a name, not what a link in its place points to, to an owner.
+    pub(super) fn give(&self, name: &OsStr, (uid, gid): (u32, u32)) -> Result<(), Errno> {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        fchownat(&self.fd, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// Where a link leads; empty if it is none.
+    pub(super) fn link_target(&self, name: &OsStr) -> OsString {
+        readlinkat(&self.fd, name).unwrap_or_default()
     }
 
     /// Makes a symbolic link that must not exist.
@@ -110,8 +156,7 @@ impl Folder {
 
     /// Whether a file has exactly this content.
     pub(super) fn holds(&self, name: &OsStr, content: &[u8]) -> io::Result<bool> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let mut file = File::from(openat(&self.fd, name, flags, Mode::empty())?);
+        let mut file = self.open_file(name)?;
         let mut rest = content;
         let mut buffer = [0; 16 * 1024];
         loop {

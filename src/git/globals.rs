@@ -1,11 +1,12 @@
-//! libgit2's process-wide settings: the only unsafe code of hookd. Called once, by the worker process, before it has a
-//! second thread and before any other call into libgit2.
+//! libgit2's process-wide settings, and the priority of a worker: the only unsafe code of hookd. The settings are made once, by the
+//! worker process, before it has a second thread and before any other call into libgit2.
 #![allow(unsafe_code)]
 
 use std::time::Duration;
 
 use git2::{ConfigLevel, Error, opts};
 use libgit2_sys as raw;
+use nix::libc;
 
 use super::transport::{self, CONNECT};
 
@@ -14,6 +15,15 @@ const NOWHERE: &str = "/nonexistent";
 
 /// How much of a pack is mapped at once, bytes, and of all packs together: what is mapped counts as the worker's memory, too.
 const WINDOW: (usize, usize) = (32 << 20, 256 << 20);
+
+/// The least priority (see setpriority(2)).
+const NICEST: libc::c_int = 19;
+
+/// For one thread (see `ioprio_set(2)`).
+const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+
+/// Class 3, idle: disk time that nobody else wants.
+const IOPRIO_IDLE: libc::c_int = 3 << 13;
 
 /// Sets everything. `silence` is how long a server may say nothing.
 pub(super) fn set(silence: Duration) -> Result<(), Error> {
@@ -53,6 +63,13 @@ pub(super) fn set(silence: Duration) -> Result<(), Error> {
         return Err(Error::last_error(code));
     }
     Ok(())
+}
+
+/// Lets this thread run, and reach the disk, when nobody else wants to. What the kernel refuses it does without.
+pub(super) fn be_idle() {
+    // SAFETY (both): system calls that take plain numbers and touch no memory of this process; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICEST) };
+    unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE) };
 }
 
 fn milliseconds(duration: Duration) -> i32 {

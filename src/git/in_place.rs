@@ -223,8 +223,9 @@ fn stage(
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     staged.sort_unstable();
+    let mut reader = blobs.reader();
     for (index, item) in new.items.iter().enumerate().filter(|(_, i)| i.kind == Kind::Link) {
-        let target = blobs.link_target(item)?;
+        let target = reader.link_target(item)?;
         let target = OsStr::from_bytes(&target);
         if !root
             .parent(&item.path)

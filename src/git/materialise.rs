@@ -2,24 +2,34 @@
 //! submodules in a bare repository; this writes raw blobs, so `.gitattributes` has no say.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::fchown;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use git2::Repository;
-use nix::sys::stat::{Mode, umask};
+use nix::libc::{S_IFDIR, S_IFMT, S_IFREG};
+use nix::sys::stat::{Mode, fchmod, fstat, umask};
 
+use super::copy::{Base, Near, copied, look, set_time, time_of_same};
 use super::folder::Folder;
 use super::mirror::{Hold, Mirror};
+use super::spare;
 use super::submodule::Plan;
 use super::tree::{Item, Kind};
 use super::worker::Reporter;
-use super::{Bounds, GitError, GitErrorKind, Progress, ProgressPhase};
+use super::{Bounds, CheckedOut, GitError, GitErrorKind, Progress, ProgressPhase, Reuse};
+use crate::manifest::{Entry, Look, Manifest};
 
 /// Inflating is what takes the time; beyond four threads the disk is the limit.
 const THREADS_MAX: usize = 4;
+
+/// How many items a thread takes at once.
+const AT_ONCE: usize = 16;
 
 /// Blobs above this size, bytes, are in memory one at a time; with their deltas they take up to three times as much.
 const LARGE: usize = 8 << 20;
@@ -36,42 +46,234 @@ const LFS_MARK: &[u8] = b"version https://git-lfs.github.com/spec/v1";
 /// What commands of a deployment have, too: whatever the daemon was started with, a web server can read what is deployed.
 pub(super) const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
-/// Writes the plan. The destination must not exist or be empty; a failure leaves it half-written. Returns files and
-/// bytes.
+/// Makes the plan's tree, from what there is of it and the mirrors' blobs. The destination must not exist or be empty; a failure
+/// leaves it half-written.
 pub(super) fn checkout(
     plan: &Plan,
     destination: &Path,
     refuse_lfs: bool,
+    reuse: &Reuse,
     bounds: &Bounds,
     reporter: &Reporter,
-) -> Result<(u64, u64), GitError> {
+) -> Result<CheckedOut, GitError> {
     umask(UMASK);
+    let making = Making {
+        plan,
+        destination,
+        reuse,
+        bounds,
+        base: Base::open(reuse, refuse_lfs),
+        pointers: Pointers::new(refuse_lfs),
+        blobs: Blobs::new(plan, bounds, reporter)?,
+    };
+    if let Some(made) = spare::adopt(&making)? {
+        return Ok(made);
+    }
     prepare(destination)?;
     let root = Folder::open(destination)?;
+    let closed = Closed::new(&root)?;
     for directory in &plan.directories {
         root.make(directory).map_err(|errno| root.error(directory, errno))?;
     }
-    let pointers = Pointers::new(refuse_lfs);
-    let blobs = Blobs::new(plan, bounds, reporter)?;
-    let bytes = blobs.each(|_, item, content| {
-        let Kind::File { executable } = item.kind else {
-            return Ok(0);
-        };
-        if pointers.found(item, content) {
-            return Ok(0);
+    let all: Vec<usize> = (0..plan.items.len()).collect();
+    let mut made = making.write(&root, &all)?;
+    making.finish(&root, &mut made)?;
+    closed.open()?;
+    Ok(made.sum())
+}
+
+/// A tree that is being made.
+pub(super) struct Making<'p> {
+    pub plan: &'p Plan,
+    pub destination: &'p Path,
+    pub reuse: &'p Reuse,
+    pub bounds: &'p Bounds,
+    pub base: Option<Base>,
+    pub pointers: Pointers,
+    pub blobs: Blobs<'p>,
+}
+
+/// What was made.
+#[derive(Default)]
+pub(super) struct Made {
+    pub entries: Vec<Entry>,
+    pub reused: u64,
+}
+
+impl Made {
+    pub(super) fn sum(&self) -> CheckedOut {
+        let is_file = |entry: &&Entry| entry.look.mode & S_IFMT == S_IFREG;
+        let is_directory = |entry: &&Entry| entry.look.mode & S_IFMT == S_IFDIR;
+        CheckedOut {
+            files: (self.entries.len() - self.entries.iter().filter(is_directory).count()) as u64,
+            bytes: self.entries.iter().filter(is_file).map(|entry| entry.look.size).sum(),
+            reused: self.reused,
         }
-        root.create(&item.path, executable, content)
-            .map_err(|e| GitError::disk(&destination.join(&item.path), &e))?;
-        Ok(content.len() as u64)
-    })?;
-    pointers.verdict()?;
-    // Links come last: until here no path of the new directory can lead out of it.
-    for item in plan.items.iter().filter(|i| i.kind == Kind::Link) {
-        let target = blobs.link_target(item)?;
-        root.link(&item.path, OsStr::from_bytes(&target))
-            .map_err(|errno| root.error(&item.path, errno))?;
     }
-    Ok((plan.items.len() as u64, bytes))
+}
+
+/// What a thread has at hand.
+#[derive(Default)]
+struct Hands {
+    near: Near,
+    near_base: Near,
+    made: Made,
+}
+
+impl Making<'_> {
+    /// Makes these items, which are not there, in directories that are; links last: until then no path of the new directory can
+    /// lead out of it.
+    pub(super) fn write(&self, root: &Folder, which: &[usize]) -> Result<Made, GitError> {
+        let hands = self.blobs.run(which, |hands: &mut Hands, reader, _, item| {
+            let Kind::File { executable } = item.kind else {
+                return Ok(0);
+            };
+            let (entry, copied) = self.file(hands, reader, root, item, executable)?;
+            let size = entry.as_ref().map_or(0, |entry| entry.look.size);
+            hands.made.entries.extend(entry);
+            hands.made.reused += u64::from(copied);
+            Ok(size)
+        })?;
+        self.pointers.verdict()?;
+        let mut made = Made::default();
+        for hands in hands {
+            made.entries.extend(hands.made.entries);
+            made.reused += hands.made.reused;
+        }
+        let mut reader = self.blobs.reader();
+        let links = which.iter().map(|&at| &self.plan.items[at]);
+        for item in links.filter(|item| item.kind == Kind::Link) {
+            let target = reader.link_target(item)?;
+            let failed = |errno| root.error(&item.path, errno);
+            let (parent, name) = root.parent(&item.path).map_err(failed)?;
+            parent
+                .link(Path::new(name), OsStr::from_bytes(&target))
+                .map_err(failed)?;
+            if let Some(owner) = self.reuse.owner {
+                parent.give(name, owner).map_err(failed)?;
+            }
+            let look = look(parent.stat(name)).map_err(failed)?;
+            made.entries.push(entry_of(item, look));
+        }
+        Ok(made)
+    }
+
+    /// Makes a file; none if it is a pointer that is to be refused. Also whether it was copied.
+    fn file(
+        &self,
+        hands: &mut Hands,
+        reader: &mut Reader<'_, '_>,
+        root: &Folder,
+        item: &Item,
+        executable: bool,
+    ) -> Result<(Option<Entry>, bool), GitError> {
+        let failed = |errno| root.error(&item.path, errno);
+        let disk = |e: io::Error| GitError::disk(&self.destination.join(&item.path), &e);
+        let (parent, name) = hands.near.parent(root, &item.path).map_err(failed)?;
+        let mut file = parent.create_empty(Path::new(name), executable).map_err(disk)?;
+        let copied = self.copy(&mut hands.near_base, item, &file);
+        let is_pointer = !copied
+            && reader.read(item, |content| {
+                if self.pointers.found(item, content) {
+                    return Ok(true);
+                }
+                let kept = self.time(&mut hands.near_base, &item.path, content);
+                let mut write = || -> io::Result<()> {
+                    file.set_len(0)?;
+                    file.rewind()?;
+                    file.write_all(content)?;
+                    kept.map_or(Ok(()), |time| set_time(&file, time))
+                };
+                write().map_err(disk)?;
+                Ok(false)
+            })?;
+        if is_pointer {
+            return Ok((None, false));
+        }
+        if let Some((uid, gid)) = self.reuse.owner {
+            fchown(&file, Some(uid), Some(gid)).map_err(disk)?;
+        }
+        let look = look(fstat(&file)).map_err(failed)?;
+        Ok((Some(entry_of(item, look)), copied))
+    }
+
+    /// Copies the file from the release before, if it is there as hookd made it.
+    fn copy(&self, near: &mut Near, item: &Item, file: &File) -> bool {
+        let Some((base, (manifest, entry))) = self.base.as_ref().and_then(|base| Some((base, base.same(item)?))) else {
+            return false;
+        };
+        if entry.look.size > self.bounds.file_size {
+            return false;
+        }
+        let source = near
+            .parent(base.folder(), &item.path)
+            .and_then(|(parent, name)| parent.open_file(name));
+        source.is_ok_and(|source| copied(&source, manifest, entry, file))
+    }
+
+    /// The time that the file has in the release before, if it has the same content there.
+    pub(super) fn time(&self, near: &mut Near, path: &Path, content: &[u8]) -> Option<SystemTime> {
+        let base = self.base.as_ref()?;
+        let (parent, name) = near.parent(base.folder(), path).ok()?;
+        time_of_same(parent, name, content)
+    }
+
+    /// Adds the directories, and writes the manifest if there is to be one.
+    pub(super) fn finish(&self, root: &Folder, made: &mut Made) -> Result<(), GitError> {
+        for directory in &self.plan.directories {
+            let failed = |errno| root.error(directory, errno);
+            let (parent, name) = root.parent(directory).map_err(failed)?;
+            if let Some(owner) = self.reuse.owner {
+                parent.give(name, owner).map_err(failed)?;
+            }
+            made.entries.push(Entry {
+                path: directory.clone(),
+                blob: None,
+                look: look(parent.stat(name)).map_err(failed)?,
+                source: None,
+            });
+        }
+        let Some(path) = &self.reuse.manifest else {
+            return Ok(());
+        };
+        let manifest = Manifest::close(std::mem::take(&mut made.entries), self.pointers.refuse);
+        let manifest = manifest.map_err(|e| GitError::disk(path, &e))?;
+        if manifest.write(path).is_err() {
+            // Without it the next release is written from git alone.
+            let _ = fs::remove_file(path);
+        }
+        made.entries = manifest.entries;
+        Ok(())
+    }
+}
+
+fn entry_of(item: &Item, look: Look) -> Entry {
+    Entry {
+        path: item.path.clone(),
+        blob: Some(item.blob.to_string()),
+        look,
+        source: None,
+    }
+}
+
+/// A directory that nobody else may enter until it is opened: what is written in there is known.
+pub(super) struct Closed<'f> {
+    root: &'f Folder,
+    mode: Mode,
+}
+
+impl<'f> Closed<'f> {
+    pub(super) fn new(root: &'f Folder) -> Result<Self, GitError> {
+        let failed = |errno| root.error(Path::new(""), errno);
+        let mode = Mode::from_bits_truncate(root.stat_itself().map_err(failed)?.st_mode & 0o7777);
+        fchmod(root, Mode::S_IRWXU).map_err(failed)?;
+        Ok(Self { root, mode })
+    }
+
+    /// Gives it the mode back that it had.
+    pub(super) fn open(self) -> Result<(), GitError> {
+        fchmod(self.root, self.mode).map_err(|errno| self.root.error(Path::new(""), errno))
+    }
 }
 
 fn prepare(destination: &Path) -> Result<(), GitError> {
@@ -103,6 +305,11 @@ impl Pointers {
             refuse,
             seen: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Whether pointers are refused.
+    pub(super) fn refuses(&self) -> bool {
+        self.refuse
     }
 
     /// Notes a pointer; true if there was one that is to be refused.
@@ -165,32 +372,90 @@ impl<'p> Blobs<'p> {
         &self,
         work: impl Fn(usize, &Item, &[u8]) -> Result<u64, GitError> + Sync,
     ) -> Result<u64, GitError> {
+        let all: Vec<usize> = (0..self.plan.items.len()).collect();
+        let sums = self.run(&all, |sum: &mut u64, reader, index, item| {
+            let bytes = reader.read(item, |content| work(index, item, content))?;
+            *sum += bytes;
+            Ok(bytes)
+        })?;
+        Ok(sums.into_iter().sum())
+    }
+
+    /// Hands these items to `work`, on a few threads, each of which has a state and a reader of its own; returns the states.
+    /// `work` returns bytes, for the progress. The first error ends it.
+    pub(super) fn run<S: Default + Send>(
+        &self,
+        which: &[usize],
+        work: impl Fn(&mut S, &mut Reader<'_, 'p>, usize, &Item) -> Result<u64, GitError> + Sync,
+    ) -> Result<Vec<S>, GitError> {
         let (next, failed, sum) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicU64::new(0));
         let error = Mutex::new(None);
         let run = || {
-            let mut open: Vec<Option<Repository>> = self.mirrors.iter().map(|_| None).collect();
+            let (mut reader, mut state) = (self.reader(), S::default());
             while !failed.load(Ordering::Relaxed) {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = self.plan.items.get(index) else { break };
-                match self.read(&mut open, item, |content| work(index, item, content)) {
-                    Ok(bytes) => self.report(index, sum.fetch_add(bytes, Ordering::Relaxed)),
-                    Err(problem) => {
-                        failed.store(true, Ordering::Relaxed);
-                        locked(&error).get_or_insert(problem);
+                // Neighbours, which share a directory.
+                let first = next.fetch_add(AT_ONCE, Ordering::Relaxed);
+                let Some(some) = which
+                    .get(first..which.len().min(first + AT_ONCE))
+                    .filter(|some| !some.is_empty())
+                else {
+                    break;
+                };
+                for &index in some {
+                    match work(&mut state, &mut reader, index, &self.plan.items[index]) {
+                        Ok(bytes) => self.report(first, which.len(), sum.fetch_add(bytes, Ordering::Relaxed)),
+                        Err(problem) => {
+                            failed.store(true, Ordering::Relaxed);
+                            locked(&error).get_or_insert(problem);
+                            return state;
+                        }
                     }
                 }
             }
+            state
         };
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
-        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
+        let threads = threads.min(which.len().div_ceil(AT_ONCE));
+        let states = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+            let mut states = vec![run()];
+            for other in others {
+                states.extend(other.join());
+            }
+            states
+        });
         let error = locked(&error).take();
-        error.map_or(Ok(sum.into_inner()), Err)
+        error.map_or(Ok(states), Err)
     }
 
+    /// A reader for one thread.
+    pub(super) fn reader(&self) -> Reader<'_, 'p> {
+        Reader {
+            blobs: self,
+            open: self.mirrors.iter().map(|_| None).collect(),
+        }
+    }
+
+    fn report(&self, done: usize, total: usize, bytes: u64) {
+        self.reporter.progress(Progress {
+            phase: ProgressPhase::Writing,
+            done: done as u64,
+            total: total as u64,
+            bytes,
+        });
+    }
+}
+
+/// Reads blobs, with handles of its own: a `Repository` must not be shared.
+pub(super) struct Reader<'b, 'p> {
+    blobs: &'b Blobs<'p>,
+    open: Vec<Option<Repository>>,
+}
+
+impl Reader<'_, '_> {
     /// The target that a link's blob names.
-    pub(super) fn link_target(&self, item: &Item) -> Result<Vec<u8>, GitError> {
-        let mut open: Vec<Option<Repository>> = self.mirrors.iter().map(|_| None).collect();
-        self.read(&mut open, item, |content| {
+    pub(super) fn link_target(&mut self, item: &Item) -> Result<Vec<u8>, GitError> {
+        self.read(item, |content| {
             if content.is_empty() || content.len() > LINK_MAX || content.contains(&0) {
                 let message = format!(
                     "the commit is refused: the target of the link `{}` is none",
@@ -202,16 +467,15 @@ impl<'p> Blobs<'p> {
         })
     }
 
-    /// `open` has this thread's handles: a `Repository` must not be shared.
-    fn read<T>(
-        &self,
-        open: &mut [Option<Repository>],
+    /// Hands the content of an item to `work`.
+    pub(super) fn read<T>(
+        &mut self,
         item: &Item,
         work: impl FnOnce(&[u8]) -> Result<T, GitError>,
     ) -> Result<T, GitError> {
-        let slot = &mut open[item.source];
+        let slot = &mut self.open[item.source];
         if slot.is_none() {
-            *slot = Some(self.mirrors[item.source].open()?);
+            *slot = Some(self.blobs.mirrors[item.source].open()?);
         }
         let Some(repo) = slot else {
             return Err(GitError::new(GitErrorKind::Other, "no repository"));
@@ -220,29 +484,19 @@ impl<'p> Blobs<'p> {
             |e: git2::Error| GitError::from_git2(&e, &format!("reading `{}` from the mirror", item.path.display()));
         let odb = repo.odb().map_err(failed)?;
         let size = odb.read_header(item.blob).map_err(failed)?.0;
-        if size as u64 > self.file_size {
+        if size as u64 > self.blobs.file_size {
             let message = format!(
                 "`{}` has {} MiB, more than the {} MiB that a file may have",
                 item.path.display(),
                 size >> 20,
-                self.file_size >> 20
+                self.blobs.file_size >> 20
             );
             return Err(GitError::new(GitErrorKind::UnsafeTree, message).hint("raise `file_size` in `[limits]`"));
         }
         // One at a time: libgit2 can only inflate a packed blob as a whole.
-        let _alone = (size > LARGE).then(|| locked(&self.large));
+        let _alone = (size > LARGE).then(|| locked(&self.blobs.large));
         let object = odb.read(item.blob).map_err(failed)?;
         work(object.data())
-    }
-
-    fn report(&self, done: usize, bytes: u64) {
-        let total = self.plan.items.len() as u64;
-        self.reporter.progress(Progress {
-            phase: ProgressPhase::Writing,
-            done: done as u64,
-            total,
-            bytes,
-        });
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
 //! - worker, talking to remotes: `worker`, `globals`, `remote`, `transport`, `address`, `reach`, `credentials`, `known_hosts`, `published`, `program`
-//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `in_place`, `changes`, `folder`,
+//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `copy`, `spare`, `in_place`,
+//!   `changes`, `folder`,
 //!   `beside` (with its call of the parent)
 
 pub mod address;
@@ -11,6 +12,7 @@ mod beside;
 mod changes;
 mod client;
 mod commits;
+mod copy;
 mod credentials;
 mod error;
 mod fetch;
@@ -26,6 +28,7 @@ mod published;
 mod reach;
 mod remote;
 mod signed;
+mod spare;
 mod submodule;
 mod transport;
 mod tree;
@@ -167,13 +170,39 @@ pub struct CheckoutOptions {
     pub submodule_mirrors: PathBuf,
 }
 
+/// What is there of a tree that a checkout makes, and what is to be known of it later.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reuse {
+    /// The release before: files that are as hookd made them are copied from it, and files of the same content keep its times.
+    pub previous: Option<PathBuf>,
+    /// The manifest of that release, if it has one.
+    pub previous_manifest: Option<PathBuf>,
+    /// A spare copy of that release, as [`Git::make_spare`] makes it: it becomes the new one, if it is as it was made.
+    pub spare: Option<PathBuf>,
+    /// Where the manifest of the new tree goes; nothing may be there.
+    pub manifest: Option<PathBuf>,
+    /// User and group that files, directories and links are given to; the top directory is not.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Which releases are worth a spare copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worth {
+    /// Fewest names.
+    pub least: usize,
+    /// Most bytes.
+    pub most: u64,
+}
+
 /// A tree that was written to a new directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckedOut {
     /// Files and symbolic links.
     pub files: u64,
     /// Bytes of the files.
     pub bytes: u64,
+    /// Files and links that were not written from git: copied from the release before, or there in its spare copy.
+    pub reused: u64,
 }
 
 /// A plain directory that was brought to a commit.

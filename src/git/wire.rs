@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Changed, CheckoutOptions, GitError, Progress};
+use super::{Bounds, Changed, CheckedOut, CheckoutOptions, GitError, Progress, Reuse, Worth};
 use crate::model::{CommitId, GitUrl};
 
 /// The only line that the worker reads. It holds the token, so it has no `Debug`.
@@ -63,6 +63,14 @@ pub(super) enum Job {
         commit: Id,
         destination: PathBuf,
         options: CheckoutOptions,
+        reuse: Reuse,
+    },
+    Spare {
+        from: PathBuf,
+        manifest: PathBuf,
+        staging: PathBuf,
+        spare: PathBuf,
+        worth: Worth,
     },
     Update {
         mirror: PathBuf,
@@ -131,10 +139,7 @@ pub(super) enum Reply {
         fingerprint: String,
     },
     Described(Description),
-    CheckedOut {
-        files: u64,
-        bytes: u64,
-    },
+    CheckedOut(CheckedOut),
     Updated {
         written: u64,
         removed: u64,

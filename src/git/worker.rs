@@ -18,7 +18,7 @@ use super::remote::Remote;
 use super::submodule::{Missing, Plan, plan};
 use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireFilter, WireRef};
 use super::{Bounds, CheckoutOptions, GitError, GitErrorKind, Progress, ProgressPhase};
-use super::{beside, fetch, globals, history, in_place, materialise, signed};
+use super::{beside, fetch, globals, history, in_place, materialise, signed, spare};
 use crate::config::{Pattern, matches};
 use crate::model::{CommitId, GitRef, RefKind};
 
@@ -131,13 +131,20 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             commit,
             destination,
             options,
+            reuse,
         } => {
             let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, &bounds, Missing::Fetch)
                 .map_err(|e| discard(e, std::slice::from_ref(&mirror)))?;
-            let written = materialise::checkout(&plan, &destination, options.refuse_lfs, &bounds, reporter);
-            let (files, bytes) = written.map_err(|e| discard(e, &plan.sources))?;
-            Ok(Reply::CheckedOut { files, bytes })
+            let made = materialise::checkout(&plan, &destination, options.refuse_lfs, &reuse, &bounds, reporter);
+            made.map(Reply::CheckedOut).map_err(|e| discard(e, &plan.sources))
         }
+        Job::Spare {
+            from,
+            manifest,
+            staging,
+            spare,
+            worth,
+        } => spare::make(&from, &manifest, &staging, &spare, worth, reporter).map(Reply::Contains),
         Job::Update {
             mirror,
             from,

@@ -18,12 +18,17 @@ impl Layout {
     /// Makes `user` the owner of a staged tree and of everything in it; links themselves, never what they point at.
     /// Nothing is done if hookd already runs as that user.
     pub fn give_to(&self, staging: &Path, user: &str) -> Result<(), ReleaseError> {
-        let found = User::from_name(user).map_err(ReleaseError::io("looking up the user of", staging))?;
-        let found = found.ok_or_else(|| ReleaseError::Obstacle(format!("`run_as`: there is no user {user}")))?;
-        if found.uid == Uid::effective() {
-            return Ok(());
+        match self.owner(user)? {
+            Some((uid, gid)) => give(staging, uid, gid),
+            None => Ok(()),
         }
-        give(staging, found.uid.as_raw(), found.gid.as_raw())
+    }
+
+    /// The user and group that a tree is given to; none if hookd already runs as that user.
+    pub fn owner(&self, user: &str) -> Result<Option<(u32, u32)>, ReleaseError> {
+        let found = User::from_name(user).map_err(ReleaseError::io("looking up the user of", self.path()))?;
+        let found = found.ok_or_else(|| ReleaseError::Obstacle(format!("`run_as`: there is no user {user}")))?;
+        Ok((found.uid != Uid::effective()).then(|| (found.uid.as_raw(), found.gid.as_raw())))
     }
 }
 
@@ -69,12 +74,12 @@ fn open(path: &Path, me: u32, group: u32) -> Result<(), ReleaseError> {
 }
 
 fn give(path: &Path, uid: u32, gid: u32) -> Result<(), ReleaseError> {
-    lchown(path, Some(uid), Some(gid)).map_err(ReleaseError::io("changing the owner of", path))?;
-    let is_directory = path
-        .symlink_metadata()
-        .map_err(ReleaseError::io("reading", path))?
-        .is_dir();
-    if !is_directory {
+    let found = path.symlink_metadata().map_err(ReleaseError::io("reading", path))?;
+    // What is theirs already keeps its times.
+    if (found.uid(), found.gid()) != (uid, gid) {
+        lchown(path, Some(uid), Some(gid)).map_err(ReleaseError::io("changing the owner of", path))?;
+    }
+    if !found.is_dir() {
         return Ok(());
     }
     for entry in std::fs::read_dir(path).map_err(ReleaseError::io("reading", path))? {

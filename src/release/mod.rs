@@ -6,6 +6,7 @@
 //! PATH/releases/20261122T101500Z-1a2b3c4/   a release
 //! PATH/releases/.tmp-ID/           what deployment ID is making
 //! PATH/releases/.git-ID/           the history that the build of deployment ID may read
+//! PATH/releases/.spare-NAME/        a copy of release NAME that the next one begins with
 //! PATH/releases/.seal-NAME         what release NAME looked like when it was whole, until its deployment ends
 //! PATH/releases/.gone-…/           what is being removed
 //! PATH/shared/…                    what all releases have in common, linked into each
@@ -47,6 +48,9 @@ const HISTORY_PREFIX: &str = ".git-";
 
 /// How the seal of a release begins.
 const SEAL_PREFIX: &str = ".seal-";
+
+/// How the spare copy of a release begins.
+const SPARE_PREFIX: &str = ".spare-";
 
 /// How a directory that is being removed begins.
 const GONE_PREFIX: &str = ".gone-";
@@ -140,6 +144,16 @@ impl Layout {
     /// Where the build of deployment `deployment` finds the history.
     pub fn history(&self, deployment: i64) -> PathBuf {
         self.releases().join(format!("{HISTORY_PREFIX}{deployment}"))
+    }
+
+    /// Where the spare copy of a release is made after deployment `deployment`.
+    pub fn staged_spare(&self, deployment: i64) -> PathBuf {
+        self.releases().join(format!("{STAGING_PREFIX}{deployment}.spare"))
+    }
+
+    /// The spare copy of a release.
+    pub fn spare(&self, name: &ReleaseName) -> PathBuf {
+        self.releases().join(format!("{SPARE_PREFIX}{name}"))
     }
 
     /// A name for a release of that commit: later than `newest`, the newest that hookd knows of, even if the clock was set

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::remove::remove_tree;
 use super::{
-    Current, GONE_PREFIX, HISTORY_PREFIX, LINK_PREFIX, Layout, ReleaseError, ReleaseName, SEED_PREFIX, STAGING_PREFIX,
+    Current, GONE_PREFIX, HISTORY_PREFIX, LINK_PREFIX, Layout, ReleaseError, ReleaseName, SEED_PREFIX, SPARE_PREFIX,
+    STAGING_PREFIX,
 };
 use super::{names_in, unique};
 
@@ -83,6 +84,24 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(removing(error)),
         }
+    }
+
+    /// Removes the spare copies of releases other than `kept`. Returns what could not be removed, and why.
+    pub fn sweep_spares(&self, kept: Option<&ReleaseName>) -> Result<Vec<String>, ReleaseError> {
+        let releases = self.releases();
+        let mut problems = Vec::new();
+        for name in names_in(&releases)? {
+            let is_kept = kept.is_some_and(|kept| releases.join(&name) == self.spare(kept));
+            if name.starts_with(SPARE_PREFIX) && !is_kept {
+                problems.extend(remove_tree(&releases.join(name)));
+            }
+        }
+        Ok(problems)
+    }
+
+    /// Removes a copy that was not finished. Returns what could not be removed, and why.
+    pub fn remove_staged_spare(&self, deployment: i64) -> Vec<String> {
+        remove_tree(&self.staged_spare(deployment))
     }
 
     /// Removes the history of a build. Returns what could not be removed, and why.

@@ -6,16 +6,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::libc::{S_IFDIR, S_IFMT};
 use sha2::{Digest, Sha256};
 
 use super::walk::walk;
 use super::{Layout, ReleaseError, ReleaseName, SEAL_PREFIX, sync_tree};
+use crate::manifest::Manifest;
 
 impl Layout {
     /// Brings a release, and what it shares, to the disk; and beside it what it looks like, until [`Layout::unseal`].
-    pub fn seal(&self, name: &ReleaseName, shared: &[String]) -> Result<(), ReleaseError> {
-        let seal = self.seal_file(name);
-        let mut text = fingerprint(&self.release(name), shared)?;
+    /// If nothing but hookd has written to it, its `manifest` says that.
+    pub fn seal(&self, name: &ReleaseName, shared: &[String], manifest: Option<&Path>) -> Result<(), ReleaseError> {
+        let (seal, release) = (self.seal_file(name), self.release(name));
+        let mut text = match manifest.and_then(Manifest::read) {
+            Some(manifest) => fingerprint_by(&manifest, &release, shared)?,
+            None => fingerprint(&release, shared)?,
+        };
         for entry in self.unfilled(shared)? {
             text.push('\n');
             text.push_str(&entry);
@@ -113,12 +119,39 @@ fn fingerprint(release: &Path, shared: &[String]) -> Result<String, ReleaseError
         if above.contains(path) {
             return Ok(true);
         }
-        digest.update(path.as_os_str().as_bytes());
-        digest.update([0]);
-        let size = if found.is_dir() { 0 } else { found.len() };
-        digest.update(found.mode().to_le_bytes());
-        digest.update(size.to_le_bytes());
+        let below = path.strip_prefix(release).unwrap_or(path);
+        add(&mut digest, below, found.mode(), found.len());
         Ok(true)
     })?;
     Ok(hex::encode(digest.finalize()))
+}
+
+/// The same by a manifest.
+fn fingerprint_by(manifest: &Manifest, release: &Path, shared: &[String]) -> Result<String, ReleaseError> {
+    let shared: BTreeSet<&Path> = shared
+        .iter()
+        .map(|entry| Path::new(entry.trim_end_matches('/')))
+        .collect();
+    let above: BTreeSet<&Path> = shared.iter().flat_map(|entry| entry.ancestors().skip(1)).collect();
+    let mut digest = Sha256::new();
+    if shared.is_empty() {
+        let found = fs::symlink_metadata(release).map_err(ReleaseError::io("looking at", release))?;
+        add(&mut digest, Path::new(""), found.mode(), found.len());
+    }
+    for entry in &manifest.entries {
+        let is_shared = || entry.path.ancestors().any(|path| shared.contains(path));
+        if above.contains(entry.path.as_path()) || (!shared.is_empty() && is_shared()) {
+            continue;
+        }
+        add(&mut digest, &entry.path, entry.look.mode, entry.look.size);
+    }
+    Ok(hex::encode(digest.finalize()))
+}
+
+fn add(digest: &mut Sha256, path: &Path, mode: u32, size: u64) {
+    digest.update(path.as_os_str().as_bytes());
+    digest.update([0]);
+    let is_directory = mode & S_IFMT == S_IFDIR;
+    digest.update(mode.to_le_bytes());
+    digest.update(if is_directory { 0 } else { size }.to_le_bytes());
 }

@@ -25,7 +25,13 @@ const NAMED_MAX: usize = 5;
 impl Layout {
     /// Clears the bits of all files and directories in `tree` and in what the target shares, whatever made them. Directories
     /// keep a set-group-ID bit that the target's own directory hands down. Returns what a person should read in the log.
-    pub fn clear_set_ids(&self, tree: &Path, shared: &[String]) -> Result<Option<String>, ReleaseError> {
+    /// In an `untouched` tree, to which nothing but hookd has written, only directories can have them, from their parents.
+    pub fn clear_set_ids(
+        &self,
+        tree: &Path,
+        shared: &[String],
+        untouched: bool,
+    ) -> Result<Option<String>, ReleaseError> {
         let handed_down = fs::metadata(self.path())
             .ok()
             .filter(|found| found.mode() & SET_GROUP != 0);
@@ -34,7 +40,9 @@ impl Layout {
         let kept = shared
             .iter()
             .map(|entry| self.shared().join(entry.trim_end_matches('/')));
-        for root in [tree.to_owned()].into_iter().chain(kept) {
+        let is_clear = untouched && fs::symlink_metadata(tree).is_ok_and(|found| found.mode() & SET_ID == 0);
+        let tree = (!is_clear).then(|| tree.to_owned());
+        for root in tree.into_iter().chain(kept) {
             walk(&root, &mut |path, found| {
                 let inherited = found.is_dir() && group == Some(found.gid()) && found.mode() & SET_ID == SET_GROUP;
                 let is_root_in_place = path == self.path();

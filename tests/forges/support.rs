@@ -202,6 +202,7 @@ pub fn target() -> Target {
         require_checks: Vec::new(),
         queue: QueueMode::Latest,
         history: false,
+        spare: true,
     }
 }
 

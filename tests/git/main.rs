@@ -9,6 +9,7 @@ mod in_place;
 mod mirror;
 mod refs;
 mod remote;
+mod reuse;
 mod ssh;
 mod submodule;
 mod tree;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hookd::config::Transport;
-use hookd::git::{Access, CheckedOut, CheckoutOptions, Fetched, Git, GitError};
+use hookd::git::{Access, CheckedOut, CheckoutOptions, Fetched, Git, GitError, Reuse};
 use hookd::model::{CommitId, GitRef, Secret};
 use tokio_util::sync::CancellationToken;
 
@@ -103,6 +104,7 @@ impl World {
                 commit,
                 &destination,
                 options,
+                &Reuse::default(),
                 &self.cancel,
                 |_| {},
             )

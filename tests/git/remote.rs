@@ -443,9 +443,18 @@ async fn progress_tells_of_objects_and_bytes() {
     let (mirror, to, options) = (world.mirror(), world.path("release"), world.options());
     world
         .git
-        .checkout(&remote, &mirror, &id(&head), &to, &options, &world.cancel, |p| {
-            seen.push(p);
-        })
+        .checkout(
+            &remote,
+            &mirror,
+            &id(&head),
+            &to,
+            &options,
+            &hookd::git::Reuse::default(),
+            &world.cancel,
+            |p| {
+                seen.push(p);
+            },
+        )
         .await
         .unwrap();
     assert!(

@@ -320,7 +320,7 @@ fn shared_is_filled_by_the_release_that_goes_live_and_can_be_taken_back() {
     assert!(release.join("log/app").is_dir() && release.join("data.d").is_dir());
     write(release.join("data.d/built"), "by the build");
 
-    layout.seal(&name, &shared).unwrap();
+    layout.seal(&name, &shared, None).unwrap();
     assert_eq!(layout.filled_by(&name).unwrap(), shared);
     let notes = layout.fill_shared(&release, &shared).unwrap();
     assert_eq!(notes.len(), 5, "{notes:?}");

@@ -13,7 +13,7 @@ fn a_release_that_lost_something_is_not_whole() {
     let name = release(&layout);
     write(layout.release(&name).join("a/page.html"), "text");
     assert!(!layout.is_sealed(&name, &shared).unwrap(), "not sealed yet");
-    layout.seal(&name, &shared).unwrap();
+    layout.seal(&name, &shared, None).unwrap();
     assert!(layout.is_sealed(&name, &shared).unwrap());
     let page = layout.release(&name).join("a/page.html");
     fs::write(&page, "").unwrap();
@@ -42,7 +42,10 @@ fn set_id_bits_are_cleared_wherever_a_build_leaves_them() {
     let other = with_mode(directory.path().join("of-the-system"), 0o4755);
     fs::hard_link(&other, tree.join("linked")).unwrap();
     symlink(&other, tree.join("link")).unwrap();
-    let told = layout.clear_set_ids(&tree, &list(&["uploads"])).unwrap().unwrap();
+    let told = layout
+        .clear_set_ids(&tree, &list(&["uploads"]), false)
+        .unwrap()
+        .unwrap();
     for name in ["bin,", "bin/tool", "linked", "shared/uploads/tool"] {
         assert!(told.contains(name), "{told}");
     }
@@ -52,11 +55,11 @@ fn set_id_bits_are_cleared_wherever_a_build_leaves_them() {
     assert_eq!(mode(&tree.join("bin")), 0o775);
     assert_eq!(mode(&tree.join("linked")), 0o755);
     assert_eq!(mode(&other), 0o4755, "a program of the system keeps its bits");
-    assert_eq!(layout.clear_set_ids(&tree, &list(&["uploads"])).unwrap(), None);
+    assert_eq!(layout.clear_set_ids(&tree, &list(&["uploads"]), false).unwrap(), None);
     // What the target's own directory hands down is its administrator's wish.
     fs::set_permissions(layout.path(), fs::Permissions::from_mode(0o2755)).unwrap();
     fs::set_permissions(tree.join("bin"), fs::Permissions::from_mode(0o2775)).unwrap();
-    assert_eq!(layout.clear_set_ids(&tree, &[]).unwrap(), None);
+    assert_eq!(layout.clear_set_ids(&tree, &[], false).unwrap(), None);
 }
 
 #[test]

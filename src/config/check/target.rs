@@ -57,6 +57,7 @@ const EVENTS: &[&str] = &[
 ];
 
 /// The keys that `[defaults]` may give, too.
+#[allow(clippy::struct_excessive_bools)] // one for each key that is yes or no
 pub(super) struct Options {
     strategy: Strategy,
     keep: usize,
@@ -80,6 +81,7 @@ pub(super) struct Options {
     order: TagOrder,
     prereleases: bool,
     history: bool,
+    spare: bool,
 }
 
 pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
@@ -106,6 +108,7 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         order: s.choice("order", [TagOrder::Version, TagOrder::Pushed]),
         prereleases: s.boolean("prereleases"),
         history: s.boolean("history"),
+        spare: s.boolean("spare"),
     }
 }
 
@@ -264,6 +267,7 @@ pub(super) fn read(
         checks_timeout: options.checks_timeout,
         queue,
         history: options.history,
+        spare: options.spare,
     })
 }
 
@@ -314,7 +318,7 @@ fn unusual_path(section: &Section, path: &At<PathBuf>) {
 /// What a target says itself; what comes from `[defaults]` just does not apply.
 fn contradictions(section: &Section, options: &Options) {
     if options.strategy == Strategy::InPlace {
-        for key in ["shared", "keep"] {
+        for key in ["shared", "keep", "spare"] {
             if let Some(entry) = section.own(key) {
                 let message = format!("`{key}` has no meaning with `strategy = \"in-place\"`");
                 section.wrong(
