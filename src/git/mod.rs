@@ -4,8 +4,7 @@
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
 //! - worker, talking to remotes: `worker`, `globals`, `remote`, `transport`, `address`, `reach`, `credentials`, `known_hosts`, `published`, `program`
 //! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `copy`, `spare`, `in_place`,
-//!   `changes`, `folder`,
-//!   `beside` (with its call of the parent)
+//!   `changes`, `folder`, `beside` (with its call of the parent)
 
 pub mod address;
 mod beside;
