@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Logins;
 use crate::config::{self, Config, SecretSource, Secrets};
 use crate::deploy::{Spares, World};
 use crate::git::{Bounds, Git};
@@ -193,6 +194,7 @@ impl Daemon {
         };
         let operator = Operator {
             intake: intake.clone(),
+            logins: Arc::new(Logins::new(world.store.clone())),
             world: world.clone(),
             worker: worker.clone(),
             poller: poller.clone(),
@@ -262,14 +264,21 @@ impl Daemon {
         let control = CancellationToken::new();
         let mut controls = tokio::task::JoinSet::new();
         for socket in sockets.control {
-            let face = match socket {
-                Socket::Unix(_) => Face::Control,
-                Socket::Tcp(_) => Face::Status,
-            };
             controls.spawn(listener::serve(
                 socket,
-                face,
+                Face::Control,
                 None,
+                Arc::clone(&self.app),
+                control.clone(),
+            ));
+        }
+        for socket in sockets.status {
+            // What stays on this machine is in the clear: its readers, such as Prometheus, know no certificate.
+            let tls = tls.clone().filter(|_| !socket.is_local());
+            controls.spawn(listener::serve(
+                socket,
+                Face::Status,
+                tls,
                 Arc::clone(&self.app),
                 control.clone(),
             ));

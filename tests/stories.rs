@@ -28,6 +28,7 @@ mod stories {
     mod history;
     mod judged;
     mod leftovers;
+    mod log_in;
     mod machine;
     mod mistakes;
     mod pagure;

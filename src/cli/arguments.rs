@@ -88,6 +88,12 @@ pub enum Command {
     Pause(OneTarget),
     /// Resume a paused or rolled-back target.
     Resume(OneTarget),
+    /// Add, list and remove users who may log in on the page.
+    User {
+        /// What to do.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Make, list and remove tokens for programs that ask the status address.
     Token {
         /// What to do.
@@ -423,6 +429,31 @@ pub struct Replay {
     /// Don't wait for the deployment to end.
     #[arg(long)]
     pub no_wait: bool,
+}
+
+/// `hookd user`
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user. The password is asked for on a terminal, and read from standard input elsewhere.
+    Add {
+        /// The name to log in with.
+        name: String,
+        /// What the user may: `view` looks at everything, `act` also deploys, rolls back, pauses and the like.
+        #[arg(long, value_parser = ["view", "act"])]
+        role: String,
+    },
+    /// List the users.
+    List,
+    /// Give a user another password, which ends the sessions of the old one.
+    Password {
+        /// The name.
+        name: String,
+    },
+    /// Remove a user, and end the sessions.
+    Remove {
+        /// The name.
+        name: String,
+    },
 }
 
 /// `hookd token`

@@ -12,6 +12,7 @@ use super::arguments::Check;
 use super::block_on;
 use super::output::{self, Code, Failure};
 use super::paint::{Tone, paint};
+use crate::access::{Users, UsersError};
 use crate::config::{self, Config, Isolation, Repo, Secrets, Strategy, Target};
 use crate::deploy::access;
 use crate::doctor;
@@ -72,6 +73,7 @@ pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure
                     report.passed.push(summary(&loaded.config));
                     look_at_isolation(&loaded.config, &mut report);
                     look_at_users(&loaded.config, &mut report);
+                    bad_file |= look_at_logins(&loaded.config, &mut report);
                     bad_file |= look_at_reloads(file, &loaded.config, &mut report)?;
                     let unsigned = crate::signature::problems(&loaded.config);
                     report.errors.extend(unsigned.into_iter().map(Finding::from));
@@ -146,6 +148,32 @@ fn look_at_isolation(config: &Config, report: &mut Report) {
             report.warnings.push(text.into());
         }
     }
+}
+
+/// Whether those who may log in can; true if the file of users can't be used.
+fn look_at_logins(config: &Config, report: &mut Report) -> bool {
+    let users = config.http.login.as_ref().and_then(|login| login.users.as_ref());
+    let Some(file) = users else { return false };
+    let error = match Users::read(file) {
+        Ok(users) if users.all().is_empty() => UsersError::Nobody(file.display().to_string()),
+        Ok(users) => {
+            report
+                .passed
+                .push(format!("{}: {}", file.display(), counted(users.all().len(), "user")));
+            return false;
+        }
+        Err(error) => error,
+    };
+    let (message, hint) = (format!("nobody can log in: {error}"), error.hint());
+    if error.is_only_empty() {
+        let warning = config.warning_at("http.login.users", message, hint);
+        report.warnings.push(warning.into());
+        return false;
+    }
+    report
+        .errors
+        .push(config.error_at("http.login.users", 0, message, hint).into());
+    true
 }
 
 /// A `run_as` that is no user of this machine fails each deployment.

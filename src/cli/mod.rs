@@ -24,6 +24,7 @@ mod send;
 mod serve;
 mod status;
 mod token;
+mod user;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Replay(options) => act::replay(&config, json, &options),
         Command::Cancel(options) => act::simple(&config, json, &options, "cancel"),
         Command::Pause(options) => act::simple(&config, json, &options, "pause"),
+        Command::User { command } => user::run(&config, json, &command),
         Command::Token { command } => token::run(&config, json, &command),
         Command::Audit(options) => lists::audit(&config, json, &options),
         Command::Resume(options) => act::simple(&config, json, &options, "resume"),
@@ -111,6 +113,7 @@ fn require_named_file(file: &Path, command: &Command) -> Result<(), Failure> {
             | Command::Remove(_)
             | Command::Doctor(_)
             | Command::Demo(_)
+            | Command::User { .. }
             | Command::Schema(_)
             | Command::Completions { .. }
             | Command::Man { .. }

@@ -166,6 +166,17 @@ const PARTS: &[Part] = &[
         keys: AllBut(&[]),
     },
     Part {
+        says: "Who may use the status pages",
+        name: "#http.login",
+        table: "http.login",
+        keys: These(&[
+            ("users", ""),
+            ("header", ""),
+            ("roles", "{ alice = \"act\", \"*\" = \"view\" }"),
+            ("public", "[\"badge\"]"),
+        ]),
+    },
+    Part {
         says: "Limits",
         name: "limits",
         table: "limits",

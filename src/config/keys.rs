@@ -2,9 +2,9 @@
 //! reference, the example and the schema come from this table.
 
 use super::kind::Kind::{
-    self, Address, AnyText, Boolean, Check, Command, Duration, Event, Forge, Happening, Header, Inside, List, Listener,
-    Mail, Name, Network, Number, OffOr, OneOrMore, Path, Paths, Pattern, Pointer, PublicKey, Remote, Secret, SecretUrl,
-    Sender, Size, Smtp, Text, Url, User, Variables, WebhookSecret, Words,
+    self, AnyText, Boolean, Check, Command, Duration, Event, Forge, Happening, Header, Inside, List, Listener, Mail,
+    Name, Network, Number, OffOr, OneOrMore, Path, Paths, Pattern, Pointer, PublicKey, Remote, Roles, Secret,
+    SecretUrl, Sender, Size, Smtp, Text, Url, User, Variables, WebhookSecret, Words,
 };
 
 /// One key.
@@ -139,6 +139,10 @@ pub const KEYS: &[Key] = &[
         "Connections at once from one address."),
     key("limits.auth_failures", Number(1, 1_000_000), Is("60"),
         "Unauthenticated failures a minute from one address."),
+    key("limits.login_failures", Number(1, 1_000_000), Is("10"),
+        "Failed log-ins a minute from one address; a /64 of IPv6 counts as one."),
+    key("limits.login_failures_per_user", Number(1, 1_000_000), Is("30"),
+        "Failed log-ins a minute with one user name, from wherever they come."),
     key("limits.queue", Number(1, 1_000_000), Is("1000"),
         "Deliveries that are not yet stored and decided."),
     key("limits.output", Size(KIB, 4 * GIB), Is(r#""16MiB""#),
@@ -164,8 +168,8 @@ pub const KEYS: &[Key] = &[
 
     key("http.trusted_proxies", List(&Network), Is("[]"),
         "Proxies whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed."),
-    key("http.status", Address, Absent("none", r#""127.0.0.1:9001""#),
-        "A loopback address for the status pages, the API and the metrics, where one can look, and a program with a token (`hookd token add`) can have its targets deployed; all else takes the control socket."),
+    key("http.status", Listener, Absent("none", r#""127.0.0.1:9001""#),
+        "Where the status pages, the API and the metrics are: a loopback address or `unix:PATH`; any other address takes `[http.tls]` and `[http.login]`. Without `[http.login]` one can look there, and a program with a token (`hookd token add`) can have its targets deployed; all else takes the control socket."),
 
     key("http.public_url", Url, Absent("none", r#""https://deploy.example.org/""#),
         "How people reach the status page: commit statuses and messages link there."),
@@ -173,6 +177,14 @@ pub const KEYS: &[Key] = &[
         "PEM file of the certificate chain, for a public listener that speaks TLS itself. Read again when it changes."),
     key("http.tls.key", Path, Absent("none", r#""/etc/hookd/key.pem""#),
         "PEM file of the certificate's private key. Read again when it changes."),
+    key("http.login.users", Path, Absent("none", r#""/etc/hookd/users""#),
+        "File of the users who may log in, a line `NAME:ROLE:HASH` for each; `hookd user` writes it. Others than its owner and group must not have rights on it. Read again when it changes."),
+    key("http.login.header", Header, Absent("none", r#""X-Forwarded-User""#),
+        "Header in which a proxy of `http.trusted_proxies` names the user whom it let in; from anybody else it is not believed."),
+    key("http.login.roles", Roles, Is("{}"),
+        "What the users may whom `header` names: `view` or `act`; `\"*\"` stands for all others. Whoever is not listed gets in nowhere."),
+    key("http.login.public", List(&Words(&["badge", "overview"])), Is("[]"),
+        "What strangers see: the badges of targets, the overview. The rest asks for a log-in."),
 
     key("notify.NAME.kind", Words(&["webhook", "slack", "discord", "mattermost", "matrix", "ntfy", "email", "command"]), Is(r#""webhook""#),
         "How messages are written and sent: as JSON, to a chat, by mail, or by a command. With `command` or `smtp` and no `url` it need not be given."),
@@ -390,7 +402,10 @@ mod tests {
 
     #[test]
     fn tables_know_their_words() {
-        assert_eq!(words("http"), ["trusted_proxies", "status", "public_url", "tls"]);
+        assert_eq!(
+            words("http"),
+            ["trusted_proxies", "status", "public_url", "tls", "login"]
+        );
         assert_eq!(words("http.tls"), ["cert", "key"]);
         let top = words("");
         assert_eq!(

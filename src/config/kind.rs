@@ -43,8 +43,6 @@ pub enum Kind {
     Mail,
     /// The URL of a git repository.
     Remote,
-    /// `ADDRESS:PORT`
-    Address,
     /// `ADDRESS:PORT`, or `unix:PATH`.
     Listener,
     /// `10.0.0.0/8`
@@ -77,6 +75,8 @@ pub enum Kind {
     Variables,
     /// A table of paths by URLs.
     Paths,
+    /// A table of roles by the names of users.
+    Roles,
     /// One of another type, or a list of them.
     List(&'static Self),
     /// The same, but the list is not empty.
@@ -126,7 +126,6 @@ impl Kind {
             Self::Smtp => "URL of a mail server",
             Self::Mail => "mail address",
             Self::Remote => "URL of a repository",
-            Self::Address => "address",
             Self::Listener => "address or unix:PATH",
             Self::Network => "network",
             Self::Sender => "network or name of a forge",
@@ -142,6 +141,7 @@ impl Kind {
             Self::Check => "http(s) URL or command",
             Self::Variables => "table of strings",
             Self::Paths => "table of paths",
+            Self::Roles => "table of \"view\" or \"act\"",
             _ => "string",
         }
     }

@@ -89,6 +89,7 @@ fn required(name: &str) -> Option<Value> {
         }
         "forge.NAME" => json!({ "anyOf": one_of(["token", "ranges"]) }),
         "http.tls" => json!({ "required": ["cert", "key"] }),
+        "http.login" => json!({ "anyOf": one_of(["users", "header"]) }),
         _ => return None,
     })
 }
@@ -148,6 +149,7 @@ fn kind(kind: Kind) -> Value {
             "patternProperties": { "^[A-Za-z_][A-Za-z0-9_]*$": { "type": "string" } },
         }),
         Kind::Paths => json!({ "type": "object", "additionalProperties": self::kind(Kind::Path) }),
+        Kind::Roles => json!({ "type": "object", "additionalProperties": { "enum": ["view", "act"] } }),
         other => text(pattern(other)),
     }
 }
@@ -161,7 +163,6 @@ fn pattern(kind: Kind) -> Option<&'static str> {
         Kind::Smtp => "^(smtp|smtps|smtp\\+insecure)://[^/]",
         Kind::Mail => "@",
         Kind::Remote => "^[^~\\s]([^\\s]|[^\\s].*[^\\s])?$",
-        Kind::Address => "^(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]{1,5}$",
         Kind::Listener => "^(unix:.+|(\\[[0-9A-Fa-f:.]+\\]|[0-9.]+):[0-9]{1,5})$",
         Kind::Network => "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
         Kind::Secret => SECRET,

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::channel::Notify;
 use super::{Diagnostic, ForgeKind, Generic, Pattern};
-use crate::model::{GitRef, GitUrl, RefKind, RepoName, Secret, TargetId, TargetName, is_prerelease};
+use crate::model::{GitRef, GitUrl, RefKind, RepoName, Role, Secret, TargetId, TargetName, is_prerelease};
 
 /// Where the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +124,10 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Unauthenticated failures a minute from one address (60).
     pub auth_failures: u32,
+    /// Failed log-ins a minute from one address (10: a person who mistypes has enough, and a guesser a day for 14,400).
+    pub login_failures: u32,
+    /// Failed log-ins a minute with one user name (30: above the limit of an address, so that nobody locks another one out alone).
+    pub login_failures_per_user: u32,
     /// Deliveries not yet stored and decided (1,000).
     pub queue: usize,
     /// Output kept per deployment, bytes (16 MiB).
@@ -153,12 +157,43 @@ pub struct Limits {
 pub struct Http {
     /// Peers whose `X-Forwarded-For`, or if there is none `Forwarded`, is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Address of the status listener, besides the control socket; loopback only.
-    pub status: Option<SocketAddr>,
+    /// Address of the status listener, besides the control socket.
+    pub status: Option<Listen>,
     /// `public_url`: how people reach the status page; links in statuses and messages begin with it.
     pub public_url: Option<url::Url>,
-    /// Built-in TLS of the public listener.
+    /// Built-in TLS of the public listener, and of the status listener where it is not on loopback.
     pub tls: Option<Tls>,
+    /// `[http.login]`: who may use the status listener; without it everybody looks and nobody acts.
+    pub login: Option<Login>,
+}
+
+/// `[http.login]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// File of the users who log in with a password.
+    pub users: Option<PathBuf>,
+    /// Header in which a trusted proxy names the user, in lower case.
+    pub header: Option<String>,
+    /// What the users may whom the header names; `*` stands for all others.
+    pub roles: BTreeMap<String, Role>,
+    /// What strangers see.
+    pub public: Vec<Shown>,
+}
+
+impl Login {
+    /// What a user may whom a trusted proxy names; none if not even to look.
+    pub fn role_of(&self, user: &str) -> Option<Role> {
+        self.roles.get(user).or_else(|| self.roles.get("*")).copied()
+    }
+}
+
+/// What strangers may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The badges of targets.
+    Badge,
+    /// The overview.
+    Overview,
 }
 
 /// `[http] tls = {cert, key}`

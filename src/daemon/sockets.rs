@@ -17,6 +17,8 @@ pub(super) struct Sockets {
     pub(super) public: Vec<Socket>,
     /// For people and their tools.
     pub(super) control: Vec<Socket>,
+    /// For people who look, and for those who log in.
+    pub(super) status: Vec<Socket>,
     /// Unix sockets that this process removes when it stops.
     pub(super) made: Vec<PathBuf>,
     /// Sockets that systemd kept since the last start, and that nothing uses yet.
@@ -32,6 +34,7 @@ impl Sockets {
         let mut sockets = Self {
             public: Vec::new(),
             control: Vec::new(),
+            status: Vec::new(),
             made: Vec::new(),
             kept: handed.kept,
         };
@@ -46,9 +49,10 @@ impl Sockets {
             let socket = sockets.socket(&Listen::Unix(config.control.clone()), 0o660).await?;
             sockets.control.push(socket);
         }
-        if let Some(status) = config.http.status {
-            let socket = sockets.socket(&Listen::Tcp(status), 0).await?;
-            sockets.control.push(socket);
+        if let Some(status) = &config.http.status {
+            // Whoever is on this machine may connect to one on loopback, too; log-ins decide.
+            let socket = sockets.socket(status, 0o666).await?;
+            sockets.status.push(socket);
         }
         // What was kept and is not wanted any more is closed with this, and systemd forgets it below.
         sockets.kept.clear();
@@ -57,7 +61,7 @@ impl Sockets {
         sockets.control.extend(control);
         sockets.refuse_open_repos(config)?;
         let (public, control) = (&sockets.public[..own.0], &sockets.control[..own.1]);
-        systemd::keep(&public.iter().chain(control).collect::<Vec<_>>());
+        systemd::keep(&public.iter().chain(control).chain(&sockets.status).collect::<Vec<_>>());
         // What systemd keeps has to be found at its path by those who connect during a restart.
         sockets.made.retain(|path| !systemd::removes(path));
         Ok(sockets)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Scene;
 use super::finding::{Area, Findings};
+use crate::access::{Users, UsersError};
 use crate::config::{self, Config, Diagnostic, SecretSource};
 use crate::exec::quoted;
 use crate::machine::drop_in;
@@ -121,12 +122,45 @@ pub fn secrets(scene: &Scene<'_>, found: &mut Findings) {
     for (key, name, source, least) in all {
         one(scene, &key, &name, source, least, found);
     }
+    if let Some(users) = scene.config.http.login.as_ref().and_then(|login| login.users.as_ref()) {
+        self::users(scene, users, found);
+    }
     if let Some(tls) = &scene.config.http.tls {
         for (path, what) in [(&tls.cert, "the certificate"), (&tls.key, "the certificate's key")] {
             if !path.exists() {
                 found.error(Area::Secrets, format!("{what} {} is not there", path.display()));
             } else if readable(scene, Area::Secrets, path, what, found) {
                 found.ok(Area::Secrets, format!("{what} {} can be read", path.display()));
+            }
+        }
+    }
+}
+
+/// The file of those who log in on the page.
+fn users(scene: &Scene<'_>, path: &Path, found: &mut Findings) {
+    match Users::read(path) {
+        Ok(users) if !users.all().is_empty() => {
+            if readable(scene, Area::Secrets, path, "the file of users", found) {
+                found.ok(
+                    Area::Secrets,
+                    format!("{} users can log in on the page", users.all().len()),
+                );
+            }
+        }
+        Ok(_) | Err(UsersError::Missing(_)) => {
+            let text = format!("nobody can log in on the page: {} has no users", path.display());
+            found.warning(Area::Secrets, text).fix("hookd user add NAME --role act");
+        }
+        Err(UsersError::Io(_, error)) if error.kind() == ErrorKind::PermissionDenied => {
+            readable(scene, Area::Secrets, path, "the file of users", found);
+        }
+        Err(error) => {
+            let text = format!("nobody can log in on the page: {error}");
+            let finding = found.error(Area::Secrets, text);
+            if let UsersError::Open(_) = error {
+                finding.fix(format!("chmod o-rwx {}", word(path)));
+            } else {
+                finding.hint = error.hint();
             }
         }
     }

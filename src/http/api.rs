@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
 use super::control::{self, number};
-use super::visitor::Visitor;
+use super::visitor::{Deed, Visitor};
 use super::{App, etag, stream, wait};
 use crate::api::routes::{self, Change, Found, Kind, Look, NUMBER_MAX, Operation, Route};
 use crate::api::{Asked, DeployRequest, Deployment, Query, description};
@@ -61,9 +61,9 @@ impl Asks<'_> {
     }
 
     /// Under whose name an act is noted.
-    fn by(&self, deploys: Option<&TargetId>) -> Result<By> {
+    fn by(&self, deed: Deed<'_>) -> Result<By> {
         let forbidden = || Refusal::new(RefusalKind::Forbidden, self.visitor.limits());
-        self.visitor.by(deploys).ok_or_else(forbidden)
+        self.visitor.by(deed).ok_or_else(forbidden)
     }
 }
 
@@ -76,9 +76,14 @@ fn invalid(error: impl Into<String>) -> Refusal {
     Refusal::new(RefusalKind::Invalid, error)
 }
 
-async fn json_body<T: DeserializeOwned + Default>(request: Request<Incoming>) -> Result<T> {
+/// The whole body of a request, within [`BODY_MAX`].
+pub(super) async fn body(request: Request<Incoming>) -> Result<bytes::Bytes> {
     let limited = http_body_util::Limited::new(request.into_body(), BODY_MAX);
-    let bytes = limited.collect().await.map_err(|e| invalid(e.to_string()))?.to_bytes();
+    Ok(limited.collect().await.map_err(|e| invalid(e.to_string()))?.to_bytes())
+}
+
+async fn json_body<T: DeserializeOwned + Default>(request: Request<Incoming>) -> Result<T> {
+    let bytes = body(request).await?;
     if bytes.is_empty() {
         return Ok(T::default());
     }
@@ -214,31 +219,27 @@ impl App {
         let asked = match change {
             Change::Deploy => self.deploy(asks, request).await?,
             Change::Retry => {
-                let by = asks.by(None)?;
+                let by = asks.by(Deed::Act)?;
                 self.on_target(asks, &by, Act::Retry(json_body(request).await?)).await?
             }
             Change::Rollback => {
-                let by = asks.by(None)?;
+                let by = asks.by(Deed::Act)?;
                 self.on_target(asks, &by, Act::Rollback(json_body(request).await?))
                     .await?
             }
-            Change::Cancel => self.on_target(asks, &asks.by(None)?, Act::Cancel).await?,
-            Change::Pause => self.on_target(asks, &asks.by(None)?, Act::Pause).await?,
-            Change::Resume => self.on_target(asks, &asks.by(None)?, Act::Resume).await?,
-            Change::Replay => operator.replay(&asks.by(None)?, asks.value(0)).await?,
-            Change::TestNotify => {
-                asks.by(None)?;
-                operator.test_notify(asks.value(0)).await?
-            }
-            Change::TestReport => {
-                asks.by(None)?;
-                operator.test_report(asks.value(0)).await?
-            }
+            Change::Cancel => self.on_target(asks, &asks.by(Deed::Act)?, Act::Cancel).await?,
+            Change::Pause => self.on_target(asks, &asks.by(Deed::Act)?, Act::Pause).await?,
+            Change::Resume => self.on_target(asks, &asks.by(Deed::Act)?, Act::Resume).await?,
+            Change::Replay => operator.replay(&asks.by(Deed::Act)?, asks.value(0)).await?,
+            Change::TestNotify => operator.test_notify(&asks.by(Deed::Manage)?, asks.value(0)).await?,
+            Change::TestReport => operator.test_report(&asks.by(Deed::Manage)?, asks.value(0)).await?,
             Change::AddToken => {
-                let token = operator.add_token(&asks.by(None)?, json_body(request).await?).await?;
+                let token = operator
+                    .add_token(&asks.by(Deed::Manage)?, json_body(request).await?)
+                    .await?;
                 return Ok(answer::json(StatusCode::CREATED, &token));
             }
-            Change::RemoveToken => operator.remove_token(&asks.by(None)?, asks.value(0)).await?,
+            Change::RemoveToken => operator.remove_token(&asks.by(Deed::Manage)?, asks.value(0)).await?,
         };
         self.awaited(asked, wait).await
     }
@@ -252,8 +253,8 @@ impl App {
     async fn deploy(&self, asks: &Asks<'_>, request: Request<Incoming>) -> Result<Asked> {
         let named = format!("{}/{}", asks.value(0), asks.value(1)).parse::<TargetId>().ok();
         let by = match &named {
-            Some(target) => asks.by(Some(target))?,
-            None => asks.by(None)?,
+            Some(target) => asks.by(Deed::Deploy(target))?,
+            None => asks.by(Deed::Act)?,
         };
         let request: DeployRequest = json_body(request).await?;
         if request.git_ref.is_some() && matches!(asks.visitor, Visitor::Token(..)) {

@@ -7,10 +7,11 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{self, Answer};
-use super::visitor::Visitor;
+use super::visitor::{self, Visitor};
 use super::{App, badge, metrics, page};
 use crate::api::Query;
 use crate::api::routes::{self, Found};
+use crate::config::Http;
 use crate::model::{Refusal, RefusalKind};
 use crate::store::Store;
 
@@ -35,34 +36,50 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>, visitor: &Visito
     let query: Query = url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
         .into_owned()
         .collect();
-    if method == Method::POST && !same_origin(&request) {
+    let settings = app.settings();
+    let http = &settings.config.http;
+    if method == Method::POST && !visitor::same_origin(request.headers(), http) {
         let error = "requests of web pages from elsewhere are refused";
         return answer::problem(StatusCode::FORBIDDEN, error, None);
     }
     if app.keeps_out(visitor, &method, &parts).await {
         return answer::problem(StatusCode::FORBIDDEN, &visitor.limits(), None);
     }
+    if let (Visitor::Stranger(_), Some(login)) = (visitor, &http.login)
+        && let Some(answer) = page::asks_to_log_in(login, &request, &parts)
+    {
+        return answer;
+    }
     if parts[0] == "api" {
         return app.api(request, &path, &query, visitor).await;
     }
-    if !matches!(method, Method::GET | Method::HEAD) {
-        return answer::wrong_method("GET, HEAD");
-    }
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let asked = page::Asked {
-        parts: &parts,
-        query: &query,
-        last_event: header("last-event-id"),
-    };
     let for_people = header("accept").is_some_and(|types| types.starts_with("text/html"));
-    let result = match app.page(&asked).await {
-        Ok(Some(page)) => Ok(page),
-        Ok(None) => app.other(&parts).await,
-        Err(refusal) => Err(refusal),
+    let result = match method {
+        Method::GET | Method::HEAD => {
+            let asked = page::Asked {
+                parts: &parts,
+                query: &query,
+                last_event: header("last-event-id"),
+                visitor,
+            };
+            match app.page(&asked).await {
+                Ok(Some(page)) => Ok(page),
+                Ok(None) => app.other(&parts).await,
+                Err(refusal) => Err(refusal),
+            }
+        }
+        Method::POST => app.page_post(&parts, request, visitor).await,
+        _ => return answer::wrong_method("GET, HEAD"),
     };
     result.unwrap_or_else(|refusal| {
         if for_people {
-            return page::error(status_of(refusal.kind), &refusal.error, refusal.hint.as_deref());
+            return page::error(
+                visitor,
+                status_of(refusal.kind),
+                &refusal.error,
+                refusal.hint.as_deref(),
+            );
         }
         refused(refusal)
     })
@@ -73,28 +90,10 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
     answer::problem(status_of(refusal.kind), &refusal.error, refusal.hint)
 }
 
-/// A web page somewhere must not press buttons here through its visitor's browser.
-fn same_origin(request: &Request<Incoming>) -> bool {
-    request.headers().get("origin").is_none()
-        && request
-            .headers()
-            .get("sec-fetch-site")
-            .is_none_or(|site| site == "same-origin" || site == "none")
-}
-
 /// What a listener that every user of this machine can reach does not let through: all but looks, under a name of this machine. A
 /// web page from elsewhere whose name was made to lead here (DNS rebinding) sees nothing.
-pub fn refused_to_strangers(request: &Request<Incoming>) -> Option<Answer> {
-    let host = request
-        .headers()
-        .get(http::header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let authority = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
-    let is_here = authority.is_some_and(|authority| {
-        let name = authority.host().trim_matches(['[', ']']);
-        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok()
-    });
-    if !is_here {
+pub fn refused_to_onlookers(request: &Request<Incoming>, http: &Http) -> Option<Answer> {
+    if !visitor::is_addressed_here(request.headers(), http) {
         let error =
             "not asked for by this address; a proxy in front passes its own Host on, which nginx does by itself";
         return Some(answer::problem(StatusCode::FORBIDDEN, error, None));

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::tls::Terminator;
-use super::visitor::{Peer, Visitor};
+use super::visitor::{Peer, Visitor, Way};
 use super::{App, control, hook, peer};
 use crate::intake::counted_with;
 
@@ -135,7 +135,7 @@ pub enum Face {
     Public,
     /// People and their tools: whoever may open the socket may do everything.
     Control,
-    /// Whoever is on this machine, and may only look.
+    /// Whoever is on this machine, and may only look; or users who log in.
     Status,
 }
 
@@ -377,14 +377,14 @@ impl Shared {
             Face::Control => return control::answer(&self.app, request, &Visitor::Owner(peer.uid.unwrap_or(0))).await,
             Face::Status => {
                 let settings = self.app.settings();
-                let proxies = &settings.config.http.trusted_proxies;
-                let from = peer::source(peer.address, request.headers(), proxies);
-                let visitor = match self.app.visitor(request.headers(), from).await {
+                let http = &settings.config.http;
+                let way = Way::of(peer.address, self.tls.is_some(), request.headers(), http);
+                let visitor = match self.app.visitor(request.headers(), way).await {
                     Ok(visitor) => visitor,
                     Err(refusal) => return refusal,
                 };
                 // A web page from elsewhere has no token.
-                if let (Visitor::Onlooker, Some(refusal)) = (&visitor, control::refused_to_strangers(&request)) {
+                if let (Visitor::Onlooker, Some(refusal)) = (&visitor, control::refused_to_onlookers(&request, http)) {
                     return refusal;
                 }
                 return control::answer(&self.app, request, &visitor).await;

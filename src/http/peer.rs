@@ -38,6 +38,22 @@ fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
         .collect()
 }
 
+/// Whether a trusted proxy says that the request came to it by TLS: `X-Forwarded-Proto`, or if there is none `Forwarded`.
+pub fn came_by_tls(headers: &HeaderMap) -> bool {
+    let said = listed(headers, "x-forwarded-proto");
+    if !said.is_empty() {
+        return said.iter().all(|proto| proto.eq_ignore_ascii_case("https"));
+    }
+    let parts = listed(headers, "forwarded");
+    let mut pairs = parts
+        .iter()
+        .flat_map(|part| part.split(';'))
+        .filter_map(|pair| pair.split_once('='));
+    pairs.any(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("proto") && value.trim().trim_matches('"').eq_ignore_ascii_case("https")
+    })
+}
+
 /// The parts of a list, over all its lines. Proxies add to what the client sent, so a line is read whatever bytes it has:
 /// to leave it out would be to leave out what the proxy wrote.
 fn listed(headers: &HeaderMap, name: &str) -> Vec<String> {
@@ -122,6 +138,19 @@ mod tests {
             from("::ffff:127.0.0.1", &[("x-forwarded-for", b"192.0.2.7:99")], local),
             "192.0.2.7"
         );
+    }
+
+    #[test]
+    fn a_proxy_says_what_it_spoke() {
+        let by_tls = |name: &'static str, value: &'static str| {
+            came_by_tls(&HeaderMap::from_iter([(
+                name.parse().unwrap(),
+                HeaderValue::from_static(value),
+            )]))
+        };
+        assert!(by_tls("x-forwarded-proto", "https") && by_tls("forwarded", "for=192.0.2.7;proto=https"));
+        assert!(!by_tls("x-forwarded-proto", "http") && !by_tls("x-forwarded-proto", "https, http"));
+        assert!(!by_tls("forwarded", "for=192.0.2.7;proto=http") && !came_by_tls(&HeaderMap::new()));
     }
 
     #[test]

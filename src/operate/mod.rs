@@ -5,6 +5,7 @@
 
 mod act;
 mod choose;
+mod log_in;
 mod tokens;
 mod try_out;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::access::Logins;
 use crate::api::{Asked, DeployRequest, QueuedJob, RollbackRequest};
 use crate::clock;
 use crate::config::{Strategy, Target};
@@ -38,6 +40,8 @@ pub struct Operator {
     pub poller: Poller,
     /// Runs stored deliveries again.
     pub intake: Arc<Intake>,
+    /// Lets users in.
+    pub logins: Arc<Logins>,
     /// The configuration in force.
     pub settings: watch::Receiver<Settings>,
 }

@@ -1,6 +1,6 @@
 //! Tries a channel or the token for a forge, and says what came back.
 
-use super::{Operator, Result, done};
+use super::{By, Operator, Result, done};
 use crate::api::Asked;
 use crate::clock;
 use crate::model::{Refusal, RefusalKind};
@@ -9,7 +9,18 @@ use crate::{relay, report};
 
 impl Operator {
     /// Sends a sample message to a `[notify.NAME]`.
-    pub async fn test_notify(&self, name: &str) -> Result<Asked> {
+    pub async fn test_notify(&self, by: &By, name: &str) -> Result<Asked> {
+        self.noted(by, "notify test", name.to_owned(), self.send_sample(name))
+            .await
+    }
+
+    /// Sets a sample status on what a repo has live, at its forge. If that works, what the forge refused before is sent again.
+    pub async fn test_report(&self, by: &By, name: &str) -> Result<Asked> {
+        self.noted(by, "report test", name.to_owned(), self.report_sample(name))
+            .await
+    }
+
+    async fn send_sample(&self, name: &str) -> Result<Asked> {
         let settings = self.settings();
         if !settings.config.notify.contains_key(name) {
             let known: Vec<&str> = settings.config.notify.keys().map(String::as_str).collect();
@@ -50,8 +61,7 @@ impl Operator {
         }
     }
 
-    /// Sets a sample status on what a repo has live, at its forge. If that works, what the forge refused before is sent again.
-    pub async fn test_report(&self, name: &str) -> Result<Asked> {
+    async fn report_sample(&self, name: &str) -> Result<Asked> {
         let settings = self.settings();
         let found = settings.config.repos.values().find(|repo| repo.name.as_str() == name);
         let repo = found.ok_or_else(|| Refusal::not_found(format!("there is no repo {name}")))?;

@@ -3,6 +3,7 @@
 mod across;
 mod apis;
 mod command;
+mod http;
 mod notify;
 mod repo;
 mod server;

@@ -77,7 +77,7 @@ fn allow_from(section: &Section, text: At<&str>, forges: &Forges) -> Option<Allo
     if text.value.starts_with(|c: char| c.is_ascii_alphabetic()) && !text.value.contains(':') {
         apis::published_ranges(section, text, forges).map(AllowFrom::Published)
     } else {
-        server::network(section, "allow_from", text).map(AllowFrom::Net)
+        super::http::network(section, "allow_from", text).map(AllowFrom::Net)
     }
 }
 
@@ -201,7 +201,7 @@ fn depth_is_enough(section: &Section, options: &Options, targets: &BTreeMap<Targ
 fn submodule_host(section: &Section, text: At<&str>) -> Option<String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     if !text.value.bytes().all(plain) {
-        server::network(section, "submodule_hosts", text)?;
+        super::http::network(section, "submodule_hosts", text)?;
     }
     Some(text.value.to_ascii_lowercase())
 }

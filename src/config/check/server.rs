@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
-
 use super::across::Seen;
+use super::http;
 use crate::config::Environment;
 use crate::config::problems::Problems;
 use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::{At, Place};
-use crate::config::types::{Http, Limits, Listen, Proxy, Tls};
+use crate::config::types::{Http, Limits, Listen, Proxy};
 use crate::model::{GitUrl, Secret};
 
 /// Without `listen`: loopback, since TLS is mostly done by a proxy on the same machine.
@@ -64,17 +63,18 @@ pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) ->
     });
     let runtime = || first_directory(environment, "RUNTIME_DIRECTORY").unwrap_or_else(|| RUNTIME_DIR.into());
     let state = || first_directory(environment, "STATE_DIRECTORY").unwrap_or_else(|| STATE_DIR.into());
+    let control = control.unwrap_or_else(|| runtime().join(CONTROL));
+    let http = root.sub("http", "http");
+    let http = http.map_or_else(Http::default, |section| http::read(&section, &control, seen));
     Server {
         listen,
         state_dir: state_dir.unwrap_or_else(state),
-        control: control.unwrap_or_else(|| runtime().join(CONTROL)),
+        control,
         max_jobs: root.count("max_jobs"),
         limits: root
             .sub("limits", "limits")
             .map_or_else(Limits::default, |section| limits(&section)),
-        http: root
-            .sub("http", "http")
-            .map_or_else(Http::default, |section| http(&section, &seen.listeners)),
+        http,
         proxy: proxy(root, None),
     }
 }
@@ -102,7 +102,9 @@ fn fits_a_socket(root: &Section, key: &str, path: &Path, place: Place) {
 fn listeners(root: &Section) -> Vec<At<Listen>> {
     let mut listeners: Vec<At<Listen>> = Vec::new();
     for text in root.some_strings("listen").map(|list| list.value).unwrap_or_default() {
-        let Some(value) = listener(root, text) else { continue };
+        let Some(value) = listener(root, "listen", text) else {
+            continue;
+        };
         if listeners.iter().any(|other| other.value == value) {
             root.wrong(text.place, "this address is in the list twice", None);
         }
@@ -114,18 +116,23 @@ fn listeners(root: &Section) -> Vec<At<Listen>> {
     listeners
 }
 
-fn listener(root: &Section, text: At<&str>) -> Option<Listen> {
+/// An address to listen on, as the value of `key`.
+pub(super) fn listener(root: &Section, key: &str, text: At<&str>) -> Option<Listen> {
     if let Some(path) = text.value.strip_prefix("unix:") {
         if path.is_empty() {
-            root.wrong(text.place, "`listen`: the path of the unix socket is missing", None);
+            root.wrong(
+                text.place,
+                format!("`{key}`: the path of the unix socket is missing"),
+                None,
+            );
             return None;
         }
         let at = At {
             value: path,
             place: text.place,
         };
-        let path = root.as_path("listen", at)?;
-        fits_a_socket(root, "listen", &path, text.place);
+        let path = root.as_path(key, at)?;
+        fits_a_socket(root, key, &path, text.place);
         return Some(Listen::Unix(path));
     }
     if let Ok(address) = text.value.parse() {
@@ -139,7 +146,7 @@ fn listener(root: &Section, text: At<&str>) -> Option<Listen> {
     };
     root.wrong(
         text.place,
-        "`listen` is no address with a port, and no `unix:` path",
+        format!("`{key}` is no address with a port, and no `unix:` path"),
         hint,
     );
     None
@@ -169,6 +176,8 @@ fn limits(s: &Section) -> Limits {
         connections,
         connections_per_address: per_address.min(connections),
         auth_failures: s.small("auth_failures"),
+        login_failures: s.small("login_failures"),
+        login_failures_per_user: s.small("login_failures_per_user"),
         queue: s.count("queue"),
         output: s.size("output"),
         history_age: s.duration("history_age"),
@@ -202,68 +211,4 @@ pub(super) fn proxy(section: &Section, otherwise: Option<&Proxy>) -> Option<Prox
         section.wrong(text.place, "`proxy` is not the URL of an http proxy", hint.to_owned());
     }
     Some(Proxy(Secret::new(text.value.as_bytes().to_vec())))
-}
-
-fn http(section: &Section, listeners: &[At<Listen>]) -> Http {
-    let status = section.string("status").and_then(|text| status(section, text));
-    if let (Some(status), Some(entry)) = (status, section.own("status"))
-        && listeners.iter().any(|other| other.value == Listen::Tcp(status))
-    {
-        let hint = "webhooks and the status pages need an address each";
-        section.wrong(
-            entry.node.place,
-            "`status` and `listen` are one address",
-            hint.to_owned(),
-        );
-    }
-    Http {
-        trusted_proxies: section.each("trusted_proxies", |text| network(section, "trusted_proxies", text)),
-        status,
-        public_url: section
-            .string("public_url")
-            .and_then(|text| super::apis::web_url(section, text)),
-        tls: section.sub("tls", "http.tls").and_then(|tls| {
-            tls.require("cert", "`cert` and `key` go together");
-            tls.require("key", "`cert` and `key` go together");
-            let (cert, key) = (tls.path("cert"), tls.path("key"));
-            Some(Tls {
-                cert: cert?.value,
-                key: key?.value,
-            })
-        }),
-    }
-}
-
-fn status(section: &Section, text: At<&str>) -> Option<SocketAddr> {
-    match text.value.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_loopback() => Some(address),
-        Ok(_) => {
-            let hint = "it asks for no password, so it may be reached from this machine only: \"127.0.0.1:9001\"";
-            section.wrong(text.place, "`status` is not a loopback address", hint.to_owned());
-            None
-        }
-        Err(_) => {
-            section.wrong(
-                text.place,
-                "`status` is no address with a port",
-                "write \"127.0.0.1:9001\"".to_owned(),
-            );
-            None
-        }
-    }
-}
-
-/// A network in CIDR notation, or one address.
-pub(super) fn network(section: &Section, key: &str, text: At<&str>) -> Option<IpNet> {
-    let one_address = || text.value.parse::<std::net::IpAddr>().map(IpNet::from);
-    let network = text.value.parse::<IpNet>().or_else(|_| one_address());
-    if network.is_err() {
-        let message = format!("`{key}`: `{}` is no network", text.value.escape_debug());
-        section.wrong(
-            text.place,
-            message,
-            "a network is written like \"10.0.0.0/8\" or \"2001:db8::/32\"".to_owned(),
-        );
-    }
-    network.ok().map(|network| network.trunc())
 }

@@ -43,8 +43,8 @@ fn listeners_and_the_top_level() {
         ),
         (
             "http.status = \"0.0.0.0:1\"".into(),
-            "1:15: `status` is not a loopback address",
-            "this machine only",
+            "1:15: `status` is not a loopback address, and has neither TLS nor log-ins",
+            "`[http.tls]` and `[http.login]`",
         ),
         (
             "[http.tls]\ncert = \"a\"".into(),
@@ -85,6 +85,58 @@ fn listeners_and_the_top_level() {
             "[forge.a]\nkind = \"gitea\"\ntoken = \"env:T\"\nurl = \"ftp://x\"".into(),
             "4:7: the URL begins neither with `https://` nor with `http://`",
             "",
+        ),
+    ]);
+}
+
+#[test]
+fn who_may_use_the_pages() {
+    each_gives_one(&[
+        (
+            "http = { status = \"0.0.0.0:1\", login.users = \"u\" }".into(),
+            "1:19: `status` is not a loopback address, and passwords would travel without TLS",
+            "`[http.tls]`",
+        ),
+        (
+            "http = { status = \"[::]:1\", tls = { cert = \"c\", key = \"k\" } }".into(),
+            "1:19: `status` is not a loopback address, and asks for no password",
+            "`[http.login]`",
+        ),
+        (
+            "control = \"/run/c\"\nhttp.status = \"unix:/run/c\"".into(),
+            "2:15: `status` and `control` are one socket",
+            "socket of their own",
+        ),
+        (
+            "http.status = \"127.0.0.1:1\"\n[http.login]".into(),
+            "2:7: `[http.login]` has neither `users` nor `header`",
+            "hookd user add",
+        ),
+        (
+            "http = { status = \"127.0.0.1:1\", login = { header = \"X-User\", roles = { a = \"act\" } } }".into(),
+            "1:44: `header` is believed from `http.trusted_proxies` only, and there are none",
+            "trusted_proxies",
+        ),
+        (
+            "http = { status = \"127.0.0.1:1\", trusted_proxies = \"::1\", login = { header = \"X-User\" } }".into(),
+            "1:69: `header` without `roles` lets nobody in",
+            "roles = {",
+        ),
+        (
+            "http = { status = \"127.0.0.1:1\", login = { users = \"u\", roles = { a = \"act\" } } }".into(),
+            "1:57: `roles` is for those whom `header` names",
+            "file `users`",
+        ),
+        (
+            "http = { status = \"127.0.0.1:1\", trusted_proxies = \"::1\", login = { header = \"X-User\", roles = { a = \"root\" } } }"
+                .into(),
+            "1:102: `roles`: `root` is not a role; there are `view` and `act`",
+            "",
+        ),
+        (
+            "http = { status = \"127.0.0.1:1\", login = { users = \"u\", public = [\"badges\"] } }".into(),
+            "1:67: `badges` is no value of `public`",
+            "mean `badge`",
         ),
     ]);
 }

@@ -174,6 +174,7 @@ fn exposed(config: &Config) -> Vec<PathBuf> {
     }
     all.extend(config.forges.values().filter_map(|forge| file(forge.token.as_ref()?)));
     all.extend(config.http.tls.as_ref().map(|tls| tls.key.clone()));
+    all.extend(config.http.login.as_ref().and_then(|login| login.users.clone()));
     all.retain(|path| !HIDDEN.iter().any(|hidden| path.starts_with(hidden)));
     all.sort();
     all.dedup();

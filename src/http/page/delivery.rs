@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::Page;
 use super::lists::repo_of;
 use super::parts::{Tone, commit, pill, shown_ref, time};
+use super::routes::Asked;
+use super::{Page, acts};
 use crate::api::Delivery;
 use crate::config::{Config, Repo};
 use crate::explain::{ExplainedEvent, ExplainedVerdict, Explanation};
@@ -12,6 +13,7 @@ use crate::http::answer::Answer;
 
 /// Makes the page. `deployments` are those that came of it, each with its target.
 pub(super) fn delivery(
+    asked: &Asked<'_>,
     config: &Config,
     row: &Delivery,
     explanation: &Explanation,
@@ -24,11 +26,14 @@ pub(super) fn delivery(
         part: "/deliveries",
         tone: Tone::of(&row.result),
         busy: None,
+        visitor: asked.visitor,
     };
     page.answer(&html! {
         p.kicker { a href="/deliveries" { "Deliveries" } }
         div.heading { h1 { (row.forge) " " (row.event) } (pill(&row.result)) }
+        (acts::done(asked.query))
         p.lead { (row.reason) }
+        @if let Some(number) = row.number { (acts::of_delivery(asked.visitor, number)) }
         dl.facts {
             div { dt { "Repo" } dd { a href={ "/deployments?target=" (row.repo) } { (row.repo) } } }
             div { dt { "Received" } dd { (time(row.received_at)) " from " (row.remote_addr) } }

@@ -2,19 +2,22 @@
 
 use maud::{Markup, html};
 
-use super::Page;
 use super::changes::{Brought, SHOWN};
 use super::log::{LINES, Part, Window, folds};
 use super::parts::{Tone, commands, commit, elapsed, pill, shown_ref, time, took};
+use super::{Page, acts};
 use crate::api::{Deployment, DeploymentDetail, Phase};
 use crate::clock;
 use crate::config::{Repo, Target};
 use crate::forge;
 use crate::http::answer::Answer;
+use crate::http::visitor::Visitor;
 use crate::model::Phase as Name;
 
 /// What is shown of a deployment.
 pub(super) struct Shown<'a> {
+    /// Who looks at it.
+    pub visitor: &'a Visitor,
     /// The deployment with its phases.
     pub detail: &'a DeploymentDetail,
     /// Its repo and target, if the configuration still has them.
@@ -41,6 +44,7 @@ pub(super) fn deployment(shown: &Shown<'_>) -> Answer {
         part: "/deployments",
         tone: Tone::of(word),
         busy: Some(row.outcome.is_none()),
+        visitor: shown.visitor,
     };
     let repo = shown.site.map(|(repo, _)| repo);
     page.answer(&html! {
@@ -52,6 +56,7 @@ pub(super) fn deployment(shown: &Shown<'_>) -> Answer {
             @if let Some(url) = shown.site.and_then(|(_, target)| target.url.as_ref()) { a.visit href=(url) { "Visit site" } }
         }
         (facts(repo, row))
+        (acts::of_deployment(shown.visitor, &row.target, &row.git_ref, row.outcome.as_deref()))
         (verdict(shown))
         (timeline(shown))
         (brought(repo, row, shown.brought))
@@ -76,7 +81,9 @@ fn facts(repo: Option<&Repo>, row: &Deployment) -> Markup {
 
 /// Who asked for it.
 fn asked(row: &Deployment) -> Markup {
+    let person = row.asked_by.as_deref().and_then(|who| who.strip_prefix("user:"));
     html! { @match (row.source.as_str(), &row.delivery) {
+        (source, None) if person.is_some() => { (source) " by " b { (person.unwrap_or_default()) } }
         (source, Some(delivery)) => { "by " a href={ "/deliveries/" (delivery) } { (source) } }
         ("poll", None) => "found by polling",
         (source, None) => { "by hookd " (source) }

@@ -7,6 +7,7 @@ use super::parts::{Tone, ago, commands, commit, elapsed, empty, pill, shown_ref,
 use crate::api::{Delivery, Deployment};
 use crate::config::{Config, Repo};
 use crate::http::answer::Answer;
+use crate::http::visitor::Visitor;
 use crate::model::Outcome;
 
 /// What a list of deployments shows, and where it goes on.
@@ -28,12 +29,13 @@ pub(super) fn repo_of<'a>(config: &'a Config, target: &str) -> Option<&'a Repo> 
 }
 
 /// The page of all deployments.
-pub(super) fn all_deployments(config: &Config, history: &History<'_>) -> Answer {
+pub(super) fn all_deployments(visitor: &Visitor, config: &Config, history: &History<'_>) -> Answer {
     let page = Page {
         title: "deployments",
         part: "/deployments",
         tone: history.rows.first().map_or(Tone::Off, tone_of),
         busy: Some(history.rows.iter().any(|row| row.outcome.is_none())),
+        visitor,
     };
     page.answer(&html! {
         h1 { "Deployments" }
@@ -114,12 +116,13 @@ fn reason_of(row: &Deployment) -> Option<&str> {
 }
 
 /// The page of all deliveries.
-pub(super) fn all_deliveries(came: &[Delivery], result: Option<&str>) -> Answer {
+pub(super) fn all_deliveries(visitor: &Visitor, came: &[Delivery], result: Option<&str>) -> Answer {
     let page = Page {
         title: "deliveries",
         part: "/deliveries",
         tone: came.first().map_or(Tone::Off, |row| Tone::of(&row.result)),
         busy: Some(false),
+        visitor,
     };
     page.answer(&html! {
         h1 { "Deliveries" }

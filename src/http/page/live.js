@@ -85,6 +85,8 @@ function remove(node) {
 let since = null;
 async function look() {
   const answer = await fetch(location.href, { cache: "no-store", headers: { accept: "text/html" }, signal: AbortSignal.timeout(10000) });
+  // The session is over: the log-in page leads back here.
+  if (answer.redirected) return location.reload();
   if (!answer.ok) throw new Error(answer.status);
   const next = parse(await answer.text());
   const fresh = next.querySelector("main");

@@ -3,12 +3,15 @@
 //! Each page is whole without its script, which only keeps it up to date. Nothing is loaded from elsewhere, and the browser is
 //! told to allow nothing else: what is shown comes from payloads and from the output of builds.
 
+mod acts;
 mod ansi;
 mod changes;
 mod delivery;
 mod deployment;
+mod forms;
 mod lists;
 mod log;
+mod log_in;
 mod overview;
 mod parts;
 mod routes;
@@ -21,14 +24,26 @@ use http::{HeaderName, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 
 use super::answer::{self, Answer};
+use super::visitor::{Guest, Visitor};
 use crate::model::words;
 
 pub use changes::Changes;
+pub use log_in::asks_to_log_in;
 use parts::Tone;
 pub use routes::Asked;
 
 /// Rows of a list on one page.
 const ROWS: usize = 20;
+
+/// The pages that the navigation leads to.
+const PARTS: &[(&str, &str)] = &[
+    ("/", "Targets"),
+    ("/deployments", "Deployments"),
+    ("/deliveries", "Deliveries"),
+];
+
+/// The page on which users log in.
+const LOG_IN: &str = "/login";
 
 /// Seconds between two looks of a page at a daemon that works, and at one that rests.
 const EVERY: (u32, u32) = (1, 4);
@@ -45,7 +60,8 @@ const HEADERS: &[(HeaderName, &str)] = &[
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
-    (REFERRER_POLICY, "no-referrer"),
+    // With `no-referrer`, browsers would leave out who sends a form, too.
+    (REFERRER_POLICY, "same-origin"),
 ];
 
 /// A page, around its content.
@@ -58,6 +74,8 @@ struct Page<'a> {
     tone: Tone,
     /// Whether something goes on that it shows; none if nothing on it ever changes.
     busy: Option<bool>,
+    /// Who looks at it.
+    visitor: &'a Visitor,
 }
 
 impl Page<'_> {
@@ -85,11 +103,12 @@ impl Page<'_> {
                     a.skip href="#main" { "Skip to content" }
                     header.top {
                         a.brand href="/" { span.mark aria-hidden="true" {} "hookd" }
-                        nav aria-label="Pages" {
-                            @for (path, name) in [("/", "Targets"), ("/deployments", "Deployments"), ("/deliveries", "Deliveries")] {
-                                a href=(path) aria-current=[(self.part == path).then_some("page")] { (name) }
+                        @if !matches!(self.visitor, Visitor::Stranger(_)) { nav aria-label="Pages" {
+                            @for (path, name) in PARTS {
+                                a href=(path) aria-current=[(self.part == *path).then_some("page")] { (name) }
                             }
-                        }
+                        } }
+                        (self.who())
                     }
                     p #offline role="status" hidden { }
                     main #main tabindex="-1" { (content) }
@@ -98,6 +117,25 @@ impl Page<'_> {
         };
         html_answer(status, &whole.into_string())
     }
+
+    /// Who is logged in, and the way out or in.
+    fn who(&self) -> Markup {
+        html! { @match self.visitor {
+            Visitor::User(guest) => div.who {
+                span.user title={ "role " (guest.signed.role) } { (guest.signed.user) }
+                @if guest.cookie.is_some() {
+                    form method="post" action="/logout" { (form_token(guest)) button.quiet type="submit" { "Log out" } }
+                }
+            },
+            Visitor::Stranger(_) if self.part != LOG_IN => div.who { a.button href=(LOG_IN) { "Log in" } },
+            _ => {}
+        } }
+    }
+}
+
+/// What makes a form one of this session.
+fn form_token(guest: &Guest) -> Markup {
+    html! { input type="hidden" name="token" value=(guest.signed.form_token); }
 }
 
 /// HTML with its headers, free of what acts on its surroundings instead of showing itself.
@@ -111,12 +149,13 @@ fn html_answer(status: StatusCode, text: &str) -> Answer {
 }
 
 /// An error, for somebody who looks at it in a browser.
-pub fn error(status: StatusCode, what: &str, hint: Option<&str>) -> Answer {
+pub fn error(visitor: &Visitor, status: StatusCode, what: &str, hint: Option<&str>) -> Answer {
     let page = Page {
         title: what,
         part: "",
         tone: Tone::Bad,
         busy: None,
+        visitor,
     };
     let content = html! {
         div.empty {

@@ -9,6 +9,7 @@ use crate::api::{Delivery, Deployment, Status, TargetStatus, Waiting};
 use crate::clock;
 use crate::config::{Config, Repo};
 use crate::http::answer::Answer;
+use crate::http::visitor::Visitor;
 
 /// How a deployment ended: its number, the outcome, and why.
 pub(super) type Ended = (i64, String, Option<String>);
@@ -24,40 +25,47 @@ pub(super) struct Extra {
 
 /// Makes the page.
 pub(super) fn overview(
+    visitor: &Visitor,
     config: &Config,
     status: &Status,
     extras: &[Extra],
-    history: &[Deployment],
-    came: &[Delivery],
+    (history, came): (&[Deployment], &[Delivery]),
 ) -> Answer {
     let (said, tone) = sentence(status);
+    // Strangers see what is live where it is public, and nothing of the machine, of failures and of senders.
+    let knows_all = !matches!(visitor, Visitor::Stranger(_));
     let page = Page {
         title: &said,
         part: "/",
         tone,
         busy: Some(status.running > 0),
+        visitor,
     };
     page.answer(&html! {
         h1.sentence.(tone.as_str()) role="status" { (said) }
-        (problems(&status.problems))
-        @for warning in unsaid(status) { p.warning { (warning) } }
+        @if knows_all {
+            (problems(&status.problems))
+            @for warning in unsaid(status) { p.warning { (warning) } }
+        }
         @if status.targets.is_empty() {
             (empty("A target is a directory that follows a branch or a tag.", "hookd add URL"))
         }
         div.cards {
-            @for (target, extra) in status.targets.iter().zip(extras) { (card(repo_of(config, &target.target), target, extra)) }
+            @for (target, extra) in status.targets.iter().zip(extras) { (card(repo_of(config, &target.target), target, extra, knows_all)) }
         }
-        section {
-            h2 { "Deployments" a.more href="/deployments" { "All deployments" } }
-            @if history.is_empty() { (empty("Nothing was deployed yet.", "hookd deploy TARGET")) } @else { (rows(config, history, true)) }
-        }
-        section {
-            h2 { "Deliveries" a.more href="/deliveries" { "All deliveries" } }
-            @if came.is_empty() { (empty("No webhook came in yet.", "hookd doctor shows what the forge needs to know")) } @else { (deliveries(came)) }
-        }
-        footer {
-            "hookd " (status.version) ", up since " (time(status.started_at)) " · " (status.config) " · "
-            a href="/metrics" { "metrics" } " · " a href="/api/v1/status" { "JSON" }
+        @if knows_all {
+            section {
+                h2 { "Deployments" a.more href="/deployments" { "All deployments" } }
+                @if history.is_empty() { (empty("Nothing was deployed yet.", "hookd deploy TARGET")) } @else { (rows(config, history, true)) }
+            }
+            section {
+                h2 { "Deliveries" a.more href="/deliveries" { "All deliveries" } }
+                @if came.is_empty() { (empty("No webhook came in yet.", "hookd doctor shows what the forge needs to know")) } @else { (deliveries(came)) }
+            }
+            footer {
+                "hookd " (status.version) ", up since " (time(status.started_at)) " · " (status.config) " · "
+                a href="/metrics" { "metrics" } " · " a href="/api/v1/status" { "JSON" }
+            }
         }
     })
 }
@@ -78,7 +86,7 @@ fn unsaid(status: &Status) -> impl Iterator<Item = &String> {
 }
 
 /// One target.
-fn card(repo: Option<&Repo>, target: &TargetStatus, extra: &Extra) -> Markup {
+fn card(repo: Option<&Repo>, target: &TargetStatus, extra: &Extra, knows_all: bool) -> Markup {
     let tone = tone(target);
     html! {
         article.card.(tone.as_str()) data-key=(target.target) aria-label=(target.target) {
@@ -90,7 +98,7 @@ fn card(repo: Option<&Repo>, target: &TargetStatus, extra: &Extra) -> Markup {
             (live(repo, target))
             (running(repo, target, extra))
             (waiting(&target.waiting))
-            (problems(&target.problems))
+            @if knows_all { (problems(&target.problems)) }
             (strip(&extra.outcomes))
         }
     }

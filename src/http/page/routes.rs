@@ -13,6 +13,7 @@ use super::{ROWS, lists, log};
 use crate::api::{Deployment, Query, TargetStatus};
 use crate::deploy;
 use crate::http::answer::Answer;
+use crate::http::visitor::Visitor;
 use crate::http::{App, stream};
 use crate::model::{Refusal, TargetId};
 use crate::store::Page;
@@ -27,27 +28,29 @@ pub struct Asked<'a> {
     pub query: &'a Query,
     /// Where a stream goes on that was cut: the id of its last event.
     pub last_event: Option<&'a str>,
+    /// Who asks.
+    pub visitor: &'a Visitor,
 }
 
 impl App {
     /// The page at a path; none if there is none.
     pub async fn page(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Option<Answer>> {
         let page = match *asked.parts {
-            [""] => self.overview_page().await?,
-            ["targets", repo, target] => self.target_page(repo, target, asked.query).await?,
-            ["deployments"] => self.deployments_page(asked.query).await?,
-            ["deployments", id] => {
-                self.deployment_page(super::super::control::number(id)?, asked.query)
-                    .await?
-            }
+            [""] => self.overview_page(asked.visitor).await?,
+            ["login"] => self.log_in_page(asked)?,
+            ["targets", repo, target] => self.target_page(repo, target, asked).await?,
+            ["targets", repo, target, act] => self.act_page((repo, target, act), asked).await?,
+            ["deployments"] => self.deployments_page(asked).await?,
+            ["deployments", id] => self.deployment_page(super::super::control::number(id)?, asked).await?,
             ["deployments", id, "log"] => self.raw_log(super::super::control::number(id)?).await?,
             ["deployments", id, "rows"] => self.rows(super::super::control::number(id)?, asked).await?,
             ["deliveries"] => {
                 let result = asked.query.get("result").map(String::as_str);
                 let (came, _) = self.overview.deliveries(None, result, None, 5 * ROWS).await?;
-                lists::all_deliveries(&came, result)
+                lists::all_deliveries(asked.visitor, &came, result)
             }
-            ["deliveries", id] => self.delivery_page(id).await?,
+            ["deliveries", id] => self.delivery_page(id, asked).await?,
+            ["deliveries", id, "replay"] => self.replay_page(id, asked.visitor).await?,
             [name] => return Ok(super::asset(name)),
             _ => return Ok(None),
         };
@@ -64,16 +67,27 @@ impl App {
         })
     }
 
-    async fn overview_page(&self) -> Result<Answer> {
+    async fn overview_page(&self, visitor: &Visitor) -> Result<Answer> {
         let status = self.overview.status().await?;
         let mut extras = Vec::new();
         for target in &status.targets {
-            extras.push(self.extra(target).await?);
+            let mut extra = self.extra(target).await?;
+            if matches!(visitor, Visitor::Stranger(_)) {
+                // Why something failed is for those who log in.
+                extra.outcomes.iter_mut().for_each(|(.., reason)| *reason = None);
+            }
+            extras.push(extra);
         }
         let history = self.overview.history(Page::newest(None, ROWS / 2)).await?;
         let (came, _) = self.overview.deliveries(None, None, None, ROWS / 2).await?;
         let config = self.settings().config;
-        Ok(super::overview::overview(&config, &status, &extras, &history, &came))
+        Ok(super::overview::overview(
+            visitor,
+            &config,
+            &status,
+            &extras,
+            (&history, &came),
+        ))
     }
 
     /// A page of the history, and the number that the next one begins below.
@@ -91,7 +105,8 @@ impl App {
         Ok((page, rows, older))
     }
 
-    async fn deployments_page(&self, query: &Query) -> Result<Answer> {
+    async fn deployments_page(&self, asked: &Asked<'_>) -> Result<Answer> {
+        let query = asked.query;
         let (page, rows, older) = self.history(query.get("target").cloned(), query).await?;
         let history = History {
             rows: &rows,
@@ -99,16 +114,16 @@ impl App {
             before: page.before,
             older,
         };
-        Ok(lists::all_deployments(&self.settings().config, &history))
+        Ok(lists::all_deployments(asked.visitor, &self.settings().config, &history))
     }
 
-    async fn target_page(&self, repo: &str, target: &str, query: &Query) -> Result<Answer> {
+    async fn target_page(&self, repo: &str, target: &str, asked: &Asked<'_>) -> Result<Answer> {
         let target = self.operator.target(repo, target)?;
         let gone = || Refusal::not_found(format!("there is no target {}", target.id));
         let status = self.overview.status_of(&target).await?.ok_or_else(gone)?;
         let releases = self.overview.releases(&target).await?;
         let extra = self.extra(&status).await?;
-        let (page, rows, older) = self.history(Some(target.id.to_string()), query).await?;
+        let (page, rows, older) = self.history(Some(target.id.to_string()), asked.query).await?;
         let history = History {
             rows: &rows,
             outcome: page.outcome,
@@ -118,6 +133,7 @@ impl App {
         let config = self.settings().config;
         let repo = config.repos.get(&target.id.repo).ok_or_else(gone)?;
         Ok(super::target::target(
+            asked,
             &config,
             (repo, &target),
             &status,
@@ -127,9 +143,9 @@ impl App {
         ))
     }
 
-    async fn deployment_page(&self, id: i64, query: &Query) -> Result<Answer> {
+    async fn deployment_page(&self, id: i64, asked: &Asked<'_>) -> Result<Answer> {
         let detail = self.overview.deployment(id).await?;
-        let part = part(query);
+        let part = part(asked.query);
         let window = self.window(id, part.clone()).await?;
         let config = self.settings().config;
         let target = detail.row.target.parse::<TargetId>().ok();
@@ -141,6 +157,7 @@ impl App {
         };
         let brought = self.brought(&detail.row).await;
         Ok(super::deployment::deployment(&Shown {
+            visitor: asked.visitor,
             detail: &detail,
             site: site.map(|(repo, target)| (&**repo, &**target)),
             brought: brought.as_ref(),
@@ -204,7 +221,7 @@ impl App {
         Ok(stream::read(&self.world, &row, "text/event-stream", reading, place).await)
     }
 
-    async fn delivery_page(&self, id: &str) -> Result<Answer> {
+    async fn delivery_page(&self, id: &str, asked: &Asked<'_>) -> Result<Answer> {
         let (row, explanation) = self.overview.explanation(id).await?;
         let mut deployments = Vec::new();
         for job in &row.jobs {
@@ -212,6 +229,7 @@ impl App {
             deployments.extend(job.and_then(|job| Some((job.deployment?, job.target))));
         }
         Ok(super::delivery::delivery(
+            asked,
             &self.settings().config,
             &row,
             &explanation,

@@ -2,16 +2,19 @@
 
 use maud::{Markup, html};
 
-use super::Page;
 use super::lists::{History, deployments};
 use super::overview::{Extra, live, running, strip, tone, waiting};
 use super::parts::{ago, commit, empty, pill, problems, shown_ref};
+use super::routes::Asked;
+use super::{Page, acts};
 use crate::api::{Releases, TargetStatus};
 use crate::config::{Check, Command, Config, Repo, Strategy, Target};
 use crate::http::answer::Answer;
+use crate::http::visitor::Visitor;
 
 /// Makes the page.
 pub(super) fn target(
+    asked: &Asked<'_>,
     config: &Config,
     (repo, target): (&Repo, &Target),
     status: &TargetStatus,
@@ -25,6 +28,7 @@ pub(super) fn target(
         part: "/",
         tone: tone(status),
         busy: Some(status.running.is_some()),
+        visitor: asked.visitor,
     };
     page.answer(&html! {
         p.kicker { a href="/" { "Targets" } }
@@ -33,6 +37,8 @@ pub(super) fn target(
             (pill(&status.state))
             @if let Some(url) = &status.url { a.visit href=(url) { "Visit site" } }
         }
+        (acts::done(asked.query))
+        (acts::buttons(asked.visitor, status, target, releases))
         div.card.(tone(status).as_str()) {
             (live(Some(repo), status))
             (running(Some(repo), status, extra))
@@ -40,13 +46,13 @@ pub(super) fn target(
             (problems(&status.problems))
             (strip(&extra.outcomes))
         }
-        section { h2 { "Releases" } (kept(repo, target, releases)) }
+        section { h2 { "Releases" } (kept(asked.visitor, repo, target, releases)) }
         section { h2 #history { "Deployments" } (deployments(config, history, false)) }
         section { h2 { "Configuration" } (settings(repo, target)) }
     })
 }
 
-fn kept(repo: &Repo, target: &Target, releases: &Releases) -> Markup {
+fn kept(visitor: &Visitor, repo: &Repo, target: &Target, releases: &Releases) -> Markup {
     if target.strategy == Strategy::InPlace {
         return empty(
             "An in-place target has one directory and no releases.",
@@ -56,7 +62,7 @@ fn kept(repo: &Repo, target: &Target, releases: &Releases) -> Markup {
     if releases.releases.is_empty() {
         return empty("No release was made yet.", &format!("hookd deploy {}", target.id));
     }
-    html! { ol.list {
+    html! { ol.list.releases {
         @for release in &releases.releases {
             @let current = releases.current.as_deref() == Some(&release.name);
             li data-key={ "r" (release.name) } {
@@ -69,6 +75,7 @@ fn kept(repo: &Repo, target: &Target, releases: &Releases) -> Markup {
                 }
                 span.target { (shown_ref(&release.git_ref)) }
                 span.when { (ago(release.created_at)) " · " a href={ "/deployments/" (release.deployment) } { "#" (release.deployment) } }
+                @if !current && release.state == "good" { (acts::back_button(visitor, &target.id, &release.name)) }
             }
         }
     } }
