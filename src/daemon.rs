@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Logins;
 use crate::config::{self, Config, SecretSource, Secrets};
 use crate::deploy::{Spares, World};
+use crate::forge_api::Tokens;
 use crate::git::{Bounds, Git};
 use crate::http::listener::{self, Face, Socket};
 use crate::http::tls::Terminator;
@@ -155,6 +156,7 @@ fn open_world(config: &Config, state: &StateDir) -> Result<(World, Writer), Star
             units: Arc::default(),
             lifeline,
             spares: Spares::default(),
+            tokens: Tokens::default(),
         },
         writer,
     ))

@@ -1,5 +1,7 @@
 //! Drains the outbox: tells what became of deployments, again and again with growing pauses until it is heard.
 
+mod dispatch;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -62,7 +64,7 @@ async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> R
     remind(world, &settings.config, reminded).await?;
     let mut sending = tokio::task::JoinSet::new();
     for message in world.store.outbox(clock::now()).await? {
-        if settings.config.notify.contains_key(&message.channel) {
+        if is_configured(&settings.config, &message.channel) {
             let (world, settings) = (world.clone(), settings.clone());
             sending.spawn(async move { deliver(&world, &settings, message).await });
         } else {
@@ -73,6 +75,11 @@ async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> R
         done.map_err(|e| StoreError::Other(e.to_string()))??;
     }
     Ok(())
+}
+
+fn is_configured(config: &Config, channel: &str) -> bool {
+    let dispatches = |name| config.repos.get(&name).is_some_and(|repo| repo.dispatch.is_some());
+    config.notify.contains_key(channel) || notify::dispatching(channel).is_some_and(dispatches)
 }
 
 async fn deliver(world: &World, settings: &Settings, message: Message) -> Result<(), StoreError> {
@@ -113,6 +120,10 @@ pub async fn send(
     notice: &Notice,
     id: &str,
 ) -> Result<Heard, SendError> {
+    if let Some(name) = notify::dispatching(channel) {
+        let (notice, details) = look_up(world, settings, notice.clone()).await;
+        return dispatch::send(world, settings, &name, &notice, &details).await;
+    }
     let Some(notify) = settings.config.notify.get(channel) else {
         let reason = format!("there is no [notify.{channel}]");
         let refusal = Refusal::Permanent;

@@ -329,7 +329,7 @@ impl Worker {
 
     /// Who is to be told, if anybody is.
     async fn messages(&self, claim: &Claim, finish: &Finish, site: &Site) -> Vec<(String, String)> {
-        if site.target.notify.is_empty() {
+        if site.target.notify.is_empty() && site.repo.dispatch.is_none() {
             return Vec::new();
         }
         let before = self.world.store.standing(&site.target.id, claim.job.id).await;

@@ -21,11 +21,13 @@ mod stories {
     mod crash;
     mod description;
     mod disk;
+    mod dispatch;
     mod doctor;
     mod failure;
     mod flood;
     mod github;
     mod history;
+    mod import;
     mod judged;
     mod leftovers;
     mod log_in;

@@ -26,7 +26,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("landlock::", &["exec/start.rs"]),
     ("zbus", &["exec/unit/bus.rs", "exec/unit/proxy.rs"]),
     ("lettre", &["config/check/notify.rs", "notify/mail.rs"]),
-    ("toml::", &["config/", "cli/client.rs"]),
+    ("toml::", &["config/", "cli/client.rs", "setup/import/"]),
     ("tracing_subscriber", &["logging.rs"]),
     ("tracing_journald", &["logging.rs"]),
     ("println!", &["cli/"]),

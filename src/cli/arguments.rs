@@ -56,6 +56,8 @@ pub enum Command {
     Add(Box<Add>),
     /// Remove what `add` set up. The site stays, unless it is purged.
     Remove(Box<Remove>),
+    /// Make a configuration of that of another program: webhook, snare, webhookd, Capistrano or Deployer.
+    Import(Import),
     /// Check everything that can be wrong on this machine, and print how to fix it.
     Doctor(Doctor),
     /// Show hookd at work on this machine: a site, a push, a signed webhook, a deployment, a rollback.
@@ -288,6 +290,43 @@ pub struct Remove {
     /// Only print what would be removed.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `hookd import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// hooks.json, hooks.yaml, snare.conf, webhookd's TOML, or the directory that Capistrano or Deployer deploys to.
+    pub file: PathBuf,
+    /// Write the configuration to this new file; default: standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write the secrets into this directory, mode 0600; default: `hookd` beside the output.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub secrets: Option<PathBuf>,
+    /// Where sites belong of which the file does not say where they are.
+    #[arg(long, value_name = "DIRECTORY", default_value = "/srv")]
+    pub sites: PathBuf,
+    /// URL of the repository, if the file is about one and does not say it.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// What the file is; default: detected from its name and content.
+    #[arg(long, value_enum)]
+    pub format: Option<ImportFormat>,
+}
+
+/// What `hookd import` reads.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ImportFormat {
+    /// adnanh/webhook's hooks.json.
+    WebhookJson,
+    /// adnanh/webhook's hooks.yaml.
+    WebhookYaml,
+    /// snare.conf.
+    Snare,
+    /// webhookd's TOML.
+    Webhookd,
+    /// A directory of Capistrano or Deployer.
+    Releases,
 }
 
 /// `hookd demo`

@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod follow;
 mod help;
+mod import;
 mod lists;
 mod logs;
 mod man;
@@ -67,6 +68,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Check(options) => check::run(&config, json, &options),
         Command::Add(options) => add::run(&config, json, &options),
         Command::Remove(options) => remove::run(&config, json, &options),
+        Command::Import(options) => import::run(&options),
         Command::Doctor(options) => doctor::run(&config, json, &options),
         Command::Demo(options) => demo::run(&options),
         Command::Explain(options) => explain::run(&config, json, &options),
@@ -111,6 +113,7 @@ fn require_named_file(file: &Path, command: &Command) -> Result<(), Failure> {
             | Command::Check(_)
             | Command::Add(_)
             | Command::Remove(_)
+            | Command::Import(_)
             | Command::Doctor(_)
             | Command::Demo(_)
             | Command::User { .. }

@@ -90,6 +90,12 @@ const PARTS: &[Part] = &[
     },
     Part {
         says: "",
+        name: "#repo.wiki.dispatch",
+        table: "repo.NAME.dispatch",
+        keys: AllBut(&[]),
+    },
+    Part {
+        says: "",
         name: "#repo.wiki.generic",
         table: "repo.NAME.generic",
         keys: AllBut(&[]),

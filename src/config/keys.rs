@@ -267,6 +267,10 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.lfs", Words(&["refuse", "keep"]), Is(r#""refuse""#),
         "Whether a tree with LFS pointers is refused, or deployed with the pointers in it."),
 
+    key("repo.NAME.dispatch.repo", Text, Required(r#""alice/docs""#),
+        "The repository at GitHub that gets a `repository_dispatch` each time that a target of this repo went live, OWNER/NAME."),
+    key("repo.NAME.dispatch.event", Text, Is(r#""deployed""#),
+        "Its `event_type`, for `on: repository_dispatch: types:` of a workflow there; at most 100 characters."),
     key("repo.NAME.generic.header", Header, Is(r#""X-Signature""#),
         "The header of the signature."),
     key("repo.NAME.generic.algorithm", Words(&["sha1", "sha256", "sha512"]), Is(r#""sha256""#),

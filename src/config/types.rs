@@ -101,6 +101,17 @@ impl Config {
         let found = of_kind().find(|(_, api)| here(api)).or_else(only);
         found.map(|(name, api)| (name.as_str(), api))
     }
+
+    /// The `[forge.NAME]` through which a repo's `dispatch` goes: that of the repo if it is at GitHub, else the only one of GitHub.
+    pub fn dispatch_api(&self, repo: &Repo) -> Option<(&str, &ForgeApi)> {
+        let own = self.api_of(repo).filter(|(_, api)| api.kind == ForgeKind::GitHub);
+        let with_token = |api: &ForgeApi| api.kind == ForgeKind::GitHub && api.token.is_some();
+        let mut of_github = self.forges.iter().filter(|(_, api)| with_token(api));
+        own.or_else(|| match (of_github.next(), of_github.next()) {
+            (Some((name, api)), None) => Some((name.as_str(), api)),
+            _ => None,
+        })
+    }
 }
 
 /// `[limits]`: every limit has a default here, and says why.
@@ -349,6 +360,8 @@ pub struct Repo {
     pub refuse_lfs: bool,
     /// `report`: what the forge is told; none is the default, the status where there is a token.
     pub report: Option<Vec<Reporting>>,
+    /// `[repo.NAME.dispatch]`
+    pub dispatch: Option<Dispatch>,
     /// `[repo.NAME.generic]`
     pub generic: Generic,
     /// `[repo.NAME.deploy.TARGET]`
@@ -565,6 +578,15 @@ pub enum Reporting {
     Status,
     /// The deployment to an environment.
     Deployment,
+}
+
+/// `[repo.NAME.dispatch]`: which workflows at GitHub are started when a target went live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispatch {
+    /// `repo`: the repository that gets the event, `OWNER/NAME`.
+    pub repo: String,
+    /// `event`: the event's type.
+    pub event: String,
 }
 
 /// `[forge.NAME]`: API of a forge.

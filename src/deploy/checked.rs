@@ -4,6 +4,8 @@
 //! are: one that can be reached from the tip and is not yet live. So a branch that is pushed to more often than its CI takes
 //! is deployed all the same. With `queue = "all"` each commit waits for its own checks, in its turn.
 
+use serde_json::json;
+
 use crate::checks::{self, Verdict};
 use crate::clock;
 use crate::config::{QueueMode, units};
@@ -88,8 +90,11 @@ impl Run<'_> {
     /// What the forge says, if it can be asked.
     async fn ask_forge(&self, commit: &CommitId) -> Option<Result<States, ApiError>> {
         let (name, api) = self.site.config.api_of(&self.site.repo)?;
-        let token = self.site.secrets.forge.get(name)?.clone();
-        match Api::new(&self.site.repo, api.url.as_ref(), token) {
+        let repo = &self.site.repo;
+        let may = json!({ "checks": "read", "statuses": "read" });
+        let tokens = &self.world.tokens;
+        let token = tokens.get((name, api), &self.site.secrets, &repo.full_name, &may).await;
+        match token.and_then(|token| Api::new(repo, api.url.as_ref(), token)) {
             Ok(api) => api.checks(commit, &self.site.target.require_checks).await,
             Err(error) => Some(Err(error)),
         }

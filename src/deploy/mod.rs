@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::{Config, Repo, Secrets, Strategy, Target};
 use crate::exec::{ExecError, Units};
+use crate::forge_api::Tokens;
 use crate::git::Git;
 use crate::logbook::LogBook;
 use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseState, is_passing};
@@ -54,6 +55,8 @@ pub struct World {
     pub lifeline: PathBuf,
     /// Spare copies of releases that are being made.
     pub spares: Spares,
+    /// Tokens of GitHub Apps.
+    pub tokens: Tokens,
 }
 
 /// What is deployed where.

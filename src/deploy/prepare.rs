@@ -43,11 +43,11 @@ impl Run<'_> {
                 lost: commit.is_some(),
                 ..Live::default()
             }),
-            Current::Foreign(what) => Err(Stop::failed(format!(
-                "{}/current is not hookd's ({what}); move it away, then `hookd retry {}`",
-                self.site.target.path.display(),
-                self.site.target.id
-            ))),
+            Current::Foreign(what) if row.live_release.is_none() => match self.layout.adopt()? {
+                Some((name, commit)) => Ok(self.adopted(name, commit)),
+                None => Err(self.foreign(&what)),
+            },
+            Current::Foreign(what) => Err(self.foreign(&what)),
             Current::Release(name) if row.live_release.as_ref() == Some(&name) => {
                 let intact = self.layout.is_intact(&name);
                 Ok(Live {
@@ -57,14 +57,38 @@ impl Run<'_> {
                     lost: !intact,
                 })
             }
-            Current::Release(name) => self.moved_by_hand(name).await,
+            Current::Release(name) => {
+                // Nothing was live by hookd yet: it is what an earlier deployment took over.
+                if row.live_release.is_some() {
+                    let text = format!("`current` was pointed at {name} by somebody else");
+                    self.record.warn(Phase::Fetch, &text);
+                }
+                self.moved_by_hand(name).await
+            }
+        }
+    }
+
+    fn foreign(&self, what: &str) -> Stop {
+        let (path, id) = (self.site.target.path.display(), &self.site.target.id);
+        Stop::failed(format!(
+            "{path}/current is not hookd's ({what}); move it away, then `hookd retry {id}`"
+        ))
+    }
+
+    /// Another program deployed here before: what it made live stays so until the new release takes its place.
+    fn adopted(&mut self, name: ReleaseName, commit: Option<CommitId>) -> Live {
+        let text = format!("took over the release that another program made, as {name}");
+        self.record.say(Phase::Fetch, &text);
+        Live {
+            commit,
+            release: Some(name),
+            intact: false,
+            lost: false,
         }
     }
 
     /// Somebody pointed `current` at another release: that one is what is live.
     async fn moved_by_hand(&mut self, name: ReleaseName) -> Result<Live, Stop> {
-        let text = format!("`current` was pointed at {name} by somebody else");
-        self.record.warn(Phase::Fetch, &text);
         let releases = self.world.store.releases(&self.site.target.id).await?;
         let commit = releases.into_iter().find(|r| r.name == name).map(|r| r.commit);
         Ok(Live {

@@ -14,7 +14,6 @@ use url::Url;
 
 use super::{Api, ApiError, Call, Purpose, text};
 use crate::clock;
-use crate::config::{ForgeKind, Repo};
 use crate::model::{Secret, Timestamp};
 
 /// Seconds that a signed request is valid for; GitHub takes at most ten minutes.
@@ -54,14 +53,11 @@ impl App {
     /// A token that may do `permissions` (an object of GitHub's names) at one repository, and until when it is used.
     pub async fn token(
         &self,
-        repo: &Repo,
         base: Option<&Url>,
+        full_name: &str,
         permissions: &Value,
     ) -> Result<(Secret, Timestamp), ApiError> {
-        let api = Api::new(repo, base, Secret::new(self.jwt(clock::now())?.into_bytes()))?;
-        if api.kind != ForgeKind::GitHub {
-            return Err(ApiError::unusable("only GitHub has Apps".to_owned()));
-        }
+        let api = Api::github(base, full_name, Secret::new(self.jwt(clock::now())?.into_bytes()))?;
         let mut path = api.repository();
         path.push("installation");
         let installed = api.get(&path, &[]).await.map_err(|error| match error.status {
@@ -73,7 +69,7 @@ impl App {
             .and_then(Value::as_i64)
             .unwrap_or_default()
             .to_string();
-        let name = repo.full_name.rsplit('/').next().unwrap_or_default();
+        let name = full_name.rsplit('/').next().unwrap_or_default();
         let body = json!({ "repositories": [name], "permissions": permissions });
         let call = Call {
             method: Method::POST,
@@ -83,9 +79,10 @@ impl App {
             purpose: Purpose::Settings,
         };
         let answer = api.call(call).await.map_err(|error| match error.status {
-            Some(422) => {
-                error.hint("give the App the repository permissions Commit statuses: write and Deployments: write")
-            }
+            Some(422) => error.hint(&format!(
+                "give the App the repository permissions {}",
+                asked(permissions)
+            )),
             _ => error,
         })?;
         let until = text(&answer, "expires_at").parse::<jiff::Timestamp>();
@@ -116,4 +113,13 @@ impl App {
             .map_err(|_| ApiError::unusable("the App's private key could not sign".to_owned()))?;
         Ok(format!("{signed}.{}", encode(&signature)))
     }
+}
+
+/// `statuses: write, deployments: write`
+fn asked(permissions: &Value) -> String {
+    let words = permissions.as_object().into_iter().flatten();
+    let words: Vec<String> = words
+        .map(|(name, may)| format!("{name}: {}", may.as_str().unwrap_or_default()))
+        .collect();
+    words.join(", ")
 }

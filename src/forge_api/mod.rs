@@ -7,9 +7,11 @@
 mod app;
 pub mod checks;
 mod deployment;
+mod dispatch;
 mod error;
 mod hooks;
 mod status;
+mod tokens;
 
 use std::time::Duration;
 
@@ -25,9 +27,11 @@ use crate::web;
 
 pub use app::{App, AppKeyError};
 pub use deployment::{DeploymentState, NewDeployment, has_deployments};
+pub use dispatch::Event;
 pub use error::{ApiError, Refusal};
 pub use hooks::{Change, Hook};
 pub use status::{CommitStatus, State, has_statuses};
+pub use tokens::Tokens;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -51,6 +55,7 @@ enum Purpose {
     Settings,
     Status,
     Deployment,
+    Dispatch,
 }
 
 /// A request below the base of the API.
@@ -109,6 +114,21 @@ impl Api {
             kind,
             base,
             full_name: repo.full_name.clone(),
+            token,
+        })
+    }
+
+    /// For any repository at GitHub; `base` is the base of the API where it is not the public one.
+    pub fn github(base: Option<&Url>, full_name: &str, token: Secret) -> Result<Self, ApiError> {
+        let public = public_base(ForgeKind::GitHub).unwrap_or_default();
+        let base = match base {
+            Some(url) => url.clone(),
+            None => Url::parse(public).map_err(|e| ApiError::unusable(format!("{public}: {e}")))?,
+        };
+        Ok(Self {
+            kind: ForgeKind::GitHub,
+            base,
+            full_name: full_name.to_owned(),
             token,
         })
     }
@@ -210,6 +230,9 @@ impl Api {
             }
             (Purpose::Deployment, ForgeKind::GitHub) => {
                 "the token needs the permission Deployments: write (classic: repo_deployment)"
+            }
+            (Purpose::Dispatch, ForgeKind::GitHub) => {
+                "the token needs the permission Contents: write on the repository that gets the event (classic: repo)"
             }
             (Purpose::Read, ForgeKind::GitLab) => "the token needs the scope read_api",
             (Purpose::Settings, ForgeKind::GitLab) => {

@@ -14,13 +14,26 @@ mod notice;
 mod send;
 
 use crate::config::{Config, Target};
-use crate::model::{Happening, Outcome};
+use crate::model::{Happening, Outcome, RepoName};
 use crate::store::{Claim, Finish, Standing};
 
 pub use notice::{Change, Details, Notice, OUTPUT_LINES};
 pub use send::{Heard, SendError, Sending, send};
 
-/// Messages for the outbox: name of the `[notify.NAME]` and JSON. `before` is how the target stood before this deployment.
+/// What stands before the name of a repo in the outbox, for its `dispatch`. No `[notify.NAME]` has a colon in its name.
+const DISPATCH: &str = "dispatch:";
+
+/// The channel in the outbox of a repo's `dispatch`.
+pub fn dispatch_channel(repo: &RepoName) -> String {
+    format!("{DISPATCH}{repo}")
+}
+
+/// The repo whose `dispatch` a channel is.
+pub fn dispatching(channel: &str) -> Option<RepoName> {
+    channel.strip_prefix(DISPATCH)?.parse().ok()
+}
+
+/// Messages for the outbox: its channel (name of the `[notify.NAME]`, or the repo's `dispatch`) and JSON. `before` is how the target stood before this deployment.
 pub fn messages(
     config: &Config,
     target: &Target,
@@ -39,9 +52,13 @@ pub fn messages(
         happenings.iter().find(|happening| wanted.contains(happening)).copied()
     };
     let told = target.notify.iter().filter_map(|name| Some((name, chosen(name)?)));
-    told.map(|(name, happening)| {
+    let repo = config.repos.get(&target.id.repo);
+    let dispatch = repo.filter(|repo| repo.dispatch.is_some() && finish.outcome == Outcome::Live);
+    let dispatch = dispatch.map(|repo| (dispatch_channel(&repo.name), Happening::Live));
+    let all = told.map(|(name, happening)| (name.clone(), happening)).chain(dispatch);
+    all.map(|(channel, happening)| {
         let notice = Notice::new(target, claim, finish, happening, now);
-        (name.clone(), notice.to_json())
+        (channel, notice.to_json())
     })
     .collect()
 }

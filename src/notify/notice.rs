@@ -270,6 +270,16 @@ impl Notice {
         body
     }
 
+    /// What a workflow gets as `github.event.client_payload`: GitHub takes at most ten keys.
+    pub fn event_payload(&self, details: &Details) -> Value {
+        let head = details.changes.first();
+        json!({
+            "target": self.target, "deployment": self.deployment, "repository": details.full_name, "ref": self.git_ref,
+            "commit": self.commit, "previous_commit": self.previous_commit, "subject": head.map(|c| &c.subject),
+            "author": head.map(|c| &c.author), "link": details.link, "site": details.site,
+        })
+    }
+
     /// True for a tag.
     pub fn is_tag(&self) -> bool {
         self.git_ref

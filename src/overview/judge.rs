@@ -7,6 +7,7 @@ use crate::config::{Repo, SecretSource, Strategy, Target};
 use crate::exec;
 use crate::intake;
 use crate::model::TargetId;
+use crate::notify;
 use crate::poll::LastLook;
 use crate::release::{Current, Layout};
 use crate::store::{FailureRow, Trouble};
@@ -208,6 +209,13 @@ fn current(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
 fn unheard(signs: &Signs<'_>) -> Vec<Problem> {
     let told = |name: &String| Some(notify_failing(name, signs.unheard.channels.get(name)?));
     let mut problems: Vec<Problem> = signs.target.notify.iter().filter_map(told).collect();
+    if let Some(dispatch) = &signs.repo.dispatch
+        && let Some(trouble) = signs.unheard.channels.get(&notify::dispatch_channel(&signs.repo.name))
+    {
+        let text = format!("{} is not told that this went live: {}", dispatch.repo, trouble.reason);
+        let hint = "give the token of its `[forge.NAME]` that right; the next deployment tells it";
+        problems.push(problem("report-failing", text, hint, Some(trouble.since.0)));
+    }
     let reports = signs.repo.report.as_ref().is_none_or(|what| !what.is_empty());
     if let (true, Some(trouble)) = (reports, signs.unheard.reports.get(&signs.target.id)) {
         let repo = &signs.repo.name;

@@ -14,6 +14,7 @@
 //!
 //! Whatever else is in there is left alone. One deployment at a time works on a target; that is the caller's business.
 
+mod adopt;
 mod current;
 mod give;
 mod prepare;

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::{Config, Repo, Reporting};
 use crate::deploy::World;
 use crate::forge_api::{
-    Api, ApiError, App, CommitStatus, DeploymentState, NewDeployment, Refusal, State, has_deployments, has_statuses,
+    Api, ApiError, CommitStatus, DeploymentState, NewDeployment, Refusal, State, Tokens, has_deployments, has_statuses,
 };
 use crate::model::{CommitId, GitRef, RefKind, RepoName, Secret, TargetId, Timestamp};
 use crate::store::{ReportKey, ReportRow, StoreError};
@@ -54,14 +54,10 @@ pub fn kinds(config: &Config, repo: &Repo) -> Vec<Reporting> {
     wanted.into_iter().filter(can).collect()
 }
 
-/// A token of a GitHub App, and until when it is good.
-type Tokens = HashMap<RepoName, (Secret, Timestamp)>;
-
 /// Tells, for ever.
 pub async fn run(world: World, settings: watch::Receiver<Settings>) {
     let mut reporter = Reporter {
         world,
-        tokens: Tokens::new(),
         quiet: HashMap::new(),
         forgot: None,
     };
@@ -76,7 +72,6 @@ pub async fn run(world: World, settings: watch::Receiver<Settings>) {
 
 struct Reporter {
     world: World,
-    tokens: Tokens,
     /// Repos whose forge asked for a pause.
     quiet: HashMap<RepoName, Timestamp>,
     forgot: Option<Timestamp>,
@@ -153,10 +148,11 @@ impl Reporter {
     ) -> Result<(), StoreError> {
         let store = &self.world.store;
         let hint = error.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        // The forge may have revoked an App's token before its time: another one is made, once.
+        let renewed = error.status == Some(401) && self.world.tokens.forget(&repo.full_name) && attempt == 0;
         let wait = match error.refusal {
+            Refusal::Permanent if renewed => FIRST_WAIT,
             Refusal::Permanent => {
-                // A token may have been revoked: the next report gets a new one.
-                self.tokens.remove(&repo.name);
                 tracing::error!("the {what} is not reported: {error}{hint}");
                 return store.report_refused(key, format!("{error}{hint}")).await;
             }
@@ -175,8 +171,8 @@ impl Reporter {
         store.report_later(key, clock::now().after(wait)).await
     }
 
-    async fn api(&mut self, settings: &Settings, repo: &Repo) -> Result<Api, Failed> {
-        let token = token(settings, repo, &mut self.tokens).await?;
+    async fn api(&self, settings: &Settings, repo: &Repo) -> Result<Api, Failed> {
+        let token = token(settings, repo, &self.world.tokens).await?;
         let base = settings.config.api_of(repo).and_then(|(_, api)| api.url.as_ref());
         Ok(Api::new(repo, base, token)?)
     }
@@ -195,29 +191,17 @@ impl From<ApiError> for Failed {
 }
 
 /// The token of the configuration, or one of the App's.
-async fn token(settings: &Settings, repo: &Repo, tokens: &mut Tokens) -> Result<Secret, ApiError> {
-    let Some((name, api)) = settings.config.api_of(repo) else {
+async fn token(settings: &Settings, repo: &Repo, tokens: &Tokens) -> Result<Secret, ApiError> {
+    let Some(found) = settings.config.api_of(repo) else {
         return Err(ApiError::unusable("no `[forge.NAME]` has a token".to_owned()));
     };
-    let Some(secret) = settings.secrets.forge.get(name) else {
-        return Err(ApiError::unusable(format!("`[forge.{name}]` has no token")));
-    };
-    let Some(id) = &api.app_id else {
-        return Ok(secret.clone());
-    };
-    if let Some((token, until)) = tokens.get(&repo.name)
-        && *until > clock::now()
-    {
-        return Ok(token.clone());
-    }
-    let app = App::new(id.clone(), secret).map_err(|e| ApiError::unusable(format!("`[forge.{name}]`: {e}")))?;
     let mut permissions = json!({ "statuses": "write" });
     if kinds(&settings.config, repo).contains(&Reporting::Deployment) {
         permissions["deployments"] = json!("write");
     }
-    let made = app.token(repo, api.url.as_ref(), &permissions).await?;
-    tokens.insert(repo.name.clone(), made.clone());
-    Ok(made.0)
+    tokens
+        .get(found, &settings.secrets, &repo.full_name, &permissions)
+        .await
 }
 
 /// Sends one report; gives the number of the deployment at the forge.
@@ -282,7 +266,7 @@ impl ReportRow {
 
 /// Sets a status of its own on a commit, to try the token: gives what it said.
 pub async fn test(settings: &Settings, repo: &Repo, commit: &CommitId, git_ref: &GitRef) -> Result<String, ApiError> {
-    let token = token(settings, repo, &mut Tokens::new()).await?;
+    let token = token(settings, repo, &Tokens::default()).await?;
     let base = settings.config.api_of(repo).and_then(|(_, api)| api.url.as_ref());
     let api = Api::new(repo, base, token)?;
     let context = format!("hookd/{}/test", repo.name);

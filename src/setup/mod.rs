@@ -7,11 +7,13 @@
 //! | files with owner and mode, which can be taken back | `made` |
 //! | a directory that no link leads astray | `directory` |
 //! | a webhook secret, a deploy key | `keys` |
+//! | the configuration of another program as one of hookd's | [`import`] |
 //!
 //! Nothing is overwritten that was not made here; what is there already stays and is used.
 
 mod directory;
 mod fragment;
+pub mod import;
 mod keys;
 mod made;
 

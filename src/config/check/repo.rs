@@ -14,10 +14,13 @@ use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{
-    AllowFrom, ForgeApi, Proxy, QueueMode, Remote, Repo, Reporting, SecretSource, Target, Transport,
+    AllowFrom, Dispatch, ForgeApi, Proxy, QueueMode, Remote, Repo, Reporting, SecretSource, Target, Transport,
 };
 use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm, remote};
 use crate::model::{GitUrl, RepoName, TargetName};
+
+/// Longest `event_type` of a `repository_dispatch`, characters (GitHub's `OpenAPI` description).
+const EVENT_MAX: usize = 100;
 
 /// All `[forge.NAME]`.
 type Forges = BTreeMap<String, ForgeApi>;
@@ -171,6 +174,7 @@ pub(super) fn read(
         depth: options.depth,
         refuse_lfs: options.refuse_lfs,
         report: options.report,
+        dispatch: dispatch(section, forges),
         generic,
         targets,
     })
@@ -327,6 +331,39 @@ fn public_key(section: &Section, text: At<&str>) -> Option<[u8; 32]> {
         section.wrong(text.place, "`public_key` is not an Ed25519 key", hint);
     }
     key
+}
+
+fn dispatch(section: &Section, forges: &Forges) -> Option<Dispatch> {
+    let s = section.sub("dispatch", "repo.NAME.dispatch")?;
+    s.require("repo", "the repository that gets the event, such as alice/docs");
+    let may_send = |api: &ForgeApi| api.kind == ForgeKind::GitHub && api.token.is_some();
+    if !forges.values().any(may_send) {
+        let hint = "[forge.github] token = \"file:/etc/hookd/github.token\"".to_owned();
+        let message = "`dispatch` sends nothing: no `[forge.NAME]` of GitHub has a token";
+        s.problems.warning(s.place, message, hint);
+    }
+    let (repo, event) = (s.string("repo"), s.string("event"));
+    if let Some(event) = event.filter(|text| text.value.chars().count() > EVENT_MAX) {
+        s.wrong(
+            event.place,
+            format!("`event` is longer than {EVENT_MAX} characters"),
+            None,
+        );
+    }
+    let repo = repo?;
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if !repo
+        .value
+        .split_once('/')
+        .is_some_and(|(owner, name)| plain(owner) && plain(name))
+    {
+        let hint = "write OWNER/NAME, as GitHub shows it, such as alice/docs".to_owned();
+        s.wrong(repo.place, "`repo` is not the name of a repository at GitHub", hint);
+    }
+    Some(Dispatch {
+        repo: repo.value.to_owned(),
+        event: event.map_or_else(|| s.usual("event"), |text| text.value.to_owned()),
+    })
 }
 
 fn generic(section: &Section, forge: Option<ForgeKind>) -> Generic {

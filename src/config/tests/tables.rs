@@ -224,6 +224,16 @@ fn repos() {
             "alice/blog",
         ),
         (
+            with_repo("dispatch = { event = \"deployed\" }\n[forge.github]\ntoken = \"env:T\""),
+            "4:1: `[repo.blog.dispatch]` has no `repo`",
+            "alice/docs",
+        ),
+        (
+            with_repo("dispatch.repo = \"https://github.com/alice/docs\"\n[forge.github]\ntoken = \"env:T\""),
+            "4:17: `repo` is not the name of a repository at GitHub",
+            "OWNER/NAME",
+        ),
+        (
             with_repo("generic.ref = \"/r\""),
             "4:1: `[repo.blog.generic]` is for `forge = \"generic\"`, and the forge is `github`",
             "",
