@@ -1,7 +1,8 @@
 //! Which forges publish the addresses that their webhooks come from, and where.
 
 use super::ForgeKind;
-use super::types::{ForgeApi, Published};
+use super::forges::ForgeApi;
+use super::types::Published;
 
 /// GitHub's `hooks` ranges. Source: docs.github.com, "About GitHub's IP addresses".
 const GITHUB: &str = "https://api.github.com/meta";

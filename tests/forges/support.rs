@@ -143,6 +143,7 @@ pub fn repo(name: &str, full_name: &str) -> Repo {
         submodules: true,
         depth: 0,
         refuse_lfs: true,
+        dispatch: None,
         generic: generic(),
         targets: BTreeMap::new(),
     }

@@ -250,7 +250,8 @@ fn what_is_no_such_file_is_refused_with_its_place() {
     // A text of aliases of aliases ends before the memory does.
     let mut bomb = "- &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..9 {
-        bomb.push_str(&format!("- &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", ")));
+        let ten = vec![format!("*a{}", n - 1); 10].join(", ");
+        bomb.extend(["- &a", &n.to_string(), " [", &ten, "]\n"]);
     }
     fs::write(world.path("bomb.yaml"), bomb).unwrap();
     let said = world

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::across::Seen;
 use super::source_of_secret;
+use crate::config::forges::ForgeApi;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{ForgeApi, Published};
+use crate::config::types::Published;
 use crate::config::{ForgeKind, published};
 
 /// All `[forge.NAME]` that are right.

@@ -10,11 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::across::Seen;
 use super::{apis, server, source_of_secret, target};
+use crate::config::forges::{Dispatch, ForgeApi, Reporting};
 use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{
-    AllowFrom, Dispatch, ForgeApi, Proxy, QueueMode, Remote, Repo, Reporting, SecretSource, Target, Transport,
+    AllowFrom, Proxy, QueueMode, Remote, Repo, SecretSource, Target, Transport,
 };
 use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm, remote};
 use crate::model::{GitUrl, RepoName, TargetName};

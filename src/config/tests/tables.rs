@@ -224,16 +224,6 @@ fn repos() {
             "alice/blog",
         ),
         (
-            with_repo("dispatch = { event = \"deployed\" }\n[forge.github]\ntoken = \"env:T\""),
-            "4:1: `[repo.blog.dispatch]` has no `repo`",
-            "alice/docs",
-        ),
-        (
-            with_repo("dispatch.repo = \"https://github.com/alice/docs\"\n[forge.github]\ntoken = \"env:T\""),
-            "4:17: `repo` is not the name of a repository at GitHub",
-            "OWNER/NAME",
-        ),
-        (
             with_repo("generic.ref = \"/r\""),
             "4:1: `[repo.blog.generic]` is for `forge = \"generic\"`, and the forge is `github`",
             "",
@@ -490,5 +480,26 @@ fn two_targets_need_two_directories() {
     assert_eq!(
         errors(&text),
         ["9:8: the `path` of blog/early encloses that of blog/live (/etc/hookd.toml:6)"]
+    );
+}
+
+#[test]
+fn events_for_workflows() {
+    each_gives_one(&[
+        (
+            with_repo("dispatch = { event = \"deployed\" }\n[forge.github]\ntoken = \"env:T\""),
+            "4:1: `[repo.blog.dispatch]` has no `repo`",
+            "alice/docs",
+        ),
+        (
+            with_repo("dispatch.repo = \"https://github.com/alice/docs\"\n[forge.github]\ntoken = \"env:T\""),
+            "4:17: `repo` is not the name of a repository at GitHub",
+            "OWNER/NAME",
+        ),
+    ]);
+    let found = warnings(&with_target("[repo.blog.dispatch]\nrepo = \"alice/docs\""));
+    assert!(
+        found[0].ends_with("`dispatch` sends nothing: no `[forge.NAME]` of GitHub has a token"),
+        "{found:?}"
     );
 }

@@ -119,7 +119,9 @@ fn any(list: &Node, place: Place, repo: &mut RepoDraft, draft: &mut Draft) {
         };
         return draft.note(place, format!("hook `{}`: {why}", repo.name));
     }
-    facts.into_iter().for_each(|fact| take(fact, repo));
+    for fact in facts {
+        take(fact, repo);
+    }
 }
 
 fn take(fact: Fact, repo: &mut RepoDraft) {

@@ -152,9 +152,8 @@ impl Reader<'_> {
     /// `= VALUE ;`
     fn setting(&mut self, place: Place) -> Result<String, Bad> {
         self.expect('=')?;
-        let value = match self.next()? {
-            (_, Token::Text(text) | Token::Word(text)) => text,
-            _ => return Err(Bad::new(place, "the option has no value")),
+        let (_, Token::Text(value) | Token::Word(value)) = self.next()? else {
+            return Err(Bad::new(place, "the option has no value"));
         };
         self.expect(';')?;
         Ok(value)

@@ -175,7 +175,7 @@ fn command_line(hook: &Node, command: &str, repo: &mut RepoDraft, draft: &mut Dr
     for item in items("pass-file-to-command") {
         let name = variable_name(item);
         if item.text_at("source") == "entire-payload" && is_variable(&name) {
-            line.push_str(&format!("export {name}=\"$HOOKD_PAYLOAD_FILE\"\n"));
+            line.extend(["export ", &name, "=\"$HOOKD_PAYLOAD_FILE\"\n"]);
         } else {
             let text = format!(
                 "hook `{}`: the file of `{}` is not carried over; HOOKD_PAYLOAD_FILE is the whole payload",
@@ -196,7 +196,7 @@ fn command_line(hook: &Node, command: &str, repo: &mut RepoDraft, draft: &mut Dr
 fn export(line: &mut String, name: &str, item: &Node, repo: &RepoDraft, draft: &mut Draft) {
     if is_variable(name) {
         let value = reference(item, repo, draft);
-        line.push_str(&format!("export {name}={value}\n"));
+        line.extend(["export ", name, "=", &value, "\n"]);
     } else {
         draft.note(
             item.place,
