@@ -194,13 +194,12 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             git_ref,
             commit,
         } => signed::signed(&mirror, &parse_ref(&git_ref)?, &commit.0).map(Reply::Signed),
-        Job::Keep { mirror, commits } => {
-            let mirror = Mirror::lock(&mirror, Hold::Write)?;
-            mirror.sweep()?;
-            mirror.keep(&commits.into_iter().map(|id| id.0).collect::<Vec<_>>())?;
-            mirror.pack_if_many(reporter);
-            Ok(Reply::Kept)
-        }
+        Job::Keep { mirror, commits } => keep(
+            &mirror,
+            &commits.into_iter().map(|id| id.0).collect::<Vec<_>>(),
+            reporter,
+        )
+        .map(|()| Reply::Kept),
         Job::LayOutHistory {
             mirror,
             git_ref,
@@ -208,6 +207,15 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             directory,
         } => beside::lay_out(&mirror, &parse_ref(&git_ref)?, &commit.0, &directory).map(|()| Reply::LaidOut),
     }
+}
+
+/// Keeps these commits in a mirror, and brings it in order.
+fn keep(mirror: &Path, commits: &[CommitId], reporter: &Reporter) -> Result<(), GitError> {
+    let mirror = Mirror::lock(mirror, Hold::Write)?;
+    mirror.sweep()?;
+    mirror.keep(commits)?;
+    mirror.pack_if_many(reporter);
+    Ok(())
 }
 
 fn parse_ref(name: &str) -> Result<GitRef, GitError> {

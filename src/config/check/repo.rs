@@ -14,9 +14,7 @@ use crate::config::forges::{Dispatch, ForgeApi, Reporting};
 use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{
-    AllowFrom, Proxy, QueueMode, Remote, Repo, SecretSource, Target, Transport,
-};
+use crate::config::types::{AllowFrom, Proxy, QueueMode, Remote, Repo, SecretSource, Target, Transport};
 use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm, remote};
 use crate::model::{GitUrl, RepoName, TargetName};
 
