@@ -211,7 +211,7 @@ impl Poller {
         let (row, tips) = (store.target(&target.id).await?, store.tips(&target.id).await?);
         let failures = store.failures(&target.id).await?;
         let found = schedule::reconcile(target, &row, (&tips, &failures), remote, clock::now());
-        let (last, _) = store.latest(target.id.to_string()).await?;
+        let (last, _) = store.latest(&target.id).await?;
         let last = last.map(|last| last.git_ref);
         let tip = found
             .wanted

@@ -40,7 +40,7 @@ impl Operator {
             return newest.ok_or_else(none);
         }
         let row = self.world.store.target(&target.id).await?;
-        let (last, _) = self.world.store.latest(target.id.to_string()).await?;
+        let (last, _) = self.world.store.latest(&target.id).await?;
         let known = row.live_ref.or(last.map(|row| row.git_ref));
         known.ok_or_else(|| {
             let question = format!("{} follows {}: which one?", target.id, follows(&target.refs));

@@ -79,7 +79,7 @@ impl Operator {
         self.require_free(target).await?;
         let mut named = request.git_ref;
         if named.is_none() {
-            let (last, _) = self.world.store.latest(target.id.to_string()).await?;
+            let (last, _) = self.world.store.latest(&target.id).await?;
             named = last.map(|row| row.git_ref.to_string());
         }
         self.run(by, target, named.as_deref(), Source::Retry).await

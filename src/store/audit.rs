@@ -62,9 +62,10 @@ impl Store {
     pub async fn acts(&self, before: Option<i64>, limit: usize) -> Result<Vec<ActRow>, StoreError> {
         self.read(move |c| {
             let mut statement = c.prepare_cached(
-                "SELECT id, at, who, act, object, address, result FROM audit WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2",
+                "SELECT id, at, who, act, object, address, result FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
             )?;
-            let rows = statement.query_map(params![before, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![before.unwrap_or(i64::MAX), limit], |row| {
                 Ok(ActRow {
                     id: row.get(0)?,
                     at: row.get(1)?,

@@ -7,6 +7,14 @@ use super::rows::{DeliveryRow, maybe, target_of};
 use super::{Store, StoreError, checks, queue};
 use crate::model::{Outcome, ReleaseName, TargetId, Timestamp};
 
+/// The first delivery with a body that has this id at a forge. The index has the repos first, so it goes from repo to repo.
+const NAMED: &str = "WITH RECURSIVE repos (repo) AS ( \
+     SELECT * FROM (SELECT repo FROM deliveries WHERE body IS NOT NULL ORDER BY repo LIMIT 1) UNION ALL \
+     SELECT (SELECT d.repo FROM deliveries d WHERE d.repo > repos.repo AND d.body IS NOT NULL ORDER BY d.repo LIMIT 1) \
+     FROM repos WHERE repos.repo IS NOT NULL) \
+     SELECT d.id FROM repos CROSS JOIN deliveries d ON d.repo = repos.repo AND d.delivery = ?1 AND d.body IS NOT NULL \
+     ORDER BY d.id LIMIT 1";
+
 /// How the jobs of a delivery that is already known ended.
 enum Known {
     No,
@@ -123,15 +131,14 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         self.read(move |c| {
+            let of_repo = if repo.is_some() { "repo = ?1 AND" } else { "" };
             let sql = format!(
-                "SELECT {} FROM deliveries WHERE (?1 IS NULL OR repo = ?1) AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?2",
+                "SELECT {} FROM deliveries WHERE {of_repo} id < ?2 ORDER BY id DESC LIMIT ?3",
                 DeliveryRow::COLUMNS
             );
             let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map(
-                params![repo, i64::try_from(limit).unwrap_or(i64::MAX), before],
-                DeliveryRow::read,
-            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![repo, before.unwrap_or(i64::MAX), limit], DeliveryRow::read)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -140,14 +147,14 @@ impl Store {
     /// A stored delivery by its number or by the forge's id (the first with a body), with headers and body.
     pub async fn delivery(&self, id: String) -> Result<Option<(DeliveryRow, String, Vec<u8>)>, StoreError> {
         self.read(move |c| {
+            let named = c.prepare_cached(NAMED)?.query_row([&id], |row| row.get(0));
+            let found: Option<i64> = named.optional()?.or_else(|| id.parse().ok());
             let sql = format!(
-                "SELECT {}, headers, body FROM deliveries WHERE (delivery = ?1 OR id = ?2) AND body IS NOT NULL \
-                 ORDER BY delivery = ?1 DESC, id LIMIT 1",
+                "SELECT {}, headers, body FROM deliveries WHERE id = ?1 AND body IS NOT NULL",
                 DeliveryRow::COLUMNS
             );
-            let number: Option<i64> = id.parse().ok();
             let read = |row: &rusqlite::Row<'_>| Ok((DeliveryRow::read(row)?, row.get(10)?, row.get(11)?));
-            Ok(c.query_row(&sql, params![id, number], read).optional()?)
+            Ok(c.prepare_cached(&sql)?.query_row([found], read).optional()?)
         })
         .await
     }

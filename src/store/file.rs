@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -32,8 +34,11 @@ const CHECKPOINT_PAGES: i64 = 4096;
 /// Size to which the write-ahead log is cut after a checkpoint, bytes: room for one delivery of the largest size.
 const WAL_KEEP: i64 = 32 * 1024 * 1024;
 
-/// Largest database that is checked from end to end at each start, bytes: that takes less than a second. Damage in a larger
-/// one is found when it is met.
+/// Largest database that is checked from end to end before the start goes on, bytes: that takes some milliseconds.
+const CHECKED_FIRST: u64 = 4 * 1024 * 1024;
+
+/// Largest one that is checked at each start, bytes, while deliveries are taken already: that takes less than a second. Damage in a
+/// larger one is found when it is met.
 const CHECKED_MAX: u64 = 256 * 1024 * 1024;
 
 /// The two connections to a database.
@@ -117,16 +122,26 @@ impl Files {
         Ok(Pair { writer, reader })
     }
 
-    /// Looks for damage, unless the database is too large for that.
-    pub(super) fn check(&self, pair: &Pair) -> Result<(), StoreError> {
-        if fs::metadata(&self.path).is_ok_and(|found| found.len() > CHECKED_MAX) {
-            return Ok(());
+    /// Looks for damage. In a database that takes a while it is looked for later, and `damaged` says then that it was met.
+    pub(super) fn check(&self, pair: &Pair, damaged: &Arc<AtomicBool>) -> Result<(), StoreError> {
+        let size = fs::metadata(&self.path).map_or(0, |found| found.len());
+        if size <= CHECKED_FIRST {
+            return look_for_damage(&pair.writer);
         }
-        let found: String = pair.writer.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        match found.as_str() {
-            "ok" => Ok(()),
-            damage => Err(StoreError::Damaged(damage.to_owned())),
+        if size <= CHECKED_MAX {
+            let (path, damaged) = (self.path.clone(), Arc::clone(damaged));
+            let look = move || {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let looked = connect(&path, flags).and_then(|connection| look_for_damage(&connection));
+                if let Err(error) = looked {
+                    damaged.store(matches!(error, StoreError::Damaged(_)), Ordering::Relaxed);
+                    tracing::error!("{error}");
+                }
+            };
+            let thread = std::thread::Builder::new().name("store-check".to_owned()).spawn(look);
+            thread.map_err(|e| StoreError::Other(e.to_string()))?;
         }
+        Ok(())
     }
 
     /// Compares the open files with those at their paths.
@@ -184,6 +199,14 @@ impl Files {
 pub(super) fn abandon(connection: &Connection) {
     if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
         tracing::warn!(%error, "the old database is closed as usual");
+    }
+}
+
+fn look_for_damage(connection: &Connection) -> Result<(), StoreError> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        damage => Err(StoreError::Damaged(damage.to_owned())),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::queue::waiting;
 use super::rows::{DeploymentRow, PhaseRow, TargetRow, WaitingJob, words};
@@ -58,17 +59,9 @@ impl Store {
     /// Deployments, newest first.
     pub async fn history(&self, page: Page) -> Result<Vec<DeploymentRow>, StoreError> {
         self.read(move |c| {
-            let sql = format!(
-                "{} WHERE (?1 IS NULL OR d.repo || '/' || d.target = ?1 OR d.repo = ?1) AND (?2 IS NULL OR d.id < ?2) \
-                 AND (?3 IS NULL OR d.outcome = ?3) ORDER BY d.id DESC LIMIT ?4",
-                DeploymentRow::SELECT
-            );
+            let (sql, values) = query(&page);
             let mut statement = c.prepare_cached(&sql)?;
-            let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-            let rows = statement.query_map(
-                params![page.target, page.before, page.outcome.map(Outcome::as_str), limit],
-                DeploymentRow::read,
-            )?;
+            let rows = statement.query_map(params_from_iter(values), DeploymentRow::read)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
@@ -99,7 +92,11 @@ impl Store {
     pub async fn deployment(&self, id: i64) -> Result<Option<(DeploymentRow, Vec<PhaseRow>)>, StoreError> {
         self.read(move |c| {
             let sql = format!("{} WHERE d.id = ?1", DeploymentRow::SELECT);
-            let Some(row) = c.query_row(&sql, [id], DeploymentRow::read).optional()? else {
+            let row = c
+                .prepare_cached(&sql)?
+                .query_row([id], DeploymentRow::read)
+                .optional()?;
+            let Some(row) = row else {
                 return Ok(None);
             };
             let mut statement =
@@ -121,7 +118,11 @@ impl Store {
     }
 
     /// The newest deployment of a target that ran to an end, and the one that runs.
-    pub async fn latest(&self, target: String) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
+    pub async fn latest(
+        &self,
+        target: &TargetId,
+    ) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
+        let target = target.clone();
         self.read(move |c| latest(c, &target)).await
     }
 
@@ -135,7 +136,7 @@ impl Store {
                 targets: BTreeMap::new(),
             };
             for id in targets {
-                let (last, running) = latest(&transaction, &id.to_string())?;
+                let (last, running) = latest(&transaction, &id)?;
                 let live = target(&transaction, &id)?;
                 moment.targets.insert(id, TargetMoment { live, last, running });
             }
@@ -145,17 +146,47 @@ impl Store {
     }
 }
 
+/// A query for a page, with its values. It has conditions for what is wanted only: so each finds its index.
+fn query(page: &Page) -> (String, Vec<Value>) {
+    let mut conditions: Vec<&str> = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(target) = &page.target {
+        conditions.push("d.repo = ?");
+        match target.split_once('/') {
+            Some((repo, target)) => {
+                conditions.push("d.target = ?");
+                values.extend([Value::from(repo.to_owned()), Value::from(target.to_owned())]);
+            }
+            None => values.push(Value::from(target.clone())),
+        }
+    }
+    if let Some(outcome) = page.outcome {
+        conditions.push("d.outcome = ?");
+        values.push(Value::from(outcome.as_str().to_owned()));
+    }
+    if let Some(before) = page.before {
+        conditions.push("d.id < ?");
+        values.push(Value::from(before));
+    }
+    values.push(Value::from(i64::try_from(page.limit).unwrap_or(i64::MAX)));
+    let conditions = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    };
+    let sql = format!("{}{conditions} ORDER BY d.id DESC LIMIT ?", DeploymentRow::SELECT);
+    (sql, values)
+}
+
 /// See [`Store::latest`].
-fn latest(c: &Connection, target: &str) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
+fn latest(c: &Connection, target: &TargetId) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
     let newest = |condition: &str| {
         let sql = format!(
-            "{} WHERE d.repo || '/' || d.target = ?1 AND d.outcome {condition} ORDER BY d.id DESC LIMIT 1",
+            "{} WHERE d.repo = ?1 AND d.target = ?2 AND d.outcome {condition} ORDER BY d.id DESC LIMIT 1",
             DeploymentRow::SELECT
         );
-        c.query_row(&sql, [target], DeploymentRow::read).optional()
+        let names = params![target.repo.as_str(), target.target.as_str()];
+        c.prepare_cached(&sql)?.query_row(names, DeploymentRow::read).optional()
     };
-    Ok((
-        newest("NOT IN ('superseded')")?,
-        newest("IS NULL AND j.state = 'running'")?,
-    ))
+    Ok((newest("<> 'superseded'")?, newest("IS NULL AND j.state = 'running'")?))
 }

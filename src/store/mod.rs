@@ -133,7 +133,14 @@ impl Store {
     pub fn open(path: &Path, queue: usize) -> Result<(Self, Writer), StoreError> {
         let mut files = Files::new(path);
         let pair = files.open()?;
-        files.check(&pair)?;
+        let damaged = Arc::default();
+        files.check(&pair, &damaged)?;
+        let (store, writer) = Self::over(files, pair, queue)?;
+        Ok((Self { damaged, ..store }, writer))
+    }
+
+    /// A store over connections that are open.
+    fn over(files: Files, pair: Pair, queue: usize) -> Result<(Self, Writer), StoreError> {
         let Pair { writer, reader } = pair;
         let reader = Arc::new(Mutex::new(reader));
         let (sender, receiver) = sync_channel(queue);

@@ -165,7 +165,8 @@ impl Store {
                     })
                     .optional()
             };
-            let bad = last("outcome IN ('failed', 'rolled-back')")?;
+            // One after the other: so each is found at once, however long ago it was.
+            let bad = last("outcome = 'failed'")?.max(last("outcome = 'rolled-back'")?);
             let good = last("outcome = 'live'")?;
             let failing = bad.filter(|bad| good.is_none_or(|good| good.0 < bad.0));
             Ok(Standing {

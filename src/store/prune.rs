@@ -38,18 +38,34 @@ const OLD: [(&str, &str); 3] = [
     ),
 ];
 
+/// Deployments that ended before `?1`, but for those whose releases are kept.
+const TOO_OLD: &str = "SELECT id FROM deployments WHERE outcome IS NOT NULL AND finished_at < ?1 \
+     AND id NOT IN (SELECT deployment FROM releases) LIMIT ?2";
+
+/// Those that are not among the newest `?1` that ran.
+const TOO_MANY: &str = "SELECT id FROM deployments WHERE outcome <> 'superseded' AND id < \
+     (SELECT id FROM deployments WHERE outcome <> 'superseded' ORDER BY id DESC LIMIT 1 OFFSET ?1 - 1) \
+     AND id NOT IN (SELECT deployment FROM releases) ORDER BY id LIMIT ?2";
+
+/// Those that are not among the newest `?1` that a newer request replaced.
+const TOO_MANY_SUPERSEDED: &str = "SELECT id FROM deployments WHERE outcome = 'superseded' AND id < \
+     (SELECT id FROM deployments WHERE outcome = 'superseded' ORDER BY id DESC LIMIT 1 OFFSET ?1 - 1) \
+     AND id NOT IN (SELECT deployment FROM releases) ORDER BY id LIMIT ?2";
+
 impl Store {
     /// Deployments that are older than `before` or not among the newest `count`. What is live, waits or runs is not among them.
     pub async fn old_deployments(&self, before: Timestamp, count: u64) -> Result<Vec<i64>, StoreError> {
         self.read(move |c| {
             let keep = i64::try_from(count).unwrap_or(i64::MAX);
-            let sql = "SELECT id FROM deployments WHERE outcome IS NOT NULL AND (finished_at < ?1 OR id NOT IN \
-                 (SELECT id FROM deployments WHERE outcome <> 'superseded' ORDER BY id DESC LIMIT ?2) \
-                 AND id NOT IN (SELECT id FROM deployments WHERE outcome = 'superseded' ORDER BY id DESC LIMIT ?2)) \
-                 AND id NOT IN (SELECT deployment FROM releases) LIMIT ?3";
-            let mut statement = c.prepare_cached(sql)?;
-            let rows = statement.query_map(params![before.0, keep, SLICE_ROWS], |r| r.get(0))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let mut all: Vec<i64> = Vec::new();
+            for (sql, limit) in [(TOO_OLD, before.0), (TOO_MANY, keep), (TOO_MANY_SUPERSEDED, keep)] {
+                let mut statement = c.prepare_cached(sql)?;
+                let rows = statement.query_map(params![limit, SLICE_ROWS], |r| r.get::<_, i64>(0))?;
+                all.extend(rows.collect::<Result<Vec<_>, _>>()?);
+            }
+            all.sort_unstable();
+            all.dedup();
+            Ok(all)
         })
         .await
     }
@@ -123,16 +139,17 @@ impl Store {
     pub async fn clock_was_set(&self, by: i64, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |c| {
             let far = now.after(LONGEST_WAIT).0;
-            for (table, column) in [
-                ("jobs", "not_before"),
-                ("outbox", "not_before"),
-                ("reports", "not_before"),
-                ("failures", "retry_at"),
+            for (table, column, waits) in [
+                // Of the history nothing waits, and it is long.
+                ("jobs", "not_before", "state = 'waiting'"),
+                ("outbox", "not_before", "TRUE"),
+                ("reports", "not_before", "told IS NOT wanted AND refused IS NULL"),
+                ("failures", "retry_at", "TRUE"),
             ] {
                 c.execute(
                     &format!(
                         "UPDATE {table} SET {column} = iif({column} + ?1 > ?2, 0, {column} + ?1) \
-                         WHERE {column} > 0 AND (?1 <> 0 OR {column} > ?2)"
+                         WHERE {waits} AND {column} > 0 AND (?1 <> 0 OR {column} > ?2)"
                     ),
                     params![by, far],
                 )?;

@@ -206,15 +206,15 @@ impl Store {
     /// Ends the waiting jobs of a target as cancelled; says how many.
     pub async fn cancel_waiting(&self, target: TargetId, now: Timestamp) -> Result<usize, StoreError> {
         self.write(move |c| {
-            let of_target = "repo || '/' || target = ?1";
             // The oldest one last: it knows what was pinned before all of them.
             let sql = format!(
-                "SELECT {} FROM jobs WHERE state = 'waiting' AND source = 'rollback' AND {of_target} ORDER BY id DESC",
+                "SELECT {} FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source = 'rollback' \
+                 ORDER BY id DESC",
                 JobRow::COLUMNS
             );
             let rollbacks: Vec<JobRow> = c
                 .prepare(&sql)?
-                .query_map([target.to_string()], JobRow::read)?
+                .query_map([target.repo.as_str(), target.target.as_str()], JobRow::read)?
                 .collect::<Result<_, _>>()?;
             for job in &rollbacks {
                 pin_after_rollback(c, job, Outcome::Cancelled)?;

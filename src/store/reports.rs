@@ -238,7 +238,9 @@ impl Store {
     /// Targets whose newest report the forge refused or does not take.
     pub async fn reports_in_trouble(&self) -> Result<BTreeMap<TargetId, Trouble>, StoreError> {
         self.read(|c| {
-            let sql = "SELECT repo, target, refused, max(changed_at), attempt FROM reports GROUP BY repo, target, kind";
+            let sql = "SELECT r.repo, r.target, r.refused, r.changed_at, r.attempt FROM reports r \
+                 WHERE (r.refused IS NOT NULL OR r.attempt > 3) AND NOT EXISTS (SELECT 1 FROM reports n \
+                 WHERE n.repo = r.repo AND n.target = r.target AND n.kind = r.kind AND n.changed_at > r.changed_at)";
             let mut statement = c.prepare_cached(sql)?;
             let mut rows = statement.query([])?;
             let mut all = BTreeMap::new();

@@ -146,7 +146,7 @@ pub struct DeploymentRow {
 impl DeploymentRow {
     pub(super) const SELECT: &'static str = "SELECT d.id, d.job, d.repo, d.target, d.git_ref, j.source, j.delivery, \
          d.commit_id, d.subject, d.previous_commit, d.release, d.previous_release, d.phase, d.outcome, d.reason, \
-         d.rolling_back, d.started_at, d.finished_at, d.author, d.fetched, j.asked_by FROM deployments d JOIN jobs j ON j.id = d.job";
+         d.rolling_back, d.started_at, d.finished_at, d.author, d.fetched, j.asked_by FROM deployments d CROSS JOIN jobs j ON j.id = d.job";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {

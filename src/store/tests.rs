@@ -1,5 +1,7 @@
 //! The store, by what its users ask of it: a file of its own, and what is in it afterwards.
 
+mod growth;
+
 use std::path::Path;
 
 use super::*;
