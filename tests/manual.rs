@@ -20,6 +20,7 @@ fn shipped_pages_and_completions_are_what_the_program_prints() {
         (["man", "hookd.toml"], "man/hookd.toml.5"),
         (["man", "hookd-deploy"], "man/hookd-deploy.7"),
         (["man", "hookd-forges"], "man/hookd-forges.7"),
+        (["man", "hookd-api"], "man/hookd-api.7"),
         (["completions", "bash"], "completions/hookd.bash"),
         (["completions", "zsh"], "completions/_hookd"),
         (["completions", "fish"], "completions/hookd.fish"),

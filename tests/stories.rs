@@ -33,6 +33,7 @@ mod stories {
     mod log_in;
     mod machine;
     mod mistakes;
+    mod monitoring;
     mod pagure;
     mod person;
     mod push;
@@ -44,6 +45,7 @@ mod stories {
     mod rest;
     mod restart;
     mod spare;
+    mod streams;
     mod talk;
     mod tokens;
     mod troubles;

@@ -174,6 +174,9 @@ pub enum ManPage {
     /// What to type into each forge: hookd-forges(7).
     #[value(name = "hookd-forges")]
     Forges,
+    /// The API for programs: hookd-api(7).
+    #[value(name = "hookd-api")]
+    Api,
 }
 
 /// How log lines are written.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::arguments::Check;
 use super::block_on;
 use super::output::{self, Code, Failure};
-use super::paint::{Tone, paint};
+use super::paint::{Tone, paint, width, wrapped};
 use crate::access::{Users, UsersError};
 use crate::config::{self, Config, Isolation, Repo, Secrets, Strategy, Target};
 use crate::deploy::access;
@@ -223,7 +223,14 @@ fn show(report: &Report, json: bool, verbose: bool) -> Result<(), Failure> {
         return output::json(report).map(|_| ());
     }
     for finding in report.errors.iter().chain(&report.warnings) {
-        eprintln!("{}\n", finding.text);
+        for line in finding.text.lines() {
+            // What editors read, and what stands above carets, stays in one piece.
+            let room = if line.starts_with("hint: ") { width() } else { None };
+            for line in wrapped(line, "", room) {
+                eprintln!("{line}");
+            }
+        }
+        eprintln!();
     }
     let shown = if verbose { report.passed.len() } else { 1 };
     for text in report.passed.iter().take(shown) {

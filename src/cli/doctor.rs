@@ -9,7 +9,7 @@ use super::arguments::Doctor;
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Code, Failure};
-use super::paint::{Tone, paint};
+use super::paint::{Tone, paint, width, wrapped};
 use crate::doctor::{Area, Finding, Findings, Level, Told, examine};
 
 /// Deliveries that are asked for: enough to find the last one of each repo on a machine of one person.
@@ -29,6 +29,9 @@ struct Report<'a> {
     /// All of them, in the order in which fixes make sense.
     findings: &'a [Finding],
 }
+
+/// What stands before the text of a finding.
+const TEXT: &str = "      ";
 
 /// Runs the command.
 pub fn run(config: &Path, json: bool, options: &Doctor) -> Result<ExitCode, Failure> {
@@ -68,6 +71,7 @@ async fn ask(config: &Path) -> Told {
 
 /// Errors, then warnings, then what was not looked at; with `verbose` also what is well.
 fn show(found: &Findings, verbose: bool) {
+    output::line(&paint(Tone::Strong, &summary(found, verbose)));
     let levels = [Level::Error, Level::Warning, Level::Skipped, Level::Ok];
     for level in &levels[..if verbose { 4 } else { 3 }] {
         let mut area: Option<Area> = None;
@@ -79,7 +83,6 @@ fn show(found: &Findings, verbose: bool) {
             tell(finding);
         }
     }
-    output::line(&summary(found, verbose));
 }
 
 fn tell(finding: &Finding) {
@@ -89,8 +92,16 @@ fn tell(finding: &Finding) {
         Level::Error => (Tone::Bad, "ERROR"),
         Level::Skipped => (Tone::Dim, "not looked at"),
     };
-    let word = paint(tone, &format!("{word}:"));
-    output::line(&format!("  {word} {}", output::printable(&finding.text)));
+    // The lines after the first stand further in.
+    let text = format!("{word}: {}", output::printable(&finding.text));
+    let mut lines = wrapped(&text, TEXT, width()).into_iter();
+    if let Some(first) = lines.next() {
+        let rest = first.trim_start().strip_prefix(word).unwrap_or_default();
+        output::line(&format!("  {}{rest}", paint(tone, word)));
+    }
+    for line in lines {
+        output::line(&line);
+    }
     if !finding.fix.is_empty() {
         output::line("      fix:");
     }
@@ -98,7 +109,11 @@ fn tell(finding: &Finding) {
         output::line(&format!("          {}", output::printable(line)));
     }
     for line in finding.hint.iter().flat_map(|hint| hint.lines()) {
-        output::line(&format!("      {}", output::printable(line)));
+        // What is to be copied is not broken.
+        let room = if line.starts_with(' ') { None } else { width() };
+        for line in wrapped(&output::printable(line), TEXT, room) {
+            output::line(&line);
+        }
     }
 }
 

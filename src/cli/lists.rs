@@ -46,7 +46,9 @@ pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Fa
         })
         .collect();
     output::table(
-        &["", "TARGET", "OUTCOME", "COMMIT", "STARTED", "TOOK", "BY", "REASON"],
+        &[
+            "=", "=TARGET", "=OUTCOME", "COMMIT", "=STARTED", "-TOOK", "-BY", "REASON",
+        ],
         &cells,
     );
     Ok(ExitCode::SUCCESS)
@@ -92,7 +94,16 @@ pub fn deliveries(config: &Path, json: bool, options: &Deliveries) -> Result<Exi
         })
         .collect();
     output::table(
-        &["", "RECEIVED", "REPO", "EVENT", "RESULT", "REASON", "FROM", "DELIVERY"],
+        &[
+            "=",
+            "=RECEIVED",
+            "=REPO",
+            "EVENT",
+            "=RESULT",
+            "REASON",
+            "FROM",
+            "=DELIVERY",
+        ],
         &cells,
     );
     Ok(ExitCode::SUCCESS)
@@ -123,7 +134,7 @@ pub fn releases(config: &Path, json: bool, options: &OneTarget) -> Result<ExitCo
             ]
         })
         .collect();
-    output::table(&["", "RELEASE", "COMMIT", "STATE", "MADE", "DEPLOYMENT"], &cells);
+    output::table(&["=", "=RELEASE", "COMMIT", "=STATE", "=MADE", "-DEPLOYMENT"], &cells);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,6 +159,6 @@ pub fn audit(config: &Path, json: bool, options: &Audit) -> Result<ExitCode, Fai
             ]
         })
         .collect();
-    output::table(&["WHEN", "WHO", "ACT", "OBJECT", "FROM", "RESULT"], &cells);
+    output::table(&["=WHEN", "=WHO", "=ACT", "OBJECT", "-FROM", "RESULT"], &cells);
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use clap_mangen::Man;
 
 use super::arguments::{Arguments, ManPage};
 use super::output::{self, Failure};
+use crate::api::routes::{Body, Kind, Operation, ROUTES};
 use crate::config::keys::{KEYS, Key};
 
 /// What hookd(1) says besides the arguments.
@@ -25,6 +26,12 @@ const DEPLOY: &str = include_str!("../../packaging/man/hookd-deploy.7");
 /// hookd-forges(7), as it is.
 const FORGES: &str = include_str!("../../packaging/man/hookd-forges.7");
 
+/// hookd-api(7) around the paths, which come in the place of [`PATHS_HERE`].
+const API: &str = include_str!("../../packaging/man/hookd-api.7.in");
+
+/// The line of [`API`] that stands for the paths.
+const PATHS_HERE: &str = ".\\\" PATHS\n";
+
 /// Prints a page.
 pub fn run(page: ManPage) -> Result<ExitCode, Failure> {
     let text = match page {
@@ -32,6 +39,7 @@ pub fn run(page: ManPage) -> Result<ExitCode, Failure> {
         ManPage::Toml => TOML.replace(KEYS_HERE, &keys()),
         ManPage::Deploy => DEPLOY.to_owned(),
         ManPage::Forges => FORGES.to_owned(),
+        ManPage::Api => API.replace(PATHS_HERE, &paths()),
     };
     output::line(text.trim_end());
     Ok(ExitCode::SUCCESS)
@@ -152,6 +160,49 @@ fn one_key(text: &mut String, key: &Key) {
             roff(&key.unset.words())
         ),
     );
+}
+
+/// All paths of the API.
+fn paths() -> String {
+    let mut text = String::new();
+    for route in ROUTES {
+        let method = match route.operation {
+            Operation::Look(_) => "GET",
+            Operation::Change(_) => "POST",
+        };
+        line(&mut text, ".TP");
+        line(&mut text, &format!(".B {method} {}", roff(route.path)));
+        line(&mut text, &roff(route.about));
+        if let Some((name, required)) = route.takes {
+            let needed = if required { "Takes" } else { "May take" };
+            line(&mut text, &format!("{needed} a \\fB{name}\\fR."));
+        }
+        if let Body::One(name) | Body::Made(name) = route.gives {
+            line(&mut text, &format!("Gives a \\fB{name}\\fR."));
+        } else if let Body::Page(name) | Body::All(name) = route.gives {
+            line(&mut text, &format!("Gives a list of \\fB{name}\\fR."));
+        }
+        for parameter in route.query {
+            let words = match parameter.kind {
+                Kind::Words(words) => format!(
+                    " One of: {}.",
+                    words
+                        .iter()
+                        .filter(|word| !word.is_empty())
+                        .copied()
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+                Kind::Text | Kind::Pattern(_) | Kind::Number => String::new(),
+            };
+            line(&mut text, ".br");
+            line(
+                &mut text,
+                &format!("\\fB{}\\fR: {}{}", parameter.name, roff(parameter.about), roff(&words)),
+            );
+        }
+    }
+    text
 }
 
 fn line(text: &mut String, line: &str) {

@@ -189,8 +189,29 @@ pub fn wrapped(text: &str, indent: &str, width: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// The lines of a table, the head first. Where they don't fit, the last columns give way first, from the widest on.
+/// How a column of a table gives way where the table does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It is cut.
+    Cut,
+    /// It is cut only when the others are as narrow as may be: it has what one types.
+    Last,
+    /// It is left out, so that the others have room.
+    Out,
+}
+
+/// The name of a column, and how it gives way: `=TARGET` last, `-BY` at once.
+fn way(head: &str) -> (&str, Way) {
+    match (head.strip_prefix('='), head.strip_prefix('-')) {
+        (Some(name), _) => (name, Way::Last),
+        (_, Some(name)) => (name, Way::Out),
+        _ => (head, Way::Cut),
+    }
+}
+
+/// The lines of a table, the head first, for a terminal of that width or whole.
 pub fn table(head: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<String> {
+    let (head, ways): (Vec<&str>, Vec<Way>) = head.iter().map(|head| way(head)).unzip();
     let clean = |cell: &Cell| Cell {
         text: output::printable(&cell.text).replace(['\n', '\t'], " "),
         tone: cell.tone,
@@ -204,15 +225,24 @@ pub fn table(head: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<Str
         cells.max().unwrap_or(0)
     };
     // What is empty in every row is left out.
-    let shown: Vec<usize> = (0..head.len())
+    let mut shown: Vec<usize> = (0..head.len())
         .filter(|column| rows.is_empty() || widest(*column) > 0)
         .collect();
-    let mut widths: Vec<usize> = shown
-        .iter()
-        .map(|column| widest(*column).max(head[*column].width()))
-        .collect();
+    let whole = |column: usize| widest(column).max(head[column].width());
     if let Some(width) = width {
-        narrow(&mut widths, width);
+        let is_tight =
+            |shown: &[usize]| shown.iter().map(|column| whole(*column) + GAP.len()).sum::<usize>() > width + GAP.len();
+        while is_tight(&shown)
+            && let Some(last) = shown.iter().rposition(|column| ways[*column] == Way::Out)
+        {
+            shown.remove(last);
+        }
+    }
+    let mut widths: Vec<usize> = shown.iter().map(|column| whole(*column)).collect();
+    if let Some(width) = width {
+        let gives = |way: Way| shown.iter().map(|column| ways[*column] == way).collect::<Vec<_>>();
+        narrow(&mut widths, &gives(Way::Cut), width);
+        narrow(&mut widths, &gives(Way::Last), width);
     }
     let line = |cells: Vec<Cell>| {
         let last = shown.len().saturating_sub(1);
@@ -232,12 +262,12 @@ pub fn table(head: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<Str
     std::iter::once(heads).chain(rows.clone()).map(line).collect()
 }
 
-/// Takes width from the widest columns until the line fits; of equals, from the last.
-fn narrow(widths: &mut [usize], most: usize) {
+/// Takes width from the widest of the columns that give until the line fits; of equals, from the last.
+fn narrow(widths: &mut [usize], gives: &[bool], most: usize) {
     let gaps = GAP.len() * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > most {
-        let widest = widths.iter_mut().max_by_key(|width| **width);
-        match widest {
+        let giving = widths.iter_mut().zip(gives).filter(|(_, gives)| **gives);
+        match giving.map(|(width, _)| width).max_by_key(|width| **width) {
             Some(width) if *width > COLUMN_MIN => *width -= 1,
             _ => return,
         }

@@ -60,7 +60,7 @@ fn lines(status: &Status, width: Option<usize>) -> Vec<String> {
     }
     lines.push(String::new());
     let rows: Vec<Vec<Cell>> = status.targets.iter().map(row).collect();
-    let mut table = paint::table(&["TARGET", "STATE", "LIVE", "SINCE", "FOLLOWS"], &rows, width).into_iter();
+    let mut table = paint::table(&["=TARGET", "=STATE", "LIVE", "=SINCE", "-FOLLOWS"], &rows, width).into_iter();
     lines.extend(table.next());
     for (target, line) in status.targets.iter().zip(table) {
         lines.push(line);
@@ -71,7 +71,10 @@ fn lines(status: &Status, width: Option<usize>) -> Vec<String> {
         "hookd {}: {} running, {} waiting; {}",
         status.version, status.running, status.waiting, status.isolation
     );
-    lines.extend(painted(Tone::Dim, &about, "", width));
+    lines.push(paint::paint(
+        Tone::Dim,
+        &paint::fit(&about, width.unwrap_or(usize::MAX)),
+    ));
     lines
 }
 
@@ -121,8 +124,11 @@ fn notes(target: &TargetStatus, width: Option<usize>) -> Vec<String> {
         notes.extend(told(problem, "  ", width));
     }
     if let Some(running) = &target.running {
-        let text = runs(running, target.usual_duration);
-        notes.extend(painted(Tone::Busy, &text, "  ", width));
+        let text = format!("  {}", runs(running, target.usual_duration));
+        notes.push(paint::paint(
+            Tone::Busy,
+            &paint::fit(&text, width.unwrap_or(usize::MAX)),
+        ));
     }
     if let Some(first) = target.waiting.first() {
         let more = match target.waiting.len() {
@@ -154,7 +160,12 @@ fn runs(running: &Deployment, usual: Option<i64>) -> String {
         running.subject.as_deref(),
         running.author.as_deref(),
     );
-    format!("#{} {} for {elapsed}{usual}: {commit}", running.id, running.phase)
+    let about = if commit.is_empty() {
+        String::new()
+    } else {
+        format!(": {commit}")
+    };
+    format!("#{} {} for {elapsed}{usual}{about}", running.id, running.phase).replace('\n', " ")
 }
 
 /// A problem, and below it what to do.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use super::App;
-use crate::api::Problem;
+use crate::api::{Problem, TargetStatus};
 use crate::clock;
 use crate::model::Outcome;
 
@@ -121,6 +121,7 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
         .unwrap_or(0);
     text.sample("hookd_oldest_queued_seconds", &[], oldest);
     counters(&mut text, &app.metrics.inner());
+    successes(&mut text, &app.metrics.inner(), &status.targets);
     durations(&mut text, &app.metrics.inner());
     text.family(
         "hookd_target_behind",
@@ -180,13 +181,17 @@ fn counters(text: &mut Text, inner: &Inner) {
             count,
         );
     }
-    text.family(
-        "hookd_last_success_timestamp_seconds",
-        "gauge",
-        "When a deployment last succeeded.",
-    );
-    for (target, at) in &inner.last_success {
-        text.sample("hookd_last_success_timestamp_seconds", &[("target", target)], at);
+}
+
+/// A daemon that has not deployed anything yet knows since when what is live is live.
+fn successes(text: &mut Text, inner: &Inner, targets: &[TargetStatus]) {
+    let name = "hookd_last_success_timestamp_seconds";
+    text.family(name, "gauge", "When a deployment last succeeded.");
+    for target in targets {
+        let seen = inner.last_success.get(&target.target).copied();
+        if let Some(at) = seen.or(target.live_since.map(|since| since / 1000)) {
+            text.sample(name, &[("target", &target.target)], at);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ fn an_installation_is_complete_and_waits_for_a_configuration() {
     );
     assert_eq!(machine.try_sh("systemctl is-enabled hookd").stdout, b"disabled\n");
     assert_eq!(machine.try_sh("systemctl is-active hookd").stdout, b"inactive\n");
-    for page in ["hookd", "hookd.toml", "hookd-deploy", "hookd-forges"] {
+    for page in ["hookd", "hookd.toml", "hookd-deploy", "hookd-forges", "hookd-api"] {
         machine.sh(&format!("man {page} | grep -q ."));
     }
     machine.sh("test -s /usr/share/bash-completion/completions/hookd
