@@ -142,7 +142,9 @@ fn open_world(config: &Config, state: &StateDir) -> Result<(World, Writer), Star
         .map_err(|e| StartError::new(format!("{}: {e}", logs.display()), None))?;
     let program = PathBuf::from("/proc/self/exe");
     let (lifeline, scratch) = (state.lifeline(), state.scratch());
-    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total).held_by(lifeline.clone(), scratch);
+    let git = Git::new(program.clone(), limits.fetch_idle, limits.fetch_total)
+        .held_by(lifeline.clone(), scratch)
+        .ahead();
     let git = git.within(Bounds {
         file_size: limits.file_size,
         files: limits.files,

@@ -295,6 +295,9 @@ impl Worker {
                     deployment,
                     outcome,
                 });
+                if outcome == Outcome::Live {
+                    deploy::keep_commits(&self.world, &site, &halt).await;
+                }
                 if outcome == Outcome::Unchanged {
                     self.resting()
                         .insert(site.repo.name.clone(), Instant::now() + UNCHANGED_PAUSE);

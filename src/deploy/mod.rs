@@ -18,6 +18,7 @@ mod tidy;
 pub use clean_up::clean_up;
 pub use fetch::{access, mirror};
 pub use spare::Spares;
+pub use tidy::keep_commits;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -8,7 +8,7 @@ use crate::model::{CommitId, Outcome, Phase, TargetId};
 use crate::release::{Current, Keep, Layout, ReleaseError, ReleaseName};
 use crate::store::{Finish, ReleaseRow, ReleaseState};
 
-use super::{Run, Stop, World, mirror};
+use super::{Halt, Run, Site, Stop, World, mirror};
 
 /// What came of tidying a target.
 #[derive(Debug, Default)]
@@ -78,9 +78,6 @@ impl Run<'_> {
         if let Some(text) = tidied.pruned() {
             self.record.say(Phase::Finish, &text);
         }
-        if finish.outcome == Outcome::Live || !tidied.removed.is_empty() {
-            self.keep_commits().await;
-        }
     }
 
     /// What only this release has brought to `shared/` goes back to it if it did not stay live.
@@ -133,19 +130,23 @@ impl Run<'_> {
             }
         }
     }
+}
 
-    /// Keeps the commits of the releases that are kept in the mirror, so that what they share with the next one need not
-    /// be fetched again; packs the mirror now and then.
-    async fn keep_commits(&mut self) {
-        let releases = match self.world.store.releases(&self.site.target.id).await {
-            Ok(releases) => releases,
-            Err(error) => return self.record.warn(Phase::Finish, &error.to_string()),
-        };
-        let commits: Vec<CommitId> = releases.into_iter().map(|row| row.commit).collect();
-        if let Err(error) = self.world.git.keep(&self.mirror(), &commits, &self.halt.token).await {
-            let text = format!("the mirror could not be tidied: {}", error.message);
-            self.record.warn(Phase::Finish, &text);
-        }
+/// Keeps the commits of the releases that are kept in the mirror, so that what they share with the next one need not be fetched
+/// again; packs the mirror now and then. For after a release went live and everybody was told: it holds nobody up.
+pub async fn keep_commits(world: &World, site: &Site, halt: &Halt) {
+    if site.target.strategy != Strategy::Release {
+        return;
+    }
+    let target = &site.target.id;
+    let releases = match world.store.releases(target).await {
+        Ok(releases) => releases,
+        Err(error) => return tracing::warn!("{target}: {error}"),
+    };
+    let commits: Vec<CommitId> = releases.into_iter().map(|row| row.commit).collect();
+    let mirror = mirror(&site.config, &site.repo);
+    if let Err(error) = world.git.keep(&mirror, &commits, &halt.token).await {
+        tracing::warn!("{target}: the mirror could not be tidied: {}", error.message);
     }
 }
 

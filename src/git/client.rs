@@ -4,12 +4,14 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -55,6 +57,15 @@ pub struct Git {
     pub scratch: PathBuf,
     /// What a commit may take.
     pub bounds: Bounds,
+    /// A worker for the next call, started during the last one.
+    spare: Option<Arc<Mutex<Option<Ready>>>>,
+}
+
+/// A worker that waits for its request, and the directory that it has while it works.
+#[derive(Debug)]
+struct Ready {
+    worker: Worker,
+    scratch: TempDir,
 }
 
 /// What Rust's runtime says when an allocation fails.
@@ -72,6 +83,16 @@ impl Git {
             lifeline: None,
             scratch: std::env::temp_dir(),
             bounds: Bounds::default(),
+            spare: None,
+        }
+    }
+
+    /// The same, with a worker always ready for the next call: to start one takes longer than most calls do.
+    #[must_use]
+    pub fn ahead(self) -> Self {
+        Self {
+            spare: Some(Arc::default()),
+            ..self
         }
     }
 
@@ -336,13 +357,8 @@ impl Git {
         cancel: &CancellationToken,
         progress: OnProgress<'_>,
     ) -> Result<Reply, GitError> {
-        // Somebody may have tidied it away.
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.scratch);
-        made.map_err(|e| GitError::disk(&self.scratch, &e))?;
-        let scratch = tempfile::Builder::new().prefix("hookd-git-").tempdir_in(&self.scratch);
-        let scratch = scratch.map_err(|e| GitError::disk(&self.scratch, &e))?;
+        let Ready { mut worker, scratch } = self.ready()?;
         let line = self.request(access, job, scratch.path())?;
-        let mut worker = Worker::start(&self.program, scratch.path())?;
         let outcome = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(GitError::new(GitErrorKind::Cancelled, "cancelled")),
@@ -355,6 +371,32 @@ impl Git {
             Reply::Error(error) => Err(error),
             reply => Ok(reply),
         }
+    }
+
+    /// The spare worker if it still waits, or a new one; the next one is started meanwhile.
+    fn ready(&self) -> Result<Ready, GitError> {
+        let Some(spare) = &self.spare else {
+            return self.start();
+        };
+        let mut kept = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (git, place) = (self.clone(), Arc::clone(spare));
+        tokio::spawn(async move {
+            // Without one the next call starts its own, and says why it can't.
+            let next = git.start().ok();
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        });
+        // Either may have been tidied away.
+        let whole = |ready: &mut Ready| ready.worker.waits() && ready.scratch.path().is_dir();
+        kept.take_if(whole).map_or_else(|| self.start(), Ok)
+    }
+
+    fn start(&self) -> Result<Ready, GitError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.scratch);
+        made.map_err(|e| GitError::disk(&self.scratch, &e))?;
+        let scratch = tempfile::Builder::new().prefix("hookd-git-").tempdir_in(&self.scratch);
+        let scratch = scratch.map_err(|e| GitError::disk(&self.scratch, &e))?;
+        let worker = Worker::start(&self.program, scratch.path())?;
+        Ok(Ready { worker, scratch })
     }
 
     /// The line for the worker. The buffer never grows, so that no copy of the token stays behind in freed memory.
@@ -457,6 +499,7 @@ fn too_long(what: &str, limit: Duration) -> GitError {
 }
 
 /// A running worker. Leads a process group, which dies with it.
+#[derive(Debug)]
 struct Worker {
     child: Child,
     group: Option<Pid>,
@@ -482,6 +525,11 @@ impl Worker {
         let child = command.spawn().map_err(|e| GitError::disk(program, &e))?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         Ok(Self { child, group })
+    }
+
+    /// Whether it has not ended.
+    fn waits(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Sends the request, hands on progress, returns the last line.

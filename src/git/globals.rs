@@ -1,4 +1,4 @@
-//! libgit2's process-wide settings, and the priority of a worker: the only unsafe code of hookd. The settings are made once, by the
+//! libgit2's process-wide settings, and the priority of a worker: the only unsafe code of hookd. The settings are made by the
 //! worker process, before it has a second thread and before any other call into libgit2.
 #![allow(unsafe_code)]
 
@@ -25,18 +25,13 @@ const IOPRIO_WHO_PROCESS: libc::c_int = 1;
 /// Class 3, idle: disk time that nobody else wants.
 const IOPRIO_IDLE: libc::c_int = 3 << 13;
 
-/// Sets everything. `silence` is how long a server may say nothing.
-pub(super) fn set(silence: Duration) -> Result<(), Error> {
+/// Sets what is the same for all requests.
+pub(super) fn set() -> Result<(), Error> {
     // SHA-1 of every blob read costs a third of a checkout; packs are hashed when they come in, and zlib has a
     // checksum.
     opts::strict_hash_verification(false);
-    let connect = milliseconds(CONNECT.min(silence));
-    let server = milliseconds(silence);
     // SAFETY (both): the setters write plain globals without a lock, so nobody may read or write them meanwhile; the
-    // process has this one thread (see the module's first lines).
-    unsafe { opts::set_server_connect_timeout_in_milliseconds(connect)? };
-    unsafe { opts::set_server_timeout_in_milliseconds(server)? };
-    // SAFETY (both): plain globals, as above; no pack is open yet.
+    // process has this one thread (see the module's first lines). No pack is open yet.
     unsafe { opts::set_mwindow_size(WINDOW.0)? };
     unsafe { opts::set_mwindow_mapped_limit(WINDOW.1)? };
     for scheme in ["http", "https"] {
@@ -70,6 +65,16 @@ pub(super) fn be_idle() {
     // SAFETY (both): system calls that take plain numbers and touch no memory of this process; 0 is the calling thread.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICEST) };
     unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE) };
+}
+
+/// How long an ssh server may say nothing. Before the second thread begins, too.
+pub(super) fn limit(silence: Duration) -> Result<(), Error> {
+    let connect = milliseconds(CONNECT.min(silence));
+    let server = milliseconds(silence);
+    // SAFETY (both): as for `set`. They go together: the first alone leaves sockets that never wait (libgit2 issue 7072).
+    unsafe { opts::set_server_connect_timeout_in_milliseconds(connect)? };
+    unsafe { opts::set_server_timeout_in_milliseconds(server)? };
+    Ok(())
 }
 
 fn milliseconds(duration: Duration) -> i32 {

@@ -23,6 +23,9 @@ const PACKS_TOO_MANY: usize = 4 * PACKS_MAX;
 /// Says that hookd made the directory, and so may remove it.
 const MARKER: &str = "hookd-mirror";
 
+/// How many bytes the mirror had when all of it was packed last.
+const PACKED: &str = "hookd-packed";
+
 /// How the `HEAD` of a mirror begins: git makes it a link to a branch, and nobody changes it.
 const HEAD: &[u8] = b"ref: refs/";
 
@@ -143,18 +146,30 @@ impl Mirror {
         Ok(())
     }
 
-    /// Packs the mirror if a deployment has just ended and it has grown too many packs.
+    /// Packs the mirror if a deployment has just ended and it has grown too many packs: the small ones, and all of it once it has
+    /// grown to twice its size, which also drops what nobody needs any more.
     pub(super) fn pack_if_many(&self, reporter: &Reporter) {
-        if packs(&self.path) > PACKS_MAX
-            && let Some(git) = Program::find()
-        {
-            git.pack(&self.path, reporter);
+        let (count, bytes) = packs(&self.path);
+        let Some(git) = Program::find().filter(|_| count > PACKS_MAX) else {
+            return;
+        };
+        let note = self.path.join(PACKED);
+        let packed = fs::read_to_string(&note)
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok());
+        let grown = packed.is_none_or(|packed| bytes > packed.saturating_mul(2));
+        if !grown && git.join(&self.path, reporter) && packs(&self.path).0 <= PACKS_MAX {
+            return;
+        }
+        if git.pack(&self.path, reporter) {
+            // Without it, all is packed the next time, too.
+            let _ = fs::write(note, packs(&self.path).1.to_string());
         }
     }
 
     /// Whether a fetch has to begin by making the mirror anew, because nothing here can pack it. May pack it.
     pub(super) fn outgrown(&self, reporter: &Reporter) -> bool {
-        let packs = packs(&self.path);
+        let (packs, _) = packs(&self.path);
         match Program::find() {
             Some(git) if packs > PACKS_TOO_MANY => !git.pack(&self.path, reporter),
             Some(_) => false,
@@ -300,9 +315,17 @@ fn remove_own(path: &Path) -> Result<(), GitError> {
     fs::remove_dir_all(path).map_err(disk)
 }
 
-fn packs(mirror: &Path) -> usize {
+/// How many packs there are, and their bytes.
+fn packs(mirror: &Path) -> (usize, u64) {
     let is_pack = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|e| e == "pack");
-    fs::read_dir(mirror.join("objects/pack")).map_or(0, |dir| dir.flatten().filter(is_pack).count())
+    let files = fs::read_dir(mirror.join("objects/pack"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let sizes = files
+        .filter(is_pack)
+        .map(|entry| entry.metadata().map_or(0, |about| about.len()));
+    sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
 }
 
 fn sweep_unlocked(mirror: &Path) -> io::Result<()> {

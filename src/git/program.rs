@@ -152,13 +152,23 @@ impl Program {
 
     /// Packs a mirror into one pack and drops what no ref reaches. Best effort: a mirror with many packs still works.
     pub(super) fn pack(&self, mirror: &Path, reporter: &Reporter) -> bool {
+        self.tidy(mirror, &["gc", "--quiet", "--prune=now"], reporter)
+    }
+
+    /// Joins packs so that each is twice as large as all smaller ones: the large ones stay as they are, so that it takes as long
+    /// as what was fetched since is large. False if this `git` can't (before 2.32), too.
+    pub(super) fn join(&self, mirror: &Path, reporter: &Reporter) -> bool {
+        self.tidy(mirror, &["repack", "--quiet", "-d", "--geometric=2"], reporter)
+    }
+
+    fn tidy(&self, mirror: &Path, arguments: &[&str], reporter: &Reporter) -> bool {
         let mut command = Command::new("nice");
         let git = self.command();
         command.arg(git.get_program()).args(git.get_args());
         command
             .args(["-c", "gc.auto=0", "--git-dir"])
             .arg(mirror)
-            .args(["gc", "--quiet", "--prune=now"]);
+            .args(arguments);
         for (name, value) in git.get_envs() {
             command.env(name, value.unwrap_or(OsStr::new("")));
         }

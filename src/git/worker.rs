@@ -39,6 +39,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// The whole of `hookd git-worker`.
 pub fn worker_main() -> ExitCode {
+    // A worker that was started ahead waits for its request here, with all of this behind it.
+    let set = globals::set();
     let mut line = Vec::new();
     let read = std::io::stdin().lock().take(REQUEST_MAX).read_until(b'\n', &mut line);
     let request: Request = match read.map_err(|e| e.to_string()).and_then(|_| {
@@ -60,7 +62,8 @@ pub fn worker_main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     confine(request.memory);
-    if let Err(error) = globals::set(Duration::from_millis(request.idle_ms)) {
+    let silence = Duration::from_millis(request.idle_ms);
+    if let Err(error) = set.and_then(|()| globals::limit(silence)) {
         send(&Reply::Error(GitError::from_git2(&error, "setting up libgit2")));
         return ExitCode::FAILURE;
     }

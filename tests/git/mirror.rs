@@ -7,6 +7,7 @@ use hookd::git::{GitErrorKind, sweep};
 use hookd::model::GitRef;
 
 use super::support::git_server::{Change, GitServer, Origin};
+use super::support::world::wait_until;
 use super::{World, access, id, read};
 
 #[tokio::test]
@@ -306,6 +307,88 @@ async fn kept_commits_outlive_force_pushes_and_packing() {
         .await
         .unwrap();
     assert_eq!(kept(), 1);
+}
+
+#[tokio::test]
+async fn many_pushes_leave_few_packs_and_the_large_one_as_it_is() {
+    let world = World::new();
+    let origin = world.origin("blog.git");
+    let remote = access(&origin.file_url());
+    let mirror = world.mirror();
+    let largest = || {
+        let files = fs::read_dir(mirror.join("objects/pack")).unwrap().flatten();
+        let packs = files.filter(|e| e.path().extension().is_some_and(|e| e == "pack"));
+        let mut sizes: Vec<(u64, String)> = packs
+            .map(|e| {
+                (
+                    e.metadata().unwrap().len(),
+                    e.file_name().to_string_lossy().into_owned(),
+                )
+            })
+            .collect();
+        sizes.sort();
+        (sizes.len(), sizes.pop().unwrap().1)
+    };
+    // git counts objects: more of them than all pushes bring.
+    let names: Vec<String> = (0..1000).map(|number| format!("file{number}")).collect();
+    let noise = super::noise(2_000_000);
+    let files = names.iter().zip(noise.chunks(2000));
+    let first: Vec<Change> = files.map(|(name, bytes)| Change::File(name, bytes)).collect();
+    let mut tip = origin.commit("main", "first", &first);
+    let mut joined = Vec::new();
+    for round in 0..120_u32 {
+        tip = origin.commit("main", "push", &[Change::File("a", round.to_string().as_bytes())]);
+        world.fetch(&remote, "main").await.unwrap();
+        let before = largest();
+        world.git.keep(&mirror, &[id(&tip)], &world.cancel).await.unwrap();
+        let after = largest();
+        assert!(after.0 <= 50, "{after:?}");
+        if after.0 < before.0 {
+            joined.push((before.1, after.1));
+        }
+    }
+    // All of it the first time, the small ones from then on.
+    assert!(joined.len() > 1, "{joined:?}");
+    assert!(joined[1..].iter().all(|(before, after)| before == after), "{joined:?}");
+    world.checkout(&remote, &id(&tip), "live").await.unwrap();
+    assert_eq!(read(&world.path("live/a")), "119");
+}
+
+#[tokio::test]
+async fn a_spare_worker_serves_the_next_call_and_ends_with_its_git() {
+    let mut world = World::new();
+    let wrapper = world.path("counting");
+    let script = format!(
+        "#!/bin/sh\necho $$ >>{}\nexec {} \"$@\"\n",
+        world.path("started").display(),
+        super::HOOKD
+    );
+    fs::write(&wrapper, script).unwrap();
+    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    world.git.program = wrapper;
+    world.git = world.git.clone().ahead();
+    let started = || fs::read_to_string(world.path("started")).unwrap_or_default();
+    let origin = world.origin("blog.git");
+    let head = origin.commit("main", "x", &[Change::File("a", b"a")]);
+    let remote = access(&origin.file_url());
+    for calls in 1..=3 {
+        assert_eq!(world.fetch(&remote, "main").await.unwrap().commit, id(&head));
+        // One for each call, and one that waits.
+        wait_until("the next worker waits", || started().lines().count() == calls + 1);
+        tokio::task::yield_now().await;
+    }
+    let spare = started().lines().last().unwrap().to_owned();
+    let process = std::path::PathBuf::from(format!("/proc/{spare}"));
+    assert!(process.exists());
+    // One that is gone is replaced.
+    let killed = nix::unistd::Pid::from_raw(spare.parse().unwrap());
+    nix::sys::signal::kill(killed, nix::sys::signal::Signal::SIGKILL).unwrap();
+    wait_until("it is dead", || {
+        let state = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        !state.contains(") S ") && !state.contains(") R ") && !state.contains(") D ")
+    });
+    assert_eq!(world.fetch(&remote, "main").await.unwrap().commit, id(&head));
+    wait_until("the next worker waits", || started().lines().count() == 6);
 }
 
 #[tokio::test]
