@@ -32,7 +32,7 @@ const HEAD: &[u8] = b"ref: refs/";
 /// Refs of the remote's refs, named by the SHA-256 of the full name.
 const TIPS: &str = "refs/hookd/tip/";
 
-/// Refs of commits that are still deployed somewhere.
+/// Refs of commits that are still deployed somewhere, named by the commits.
 const KEPT: &str = "refs/hookd/keep/";
 
 /// What the holder of the lock does.
@@ -125,21 +125,20 @@ impl Mirror {
     pub(super) fn keep(&self, commits: &[CommitId]) -> Result<(), GitError> {
         let failed = |e: git2::Error| GitError::from_git2(&e, "marking kept commits");
         let repo = self.open()?;
-        for (number, commit) in commits.iter().enumerate() {
+        for commit in commits {
             let Ok(found) = repo.find_commit(oid(commit)?) else {
                 continue;
             };
-            repo.reference(&format!("{KEPT}{number}"), found.id(), true, "")
-                .map_err(failed)?;
+            let name = format!("{KEPT}{commit}");
+            // Each ref that is written is synced, so those that are there stay as they are.
+            if repo.refname_to_id(&name).ok() != Some(found.id()) {
+                repo.reference(&name, found.id(), true, "").map_err(failed)?;
+            }
         }
         for reference in repo.references_glob(&format!("{KEPT}*")).map_err(failed)? {
             let mut reference = reference.map_err(failed)?;
-            let number = reference
-                .name()
-                .ok()
-                .and_then(|n| n.strip_prefix(KEPT))
-                .and_then(|n| n.parse::<usize>().ok());
-            if number.is_none_or(|n| n >= commits.len()) {
+            let commit = reference.name().ok().and_then(|name| name.strip_prefix(KEPT));
+            if !commits.iter().any(|kept| Some(kept.as_str()) == commit) {
                 reference.delete().map_err(failed)?;
             }
         }
