@@ -8,158 +8,25 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+mod pages {
+    pub mod browser;
+    mod looks;
+    mod users;
+}
 
-use serde_json::{Value, json};
+use pages::browser::Browser;
 use support::http::Address;
-use support::world::{World, wait_until};
+use support::world::World;
 
-/// Chromium for tests: no display, nothing of its own on the network. `no-sandbox` since root may not have one.
-const CHROMIUM: &[&str] = &[
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,900",
-];
-
-/// A browser, driven by `WebDriver`; it ends with this.
-struct Browser {
-    driver: Child,
-    port: u16,
-    session: String,
-}
-
-impl Browser {
-    fn start(world: &World) -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap_or_else(|e| panic!("chromedriver: {e}; install the Debian packages chromium and chromium-driver"));
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.find_map(|line| {
-            let line = line.unwrap();
-            let port = line.split("successfully on port ").nth(1)?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        // What it says besides is read to its end, so that it never waits for a reader.
-        std::thread::spawn(move || lines.count());
-        let mut browser = Self {
-            driver,
-            port: port.unwrap(),
-            session: String::new(),
-        };
-        let profile = format!("--user-data-dir={}", world.path("browser").display());
-        let arguments: Vec<&str> = CHROMIUM.iter().copied().chain([profile.as_str()]).collect();
-        let wanted = json!({"capabilities": {"alwaysMatch": {
-            "goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "ALL"},
-        }}});
-        let session = browser.call("POST", "/session", &wanted);
-        browser.session = format!("/session/{}", session["sessionId"].as_str().unwrap());
-        browser
-    }
-
-    #[track_caller]
-    fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let (body, json) = (body.to_string(), "Content-Type: application/json");
-        let arguments = ["-sS", "-X", method, "-H", json, "--data-binary", &body, &url];
-        let output = Command::new("curl").args(arguments).output().unwrap();
-        let mut value: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        assert!(value["value"]["error"].is_null(), "{method} {path}: {value}");
-        value["value"].take()
-    }
-
-    #[track_caller]
-    fn open(&self, url: &str) {
-        self.call("POST", &format!("{}/url", self.session), &json!({ "url": url }));
-    }
-
-    /// What a line of JavaScript gives in the page.
-    #[track_caller]
-    fn run(&self, script: &str) -> Value {
-        let body = json!({"script": format!("return {script};"), "args": []});
-        self.call("POST", &format!("{}/execute/sync", self.session), &body)
-    }
-
-    /// The page as a person reads it.
-    #[track_caller]
-    fn text(&self) -> String {
-        self.run("document.body.innerText").as_str().unwrap().to_owned()
-    }
-
-    #[track_caller]
-    fn until(&self, text: &str) {
-        let mut seen = String::new();
-        let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            wait_until(&format!("the page shows {text:?}"), || {
-                seen = self.text();
-                seen.contains(text)
-            });
-        }));
-        assert!(shown.is_ok(), "no {text:?} in the page:\n{seen}");
-    }
-
-    #[track_caller]
-    fn click(&self, link: &str) {
-        let body = json!({"using": "link text", "value": link});
-        let found = self.call("POST", &format!("{}/element", self.session), &body);
-        let element = found
-            .as_object()
-            .unwrap()
-            .values()
-            .next()
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .to_owned();
-        self.call("POST", &format!("{}/element/{element}/click", self.session), &json!({}));
-    }
-
-    /// What the browser complained about.
-    fn complaints(&self) -> Vec<String> {
-        let log = self.call("POST", &format!("{}/se/log", self.session), &json!({"type": "browser"}));
-        log.as_array()
-            .unwrap()
-            .iter()
-            .map(|entry| entry["message"].as_str().unwrap().to_owned())
-            .collect()
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // Asked to, the driver ends the browser; it leads a group of its own, which is then killed.
-        let url = format!("http://127.0.0.1:{}{}", self.port, self.session);
-        let asked = Command::new("curl")
-            .args(["-sS", "--max-time", "10", "-o", "/dev/null", "-X", "DELETE", &url])
-            .status();
-        assert!(asked.is_ok() || std::thread::panicking(), "{asked:?}");
-        let group = nix::unistd::Pid::from_raw(i32::try_from(self.driver.id()).unwrap());
-        nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).unwrap();
-        self.driver.wait().unwrap();
-    }
-}
-
-/// An address of loopback that is this process's alone, and so has every port free.
-fn status_address() -> String {
+/// An address of loopback that is this process's and this test's alone, and so has every port free.
+fn status_address(test: u8) -> String {
     let [_, _, high, low] = std::process::id().to_be_bytes();
-    format!("127.91.{high}.{low}:9001")
+    format!("127.{test}.{high}.{low}:9001")
 }
 
 #[test]
 fn a_person_sees_what_goes_on_without_pressing_reload() {
-    let status = status_address();
+    let status = status_address(91);
     let mut world = World::still(&format!(
         "[http]\nstatus = \"{status}\"\n[repo.site]\nurl = \"$DIR/site.git\"\nfull_name = \"alice/site\"\nforge = \"github\"\n\
          secret = \"file:$DIR/secret\"\npoll = \"off\"\n[repo.site.deploy.live]\nbranch = \"main\"\npath = \"$DIR/live\"\n\
@@ -211,7 +78,7 @@ fn a_person_sees_what_goes_on_without_pressing_reload() {
 
 #[test]
 fn the_address_only_shows_and_only_to_this_machine() {
-    let status = status_address().replace("127.91.", "127.92.");
+    let status = status_address(92);
     let mut world = World::still_site("");
     world.configure(&format!(
         "[http]\nstatus = \"{status}\"\n[repo.site]\nurl = \"$DIR/site.git\"\nsecret = \"file:$DIR/secret\"\n\

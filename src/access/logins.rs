@@ -13,7 +13,7 @@ use super::password::{PASSWORD_MAX, Verifier};
 use super::users::{User, UsersFile, check_name};
 use super::{SECRET_BYTES, hash};
 use crate::clock;
-use crate::config::Limits;
+use crate::config::{Limits, Login};
 use crate::model::{Role, Timestamp};
 use crate::store::{SessionRow, Store, StoreError};
 
@@ -145,8 +145,13 @@ impl Logins {
         Ok(signed)
     }
 
-    /// A user whom a trusted proxy names.
-    pub fn of_proxy(&self, user: &str, role: Role) -> Signed {
+    /// A user whom a trusted proxy names, with the role that the configuration or the file of users has; none if neither has one.
+    pub fn of_proxy(&self, login: &Login, user: &str) -> Option<Signed> {
+        let of_file = || Some(self.users.current(login.users.as_ref()?).find(user)?.role);
+        Some(self.named(user, login.role_of(user).or_else(of_file)?))
+    }
+
+    fn named(&self, user: &str, role: Role) -> Signed {
         Signed {
             user: user.to_owned(),
             role,
@@ -186,12 +191,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (store, _writer) = Store::open(&directory.path().join("hookd.db"), 10).unwrap();
         let logins = Logins::new(store.clone());
-        let alice = logins.of_proxy("alice", Role::Act);
-        assert_eq!(alice, logins.of_proxy("alice", Role::Act));
-        assert_ne!(alice.form_token, logins.of_proxy("bob", Role::Act).form_token);
+        let alice = logins.named("alice", Role::Act);
+        assert_eq!(alice, logins.named("alice", Role::Act));
+        assert_ne!(alice.form_token, logins.named("bob", Role::Act).form_token);
         assert_ne!(
             alice.form_token,
-            Logins::new(store).of_proxy("alice", Role::Act).form_token
+            Logins::new(store).named("alice", Role::Act).form_token
         );
     }
 }

@@ -188,6 +188,6 @@ fn read_password() -> Result<Zeroizing<String>, Failure> {
         .take(limit)
         .read_to_string(&mut text)
         .map_err(failed)?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
+    let line = text.lines().next().unwrap_or_default();
+    Ok(Zeroizing::new(line.to_owned()))
 }

@@ -182,7 +182,7 @@ pub const KEYS: &[Key] = &[
     key("http.login.header", Header, Absent("none", r#""X-Forwarded-User""#),
         "Header in which a proxy of `http.trusted_proxies` names the user whom it let in; from anybody else it is not believed."),
     key("http.login.roles", Roles, Is("{}"),
-        "What the users may whom `header` names: `view` or `act`; `\"*\"` stands for all others. Whoever is not listed gets in nowhere."),
+        "What the users may whom `header` names: `view` or `act`; `\"*\"` stands for all others. Whoever is not listed has the role of the file `users`; others get in nowhere."),
     key("http.login.public", List(&Words(&["badge", "overview"])), Is("[]"),
         "What strangers see: the badges of targets, the overview. The rest asks for a log-in."),
 

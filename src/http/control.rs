@@ -38,9 +38,18 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>, visitor: &Visito
         .collect();
     let settings = app.settings();
     let http = &settings.config.http;
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let for_people = parts[0] != "api" && header("accept").is_some_and(|types| types.starts_with("text/html"));
+    let told = |refusal: Refusal| {
+        if for_people {
+            let status = status_of(refusal.kind);
+            return page::error(visitor, status, &refusal.error, refusal.hint.as_deref());
+        }
+        refused(refusal)
+    };
     if method == Method::POST && !visitor::same_origin(request.headers(), http) {
         let error = "requests of web pages from elsewhere are refused";
-        return answer::problem(StatusCode::FORBIDDEN, error, None);
+        return told(Refusal::new(RefusalKind::Forbidden, error));
     }
     if app.keeps_out(visitor, &method, &parts).await {
         return answer::problem(StatusCode::FORBIDDEN, &visitor.limits(), None);
@@ -53,8 +62,6 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>, visitor: &Visito
     if parts[0] == "api" {
         return app.api(request, &path, &query, visitor).await;
     }
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let for_people = header("accept").is_some_and(|types| types.starts_with("text/html"));
     let result = match method {
         Method::GET | Method::HEAD => {
             let asked = page::Asked {
@@ -72,17 +79,7 @@ pub async fn answer(app: &Arc<App>, request: Request<Incoming>, visitor: &Visito
         Method::POST => app.page_post(&parts, request, visitor).await,
         _ => return answer::wrong_method("GET, HEAD"),
     };
-    result.unwrap_or_else(|refusal| {
-        if for_people {
-            return page::error(
-                visitor,
-                status_of(refusal.kind),
-                &refusal.error,
-                refusal.hint.as_deref(),
-            );
-        }
-        refused(refusal)
-    })
+    result.unwrap_or_else(told)
 }
 
 /// The answer for a refusal, for programs.

@@ -243,12 +243,11 @@ impl App {
     }
 
     fn proxied(&self, login: &Login, user: &str, way: Way) -> Result<Visitor, Box<Answer>> {
-        let Some(role) = login.role_of(user) else {
+        let Some(signed) = self.operator.logins.of_proxy(login, user) else {
             let error = format!("{user} has no role here");
             let hint = "`roles` in `[http.login]` says who may what".to_owned();
             return Err(Box::new(answer::problem(StatusCode::FORBIDDEN, &error, Some(hint))));
         };
-        let signed = self.operator.logins.of_proxy(user, role);
         Ok(Visitor::User(Guest {
             signed,
             way,

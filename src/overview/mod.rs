@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use tokio::sync::watch;
 
+use crate::access::Users;
 use crate::api::{
     Act, Delivery, Deployment, DeploymentDetail, Job, Live, Problem, Release, Releases, Status, TargetStatus, Tip,
     Waiting,
@@ -92,6 +93,13 @@ impl Overview {
                     repo.name
                 ));
             }
+        }
+        let login = settings.config.http.login.as_ref();
+        if let Some(Err(error)) = login
+            .and_then(|login| login.users.as_ref())
+            .map(|file| Users::read(file))
+        {
+            warnings.push(format!("nobody can log in: {error}"));
         }
         warnings.extend(self.ranges.warnings(&settings.config));
         warnings

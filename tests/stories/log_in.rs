@@ -423,6 +423,13 @@ fn a_trusted_proxy_names_users_and_nobody_else_does() {
     // A page elsewhere whose name was made to lead here is of another origin.
     ask(&world, "GET", "/", &[("X-Forwarded-User", "alice")], "").expect(403);
     assert_eq!(world.get("/api/v1/audit")[0]["who"], "user:alice");
+    // Without roles of its own it is the file that has them.
+    let file = "[http.login]\nheader = \"X-Forwarded-User\"\nusers = \"$DIR/users\"\n";
+    world.configure(&config(&format!("trusted_proxies = [\"127.0.0.1\"]\n{file}")));
+    with_password(&world, &["user", "add", "bob", "--role", "act"], PASSWORD).expect(0);
+    world.daemon().reload();
+    assert_eq!(status("bob", "/api/v1/targets/site/live/resume", "POST"), 200);
+    assert_eq!(status("alice", "/", "GET"), 403);
     drop(world);
 
     let elsewhere = World::new(&config(&format!("trusted_proxies = [\"192.0.2.1\"]\n{header}")));

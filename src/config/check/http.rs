@@ -112,11 +112,15 @@ fn login(section: &Section, has_proxies: bool) -> Login {
             );
         }
         (Some(header), _) if !has_proxies => {
-            let hint = "name the proxy: `trusted_proxies = [\"127.0.0.1\"]` in `[http]`";
+            let hint = "name the proxy: `trusted_proxies = [\"127.0.0.1\"]` in `[http]`".to_owned();
             let message = "`header` is believed from `http.trusted_proxies` only, and there are none";
-            section.wrong(header.key, message, hint.to_owned());
+            if section.own("users").is_some() {
+                section.problems.warning(header.key, message, hint);
+            } else {
+                section.wrong(header.key, message, hint);
+            }
         }
-        (Some(header), None) => {
+        (Some(header), None) if section.own("users").is_none() => {
             let hint = "`roles = { alice = \"act\", \"*\" = \"view\" }`";
             section.wrong(header.key, "`header` without `roles` lets nobody in", hint.to_owned());
         }

@@ -42,7 +42,7 @@ pub(super) fn overview(
         visitor,
     };
     page.answer(&html! {
-        h1.sentence.(tone.as_str()) role="status" { (said) }
+        h1.sentence.(tone.as_str()) { span role="status" { (said) } }
         @if knows_all {
             (problems(&status.problems))
             @for warning in unsaid(status) { p.warning { (warning) } }
