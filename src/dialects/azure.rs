@@ -51,8 +51,8 @@ pub(super) static DIALECT: Dialect = Dialect {
 };
 
 /// The body names its own event.
-fn infer(body: &Value) -> String {
-    text(body, "/eventType").unwrap_or("unknown").to_owned()
+fn infer(body: &Value) -> Option<String> {
+    owned(body, &["/eventType"])
 }
 
 /// Full name, `project/repository`; both may hold spaces.

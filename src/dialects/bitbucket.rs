@@ -25,7 +25,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         ["/push/changes", "/pullrequest", "/commit_status"]
             .iter()
             .any(|mark| has(body, mark))
-            || (has(body, "/repository/uuid") && has(body, "/actor"))
+            || ((has(body, "/repository/uuid") || has(body, "/project/uuid")) && has(body, "/actor"))
     },
     infer,
     repo,
@@ -44,7 +44,7 @@ pub(super) static DIALECT: Dialect = Dialect {
 const UNMERGED: &[&str] = &["OPEN", "DECLINED", "SUPERSEDED"];
 
 /// The event key that the body looks like.
-fn infer(body: &Value) -> String {
+fn infer(body: &Value) -> Option<String> {
     let key = if has(body, "/push") {
         "repo:push"
     } else if has(body, "/commit_status") {
@@ -61,10 +61,14 @@ fn infer(body: &Value) -> String {
         "repo:fork"
     } else if has(body, "/comment") {
         "repo:commit_comment_created"
-    } else {
+    } else if has(body, "/changes") && has(body, "/repository") {
         "repo:updated"
+    } else if has(body, "/changes") && has(body, "/project") {
+        "project:updated"
+    } else {
+        return None;
     };
-    key.to_owned()
+    Some(key.to_owned())
 }
 
 /// Full name, `workspace/repo`.

@@ -18,11 +18,12 @@ const OWN_KEYS: &[&str] = &[
     "repo:modified",
     "repo:forked",
     "repo:secret_detected",
+    "project:modified",
 ];
 /// Beginnings of such keys.
-const OWN_PREFIXES: &[&str] = &["pr:", "diagnostics:", "mirror:", "project:", "repo:comment:"];
+const OWN_PREFIXES: &[&str] = &["pr:", "diagnostics:", "mirror:", "repo:comment:"];
 /// Beginnings of keys that only Bitbucket Cloud sends.
-const CLOUD_PREFIXES: &[&str] = &["pullrequest:", "issue:", "repo:"];
+const CLOUD_PREFIXES: &[&str] = &["pullrequest:", "issue:", "repo:", "project:"];
 
 /// The dialect of Bitbucket Server and Data Center.
 pub(super) static DIALECT: Dialect = Dialect {
@@ -31,9 +32,14 @@ pub(super) static DIALECT: Dialect = Dialect {
     is_sender,
     hex: hub::SIGNATURES,
     is_body: |body| {
-        let marked = ["/eventKey", "/pullRequest", "/repository/project/key"]
-            .iter()
-            .any(|mark| has(body, mark));
+        let marked = [
+            "/eventKey",
+            "/pullRequest",
+            "/repository/project/key",
+            "/new/project/key",
+        ]
+        .iter()
+        .any(|mark| has(body, mark));
         marked && !has(body, "/repository/full_name") || *body == json!({"test": true})
     },
     infer,
@@ -78,17 +84,19 @@ pub(super) fn signature(secret: &Secret, body: &[u8]) -> Headers {
 }
 
 /// The body names its own event, but for the connection test.
-fn infer(body: &Value) -> String {
+fn infer(body: &Value) -> Option<String> {
     let guess = if has(body, "/test") {
         "diagnostics:ping"
     } else if has(body, "/changes") {
         "repo:refs_changed"
     } else if has(body, "/pullRequest") {
         "pr:modified"
-    } else {
+    } else if has(body, "/new/slug") && has(body, "/old/slug") {
         "repo:modified"
+    } else {
+        return owned(body, &["/eventKey"]);
     };
-    text(body, "/eventKey").unwrap_or(guess).to_owned()
+    Some(text(body, "/eventKey").unwrap_or(guess).to_owned())
 }
 
 /// Full name, `KEY/slug`; that of the target for a pull request, whose body has no other.
@@ -107,7 +115,10 @@ fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
         return Err(ParseError::ShapeMismatch);
     }
     let events = match event {
-        // Mirrors tell of the same changes once they have them.
+        // Mirrors tell of the same changes once they have them, and not of which if there are many.
+        "mirror:repo_synchronized" if !has(body, "/changes") => {
+            vec![Event::new(EventKind::Other, "push", Action::Other(event.to_owned()))]
+        }
         "repo:refs_changed" | "mirror:repo_synchronized" => push(body)?,
         "diagnostics:ping" => vec![ping(body)?],
         _ if event.starts_with("pr:") => vec![pull_request(event, body)?],

@@ -55,8 +55,8 @@ pub struct Dialect {
     pub is_body: fn(&Value) -> bool,
     /// Keys in bodies that tell it from the others, or lead to the repo's name, beside the common ones.
     pub keys: &'static [&'static str],
-    /// The event's name that the body looks like.
-    pub infer: fn(&Value) -> String,
+    /// The event's name that the body looks like; none if it could be any.
+    pub infer: fn(&Value) -> Option<String>,
     /// The repo's full name.
     pub repo: fn(&Value) -> Option<String>,
     /// What happened.
@@ -102,7 +102,7 @@ pub const BASE: Dialect = Dialect {
     domains: &[],
     is_body: |_| false,
     keys: &[],
-    infer: |_| "unknown".to_owned(),
+    infer: |_| None,
     repo: |_| None,
     read: |_, _| Ok(Vec::new()),
     may_stand_for_push: |event| {

@@ -43,9 +43,9 @@ pub(super) static DIALECT: Dialect = Dialect {
 const GREEN: &[&str] = &["success", "recover"];
 
 /// Same as Gitea's, and `action_run_…`.
-fn infer(body: &Value) -> String {
+fn infer(body: &Value) -> Option<String> {
     match text(body, "/action") {
-        Some(action) if has(body, "/run") => format!("action_run_{action}"),
+        Some(action) if has(body, "/run") => Some(format!("action_run_{action}")),
         _ => gitea::infer(body),
     }
 }

@@ -17,7 +17,7 @@ use crate::model::Event;
 /// The dialect of a sender of one's own, as far as the configuration does not say it.
 pub(super) static DIALECT: Dialect = Dialect {
     event: Named::Body("/event"),
-    infer: standard::infer,
+    infer: |_| Some("push".to_owned()),
     repo: hub::repo,
     read: standard::read,
     may_be_unnamed: true,

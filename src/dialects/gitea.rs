@@ -38,11 +38,11 @@ pub(super) static DIALECT: Dialect = Dialect {
 };
 
 /// Same as GitHub's, but reviews come as comments of a pull request.
-pub(super) fn infer(body: &Value) -> String {
-    match hub::infer(body).as_str() {
+pub(super) fn infer(body: &Value) -> Option<String> {
+    hub::infer(body).map(|name| match name.as_str() {
         "pull_request_review" => "pull_request_comment".to_owned(),
-        name => name.to_owned(),
-    }
+        _ => name,
+    })
 }
 
 /// The events of one delivery. A deleted branch comes as `delete` alone, a deleted tag as `push` and `delete`; a new one of

@@ -52,10 +52,10 @@ const HOOKS: &[(&str, &str)] = &[
 ];
 
 /// The `X-Gitee-Event` that belongs to the body.
-fn infer(body: &Value) -> String {
-    let name = text(body, "/hook_name").unwrap_or_default();
+fn infer(body: &Value) -> Option<String> {
+    let name = text(body, "/hook_name")?;
     let hook = HOOKS.iter().find(|(_, hook)| *hook == name);
-    hook.map_or(name, |(event, _)| event).to_owned()
+    Some(hook.map_or(name, |(event, _)| event).to_owned())
 }
 
 /// Full name, `owner/repo`.
@@ -71,8 +71,7 @@ fn repo(body: &Value) -> Option<String> {
 
 /// The events of one delivery. Source: gitee.com/help/articles/4186, "Data format of push webhooks".
 fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
-    let said = infer(body);
-    if !said.is_empty() && said != event {
+    if infer(body).is_some_and(|said| said != event) {
         return Err(ParseError::ShapeMismatch);
     }
     let events = match event {

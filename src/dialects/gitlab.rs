@@ -28,6 +28,7 @@ pub(super) static DIALECT: Dialect = Dialect {
         text(body, "/object_kind").is_some()
             || (text(body, "/event_name").is_some() && !has(body, "/repository/full_name"))
     },
+    keys: &["project_path_with_namespace"],
     infer,
     repo,
     read,
@@ -87,10 +88,10 @@ fn kind(body: &Value) -> Option<&str> {
 }
 
 /// The `X-Gitlab-Event` that belongs to the body; of system hooks if it is none of a project's.
-fn infer(body: &Value) -> String {
-    let kind = kind(body).unwrap_or_default();
+fn infer(body: &Value) -> Option<String> {
+    let kind = kind(body)?;
     let hook = HOOKS.iter().find(|(_, kinds)| kinds.contains(&kind));
-    hook.map_or("System Hook", |(name, _)| name).to_owned()
+    Some(hook.map_or("System Hook", |(name, _)| name).to_owned())
 }
 
 /// Full path of the project, through all its groups.
@@ -99,6 +100,7 @@ fn repo(body: &Value) -> Option<String> {
         "/project/path_with_namespace",
         "/object_attributes/target/path_with_namespace",
         "/path_with_namespace",
+        "/project_path_with_namespace",
     ];
     owned(body, &path).or_else(|| {
         // Job events had no project before GitLab 17.

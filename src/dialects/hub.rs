@@ -138,6 +138,10 @@ fn is_deletion(body: &Value) -> bool {
 
 /// `create`: a short ref (full from some Forgejo versions), its type, and the commit from Gitea alone.
 pub(super) fn create(body: &Value) -> Result<Vec<Event>, ParseError> {
+    // GitHub once sent it for the repository itself, too, with a ref of null.
+    if text(body, "/ref_type") == Some("repository") && !has(body, "/ref") {
+        return Ok(vec![other("create", body)]);
+    }
     let git_ref = typed_ref(body)?;
     if is_deletion(body) {
         return Err(ParseError::ShapeMismatch);
@@ -167,8 +171,7 @@ fn typed_ref(body: &Value) -> Result<String, ParseError> {
     match (text(body, "/ref"), text(body, "/ref_type")) {
         (Some(name), Some("tag")) => Ok(tag_ref(name)),
         (Some(name), Some("branch")) => Ok(branch_ref(name)),
-        // GitHub once sent `create` for the repository itself, with a ref of null.
-        (None, Some("repository")) | (Some(_), Some(_)) => Err(ParseError::MissingField("/ref_type".into())),
+        (Some(_), Some(_)) => Err(ParseError::MissingField("/ref_type".into())),
         (None, Some(_)) => Err(ParseError::MissingField("/ref".into())),
         (_, None) => Err(ParseError::ShapeMismatch),
     }
@@ -382,7 +385,7 @@ fn is_of_repository_alone(body: &Value) -> bool {
 }
 
 /// The event that a body looks like, in GitHub's words.
-pub(super) fn infer(body: &Value) -> String {
+pub(super) fn infer(body: &Value) -> Option<String> {
     let marked = MARKS.iter().find(|(mark, _)| has(body, mark)).map(|(_, name)| *name);
     let name = if has(body, CACHE) {
         "cache_sync"
@@ -400,13 +403,15 @@ pub(super) fn infer(body: &Value) -> String {
         "pull_request_review_comment"
     } else {
         let action = has(body, "/action");
-        marked.unwrap_or(match is_of_repository_alone(body) {
-            true if action => "repository",
-            true => "public",
-            false => "unknown",
-        })
+        return marked
+            .or(match is_of_repository_alone(body) {
+                true if action => Some("repository"),
+                true => Some("public"),
+                false => None,
+            })
+            .map(str::to_owned);
     };
-    name.to_owned()
+    Some(name.to_owned())
 }
 
 /// Who speaks this dialect.

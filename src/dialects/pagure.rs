@@ -53,8 +53,8 @@ pub(super) static DIALECT: Dialect = Dialect {
 };
 
 /// The body names its own topic.
-fn infer(body: &Value) -> String {
-    text(body, "/topic").unwrap_or("unknown").to_owned()
+fn infer(body: &Value) -> Option<String> {
+    owned(body, &["/topic"])
 }
 
 /// Full name: `project`, `namespace/project`, or `forks/user/project`.

@@ -40,10 +40,9 @@ const PUBLIC_KEY: [u8; 32] = [
 ];
 
 /// The event that the body looks like.
-fn infer(body: &Value) -> String {
-    first_text(body, &["/data/webhook/event"])
-        .unwrap_or("repo:post-update")
-        .to_owned()
+fn infer(body: &Value) -> Option<String> {
+    let legacy = has(body, "/refs").then(|| "repo:post-update".to_owned());
+    owned(body, &["/data/webhook/event"]).or(legacy)
 }
 
 /// Full name, `~user/repo`, as far as the subscription's query asked for it.
@@ -72,8 +71,9 @@ fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     let events = match at {
         Some(at) if is_push => each(list(body, at), update)?,
         None if is_push => return Err(ParseError::MissingField("/refs".into())),
-        Some(_) => return Err(ParseError::ShapeMismatch),
-        None => vec![Event::new(EventKind::Other, event, Action::Other(event.to_owned()))],
+        // `GIT_PRE_RECEIVE` has them, too, and says so in the body.
+        Some(_) if text(body, "/data/webhook/event") != Some(event) => return Err(ParseError::ShapeMismatch),
+        _ => vec![Event::new(EventKind::Other, event, Action::Other(event.to_owned()))],
     };
     Ok(events
         .into_iter()

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::dialect::{BASE, Dialect, Named};
 use super::error::ParseError;
 use super::error::{CannotSign, Rejection};
-use super::fields::{branch_ref, commit, first_text, flag, has, owned, ref_change, text};
+use super::fields::{branch_ref, commit, flag, has, owned, ref_change, text};
 use super::request::{Request, fits};
 use super::rule::HashAlgorithm;
 use super::scheme::{self, any_hmac, base64_bytes, base64_text, hmac, standard_key};
@@ -33,9 +33,10 @@ pub(super) static DIALECT: Dialect = Dialect {
     ..BASE
 };
 
-/// The body names its own type.
-pub(super) fn infer(body: &Value) -> String {
-    first_text(body, &["/type", "/event"]).unwrap_or("push").to_owned()
+/// The body names its own type; with a ref it is a push without one, too.
+fn infer(body: &Value) -> Option<String> {
+    let push = ["/ref", "/data/ref"].iter().any(|place| has(body, place));
+    owned(body, &["/type", "/event"]).or_else(|| push.then(|| "push".to_owned()))
 }
 
 /// Full name, at the top or in `data`.

@@ -57,7 +57,8 @@ pub fn parse_unverified(
     let forge = forge
         .or_else(|| detect_with_body(headers, &body))
         .ok_or(ParseError::UnknownForge)?;
-    let event = event(forge, headers, &body).unwrap_or_else(|_| (forge.dialect().infer)(&body));
+    let inferred = || (forge.dialect().infer)(&body);
+    let event = event(forge, headers, &body).or_else(|missing| inferred().ok_or(missing))?;
     read(forge, event, headers, &body, pointers)
 }
 
@@ -132,7 +133,10 @@ fn event(forge: ForgeKind, headers: &HeaderMap, body: &Value) -> Result<String, 
     let (found, name) = match dialect.event {
         Named::Header(name) => (header(headers, name), name),
         Named::Either(name, pointer) => (header(headers, name).or_else(|| text(body, pointer)), name),
-        Named::Body(pointer) => return Ok(text(body, pointer).map_or_else(|| (dialect.infer)(body), clipped)),
+        Named::Body(pointer) => {
+            let found = text(body, pointer).map(clipped).or_else(|| (dialect.infer)(body));
+            return found.ok_or(ParseError::MissingField(pointer.into()));
+        }
     };
     found.map(clipped).ok_or(ParseError::MissingEventHeader(name))
 }

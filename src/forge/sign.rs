@@ -14,8 +14,9 @@ pub fn sign(kind: ForgeKind, secret: Option<&Secret>, body: &[u8], with: &Signin
     let mut headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
     let mut add = |name: &str, value: &str| headers.push((name.to_owned(), value.to_owned()));
     // The event is what the body is: a push of a tag has a name of its own with some forges.
-    if let (Some(name), Ok(body)) = (dialect.event.header(), json(body)) {
-        add(name, &(dialect.infer)(&body));
+    let event = json(body).ok().and_then(|body| (dialect.infer)(&body));
+    if let (Some(name), Some(event)) = (dialect.event.header(), event) {
+        add(name, &event);
     }
     let signed = secret.map_or(Ok(Vec::new()), |secret| (dialect.sign)(secret, body, with))?;
     let of_rule = with.generic.filter(|_| kind == ForgeKind::Generic);

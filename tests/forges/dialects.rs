@@ -512,3 +512,69 @@ fn jobs_of_github_count_for_their_commit_and_for_no_branch() {
     );
     assert_eq!(event.after.as_ref().unwrap().as_str(), one('1'));
 }
+
+#[test]
+fn an_event_without_its_header_gets_no_made_up_name() {
+    for (forge, header, body) in [
+        (
+            ForgeKind::Bitbucket,
+            "X-Event-Key",
+            json!({"actor": {"nickname": "ann"}, "repository": {"full_name": "a/b", "uuid": "{1}"}}),
+        ),
+        (
+            ForgeKind::BitbucketServer,
+            "X-Event-Key",
+            json!({"actor": {"name": "ann"}, "repository": {"slug": "b", "project": {"key": "A"}}}),
+        ),
+        (
+            ForgeKind::GitHub,
+            "X-GitHub-Event",
+            json!({"sender": {"login": "ann"}, "novelty": {}}),
+        ),
+        (
+            ForgeKind::Gitea,
+            "X-Gitea-Event",
+            json!({"sender": {"login": "ann"}, "novelty": {}}),
+        ),
+        (
+            ForgeKind::GitLab,
+            "X-Gitlab-Event",
+            json!({"project": {"path_with_namespace": "a/b"}}),
+        ),
+        (
+            ForgeKind::SourceHut,
+            "X-Webhook-Event",
+            json!({"name": "b", "owner": {"canonical_name": "~a"}}),
+        ),
+        (
+            ForgeKind::Pagure,
+            "X-Pagure-Topic",
+            json!({"msg": {"project_fullname": "b"}}),
+        ),
+    ] {
+        let text = body.to_string();
+        let told = parse_unverified(&HeaderMap::new(), text.as_bytes(), Some(forge), None);
+        assert_eq!(told.unwrap_err(), ParseError::MissingEventHeader(header), "{forge}");
+    }
+}
+
+#[test]
+fn events_of_a_workspace_of_bitbucket_cloud_are_not_taken_for_the_servers() {
+    let body: Value = serde_json::from_slice(&payload("bitbucket-cloud/project-updated.documented.json")).unwrap();
+    let cloud = said(
+        &[
+            ("X-Event-Key", "project:updated"),
+            ("X-Hook-UUID", "u"),
+            ("X-Request-UUID", "r"),
+        ],
+        &body,
+    )
+    .unwrap();
+    assert_eq!(
+        (cloud.forge, cloud.event.as_str()),
+        (ForgeKind::Bitbucket, "project:updated")
+    );
+    let server = json!({"eventKey": "project:modified", "old": {"key": "A"}, "new": {"key": "B"}});
+    let server = said(&[("X-Event-Key", "project:modified"), ("X-Request-Id", "r")], &server).unwrap();
+    assert_eq!(server.forge, ForgeKind::BitbucketServer);
+}
