@@ -3,7 +3,7 @@
 //! `SQLite` goes on writing to a file that was removed, and all of that would be gone after a restart.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +40,10 @@ const CHECKED_FIRST: u64 = 4 * 1024 * 1024;
 /// Largest one that is checked at each start, bytes, while deliveries are taken already: that takes less than a second. Damage in a
 /// larger one is found when it is met.
 const CHECKED_MAX: u64 = 256 * 1024 * 1024;
+
+/// Where the head of a database says how it is written, and the value for a write-ahead log (<https://www.sqlite.org/fileformat.html>).
+const WRITE_VERSION: usize = 18;
+const WITH_LOG: u8 = 2;
 
 /// The two connections to a database.
 pub(super) struct Pair {
@@ -102,6 +106,8 @@ impl Files {
     /// Opens or makes the database, brings it to this version, and takes note of its files.
     pub(super) fn open(&mut self) -> Result<Pair, StoreError> {
         make_private(&self.path)?;
+        remove_first_journal(&self.path)
+            .map_err(|e| StoreError::NotWritable(format!("{}: {e}", beside(&self.path, "-journal").display())))?;
         let mut writer = connect(&self.path, OpenFlags::default())?;
         writer.pragma_update(None, "cache_size", -WRITER_CACHE)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
@@ -223,6 +229,17 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     options.create(true).truncate(false).write(true).mode(0o600);
     let made = options.open(path).map(drop);
     made.map_err(|e| StoreError::NotWritable(e.to_string()))
+}
+
+/// Removes the rollback journal of a database that has a write-ahead log. There is one only while the database is made; if it is
+/// there later, a power cut undid its removal, and `SQLite` would roll back to before there was anything, log and all.
+fn remove_first_journal(path: &Path) -> std::io::Result<()> {
+    let mut head = [0; WRITE_VERSION + 1];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    if read.is_ok() && head[WRITE_VERSION] == WITH_LOG {
+        remove(&beside(path, "-journal"))?;
+    }
+    Ok(())
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -281,3 +281,22 @@ async fn old_history_goes_in_slices_and_what_runs_stays() {
     assert_eq!((slices, rows.len()), (3, 1));
     assert!(store.job(kept).await.unwrap().is_some());
 }
+
+/// A power cut may undo the removal of the journal with which the database was made.
+#[tokio::test]
+async fn the_journal_of_its_making_rolls_nothing_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, writer) = open(directory.path());
+    ask(&store).await.unwrap();
+    drop(store);
+    writer.join();
+    // As SQLite writes it for a database of no pages: mark, no records, a number, no pages, sizes of sector and page.
+    let mut journal = vec![
+        0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, 0, 0, 0, 0, 5, 0xca, 0xd6, 0x39,
+    ];
+    journal.extend([0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0x10, 0]);
+    journal.resize(512, 0);
+    std::fs::write(directory.path().join("hookd.db-journal"), journal).unwrap();
+    let (store, _writer) = open(directory.path());
+    assert_eq!(waiting(&store).await, 1);
+}
