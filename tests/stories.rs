@@ -47,6 +47,7 @@ mod stories {
     mod spare;
     mod streams;
     mod talk;
+    mod terminal;
     mod tokens;
     mod troubles;
 }

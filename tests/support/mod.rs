@@ -12,4 +12,5 @@ pub mod http;
 pub mod receiver;
 pub mod repo;
 pub mod tap;
+pub mod terminal;
 pub mod world;
