@@ -288,6 +288,8 @@ fn links_lead_somewhere() {
         "CONTRIBUTING.md".into(),
         "SECURITY.md".into(),
         "CHANGELOG.md".into(),
+        "COMPARISON.md".into(),
+        "tests/hard/REPORT.md".into(),
     ];
     files.extend(files_of_examples());
     for file in files {
