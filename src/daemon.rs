@@ -27,9 +27,11 @@ use crate::store::{Store, StoreError, Writer};
 use crate::worker::{Settings, Worker};
 use crate::{clock, relay, report, signature, systemd};
 
+mod error;
 mod sockets;
 mod state_dir;
 
+pub use error::StartError;
 use sockets::Sockets;
 use state_dir::StateDir;
 
@@ -50,31 +52,6 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// What stopping may take besides the deployments: answering the connections that are open.
 const STOP_SPARE: Duration = Duration::from_secs(10);
-
-/// Why the daemon can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The configuration is bad: one or more diagnostics, ready to be shown.
-    #[error("{0}")]
-    Config(String),
-    /// Anything else.
-    #[error("{what}")]
-    Other {
-        /// What went wrong.
-        what: String,
-        /// What to do.
-        hint: Option<String>,
-    },
-}
-
-impl StartError {
-    fn new(what: impl Into<String>, hint: impl Into<Option<String>>) -> Self {
-        Self::Other {
-            what: what.into(),
-            hint: hint.into(),
-        }
-    }
-}
 
 /// Reads the configuration with its secrets. The error is ready to be shown; warnings are given back.
 pub fn read_settings(file: &Path) -> Result<(Settings, Vec<String>), String> {

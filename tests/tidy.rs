@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -355,4 +355,224 @@ fn the_command_line_uses_nothing_but_the_api_as_described() {
         }
     }
     assert!(count > 20, "{count} paths");
+}
+
+/// The paths in a tree of imports: `a::{b, c::{self, d}}` is `a::b`, `a::c::self` and `a::c::d`.
+fn expanded(tree: &str) -> Vec<String> {
+    let Some((before, rest)) = tree.split_once('{') else {
+        return vec![tree.split(" as ").next().unwrap().trim().to_owned()];
+    };
+    let mut depth = 0;
+    let inner = rest.rsplit_once('}').unwrap().0;
+    let parts = inner.split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    let parts = parts.filter(|part| !part.trim().is_empty());
+    parts
+        .flat_map(expanded)
+        .map(|path| format!("{}{path}", before.trim()))
+        .collect()
+}
+
+/// What a file imports or names in passing, and what it imports only to pass it on (`pub use`).
+fn named_paths(code: &str) -> (Vec<String>, Vec<String>) {
+    let (mut used, mut passed_on, mut rest) = (Vec::new(), Vec::new(), String::new());
+    let mut lines = code.lines();
+    while let Some(line) = lines.next() {
+        let Some((visibility, tree)) = line
+            .split_once("use ")
+            .filter(|(before, _)| before.is_empty() || before.starts_with("pub") && before.ends_with([' ', ')']))
+        else {
+            rest = rest + line + "\n";
+            continue;
+        };
+        let mut tree = tree.to_owned();
+        while !tree.contains(';') {
+            tree += lines.next().unwrap();
+        }
+        let list = if visibility.is_empty() {
+            &mut used
+        } else {
+            &mut passed_on
+        };
+        list.extend(expanded(tree.split(';').next().unwrap()));
+    }
+    let is_of_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    // That a door calls its own files, `child::go()`, is no import.
+    let is_import = |word: &&str| {
+        ["super::", "crate::", "self::"]
+            .iter()
+            .any(|first| word.starts_with(first))
+    };
+    let words = rest.split(|c| !is_of_path(c)).filter(is_import);
+    used.extend(words.map(str::to_owned));
+    (used, passed_on)
+}
+
+/// The files of the program by the path of their modules: `git/ssh/mod.rs` is `[git, ssh]`.
+struct Tree {
+    files: BTreeMap<Vec<String>, String>,
+    /// Names that a file has from one of its children, with that child's file: `super::Error` is the child's.
+    children: BTreeMap<(String, String), String>,
+}
+
+impl Tree {
+    fn module(file: &str) -> Vec<String> {
+        let bare = file.trim_end_matches(".rs").trim_end_matches("/mod");
+        bare.split('/').map(str::to_owned).collect()
+    }
+
+    fn new(sources: &[(String, String)]) -> Self {
+        let files = sources.iter().map(|(file, _)| (Self::module(file), file.clone()));
+        let mut tree = Self {
+            files: files.collect(),
+            children: BTreeMap::new(),
+        };
+        for (file, code) in sources {
+            let (used, passed_on) = named_paths(code);
+            for path in used.iter().chain(&passed_on) {
+                let own = path.trim_start_matches("self::");
+                let (first, name) = (own.split("::").next().unwrap(), own.rsplit("::").next().unwrap());
+                let child = [Self::module(file), vec![first.to_owned()]].concat();
+                if let Some(child) = tree.files.get(&child) {
+                    tree.children.insert((file.clone(), name.to_owned()), child.clone());
+                }
+            }
+        }
+        tree
+    }
+
+    /// The file that a path leads to, as written in another one.
+    fn file_of(&self, from: &str, path: &str) -> Option<&String> {
+        let mut base = Self::module(from);
+        let mut parts: &[&str] = &path.split("::").collect::<Vec<_>>();
+        match parts[0] {
+            "crate" => (base, parts) = (Vec::new(), &parts[1..]),
+            "self" => parts = &parts[1..],
+            "super" => {
+                while let Some(("super", rest)) = parts.split_first().map(|(first, rest)| (*first, rest)) {
+                    base.pop();
+                    parts = rest;
+                }
+            }
+            // A child, or another crate.
+            child
+                if self
+                    .files
+                    .contains_key(&[base.clone(), vec![child.to_owned()]].concat()) => {}
+            _ => return None,
+        }
+        let parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+        let (length, file) = (0..=parts.len()).rev().find_map(|length| {
+            let module = [&base[..], &parts[..length]].concat();
+            Some((length, self.files.get(&module)?))
+        })?;
+        let name = parts.get(length);
+        let child = name.and_then(|name| self.children.get(&(file.clone(), name.clone())));
+        Some(child.unwrap_or(file))
+    }
+}
+
+/// A release is made from its spare, and its spare as a release is: the one pair of files that import one another.
+const PAIR: [&str; 2] = ["git/materialise.rs", "git/spare.rs"];
+
+#[test]
+fn files_of_a_room_import_one_another_in_no_circle() {
+    let sources = sources();
+    let tree = Tree::new(&sources);
+    let mut edges: BTreeSet<(String, String)> = BTreeSet::new();
+    for (file, code) in &sources {
+        let imported = named_paths(code).0;
+        let imported = imported.iter().filter_map(|path| tree.file_of(file, path));
+        let of_room = imported.filter(|other| *other != file && room(other) == room(file));
+        edges.extend(of_room.map(|other| (file.clone(), other.clone())));
+    }
+    edges.retain(|(file, other)| ![file, other].iter().all(|file| PAIR.contains(&file.as_str())));
+    assert!(edges.len() > 300, "only {} imports were found", edges.len());
+    // What imports nothing that is left, or is imported by nothing that is left, is in no circle.
+    loop {
+        let importing: BTreeSet<String> = edges.iter().map(|(file, _)| file.clone()).collect();
+        let imported: BTreeSet<String> = edges.iter().map(|(_, other)| other.clone()).collect();
+        let before = edges.len();
+        edges.retain(|(file, other)| importing.contains(other) && imported.contains(file));
+        if edges.len() == before {
+            break;
+        }
+    }
+    let lines: Vec<String> = edges
+        .iter()
+        .map(|(file, other)| format!("src/{file} imports src/{other}"))
+        .collect();
+    assert!(
+        lines.is_empty(),
+        "circles; move what both need to a file below:\n{}",
+        lines.join("\n")
+    );
+}
+
+/// Rooms that show things to people and programs: they have types of their own, so that the store can change.
+const FACES: &[&str] = &["api", "http", "cli", "doctor", "setup"];
+
+#[test]
+fn rows_stay_in_the_store_and_below_the_faces() {
+    let is_row = |word: &&str| word.len() > "Row".len() && word.ends_with("Row");
+    for (file, code) in sources() {
+        let words = || code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let defines = code.lines().any(|line| {
+            let name = line.split("struct ").nth(1).map(word);
+            name.is_some_and(|name| is_row(&name.as_str()))
+        });
+        let in_store = room(&file) == "store";
+        assert!(
+            in_store || !defines,
+            "src/{file} defines a row, which belongs into store/"
+        );
+        assert!(
+            !in_store || !code.contains("Serialize"),
+            "src/{file}: what goes over a wire is in src/api.rs"
+        );
+        let shown = words().find(is_row).filter(|_| FACES.contains(&room(&file)));
+        assert!(shown.is_none(), "src/{file} names a row of the store: {shown:?}");
+    }
+}
+
+/// Fewest words that are a phrase: what is as long as this by chance is rare.
+const PHRASE: usize = 12;
+
+#[test]
+fn the_manual_says_nothing_twice() {
+    let mut seen: BTreeMap<Vec<String>, String> = BTreeMap::new();
+    let mut twice = Vec::new();
+    for name in ["hookd.1.tail", "hookd.toml.5.in", "hookd-deploy.7", "hookd-forges.7"] {
+        let page = text(&format!("packaging/man/{name}"));
+        let mut is_code = false;
+        let prose = page.lines().map(|line| {
+            is_code = line.starts_with(".nf") || is_code && !line.starts_with(".fi");
+            let ends = [".SH", ".SS", ".TP", ".PP", ".TS", ".TE", ".fi", ".br", "T}", "T{"];
+            match line.strip_prefix('.') {
+                _ if is_code || ends.iter().any(|end| line.starts_with(end)) => "\u{b6}",
+                Some(request) => request.split_once(' ').map_or("", |(_, words)| words),
+                None => line,
+            }
+        });
+        let prose = prose.collect::<Vec<_>>().join("\n").replace("\\-", "-");
+        let plain = ["\\fB", "\\fI", "\\fR", "\\fP", "\\&"]
+            .iter()
+            .fold(prose, |text, font| text.replace(font, ""));
+        for paragraph in plain.split('\u{b6}') {
+            let words: Vec<String> = paragraph.split_whitespace().map(str::to_lowercase).collect();
+            for phrase in words.windows(PHRASE) {
+                if let Some(first) = seen.insert(phrase.to_vec(), name.to_owned()) {
+                    twice.push(format!("{first}, {name}: {}", phrase.join(" ")));
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 2000, "only {} phrases were found", seen.len());
+    assert!(
+        twice.is_empty(),
+        "said twice; say it once and refer to it:\n{}",
+        twice.join("\n")
+    );
 }

@@ -6,9 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::complete;
-
-/// The configuration, if no other is named.
-pub const CONFIG: &str = "/etc/hookd.toml";
+use crate::config;
 
 /// Deploy git repositories to this machine when their forge reports a push.
 #[derive(Debug, Parser)]
@@ -19,7 +17,7 @@ pub struct Arguments {
         long,
         global = true,
         env = "HOOKD_CONFIG",
-        default_value = CONFIG,
+        default_value = config::FILE,
         value_name = "FILE"
     )]
     pub config: PathBuf,

@@ -9,11 +9,11 @@ use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::Shells;
 use serde::de::DeserializeOwned;
 
-use super::arguments::CONFIG;
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Failure, short};
 use crate::api::{Delivery, Deployment, Releases, Status};
+use crate::config;
 
 /// The variable by which the completion scripts ask. Not clap's own `COMPLETE`, which others may have set.
 pub const VARIABLE: &str = "HOOKD_COMPLETE";
@@ -43,7 +43,7 @@ pub fn script(shell: Shell) -> Result<ExitCode, Failure> {
 
 /// An answer of the daemon; none if it takes too long, or there is none.
 fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
-    let config = std::env::var_os("HOOKD_CONFIG").unwrap_or_else(|| CONFIG.into());
+    let config = std::env::var_os("HOOKD_CONFIG").unwrap_or_else(|| config::FILE.into());
     let client = Client::new(Path::new(&config));
     let answer = async {
         let late = |_| Failure::failed("the daemon does not answer in time");

@@ -109,7 +109,7 @@ fn write_secrets(options: &Import, files: &[SecretFile]) -> Result<(), Failure> 
         return Ok(());
     }
     let owner = super::block_on(async {
-        let machine = Machine::look(Path::new(super::arguments::CONFIG), None).await;
+        let machine = Machine::look(Path::new(config::FILE), None).await;
         let daemon = machine.daemon.as_ref().filter(|_| machine.root());
         Ok(daemon.map_or_else(Owner::default, |account| Owner {
             uid: Some(account.uid),

@@ -18,8 +18,10 @@ mod logs;
 mod man;
 mod output;
 mod paint;
+mod plain;
 mod reload;
 mod remove;
+mod runtime;
 mod schema;
 mod send;
 mod serve;
@@ -32,8 +34,11 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
+use crate::config;
+
 use arguments::{Arguments, Command, NotifyAction, ReportAction};
 use output::{Code, Failure};
+use runtime::block_on;
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
@@ -121,19 +126,11 @@ fn require_named_file(file: &Path, command: &Command) -> Result<(), Failure> {
             | Command::Completions { .. }
             | Command::Man { .. }
     );
-    if own_word || file == Path::new(arguments::CONFIG) || file.exists() {
+    if own_word || file == Path::new(config::FILE) || file.exists() {
         return Ok(());
     }
     Err(
         Failure::new(Code::Config, format!("there is no configuration {}", file.display()))
             .hint("`--config FILE` or HOOKD_CONFIG names it".to_owned()),
     )
-}
-
-/// Runs something that needs the network, on this thread.
-fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .map_err(|e| Failure::failed(format!("no runtime: {e}")))?
-        .block_on(future)
 }

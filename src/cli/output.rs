@@ -5,7 +5,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::paint::{self, Cell};
-use crate::model::{Timestamp, words};
+pub use super::plain::{printable, short};
+use crate::model::Timestamp;
 
 /// Exit codes, as in hookd(1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,11 +104,6 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Text of others, without what a terminal would obey.
-pub fn printable(text: &str) -> String {
-    words::printable(text, |c| matches!(c, '\n' | '\t'))
-}
-
 /// Prints a line; a reader that is gone (`| head`) ends the program quietly.
 pub fn line(text: &str) {
     if writeln!(anstream::stdout(), "{text}").is_err() {
@@ -149,9 +145,4 @@ pub fn took(from: i64, to: Option<i64>) -> String {
     } else {
         format!("{}m{:02}s", tenths / 600, tenths / 10 % 60)
     }
-}
-
-/// The first seven digits of a commit.
-pub fn short(commit: Option<&str>) -> String {
-    commit.map(|c| c.get(..7).unwrap_or(c).to_owned()).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::output;
+use super::plain;
 
 /// Narrowest terminal that tables are made for, columns: below it they are cut as for this one.
 const WIDTH_MIN: usize = 40;
@@ -213,7 +213,7 @@ fn way(head: &str) -> (&str, Way) {
 pub fn table(head: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<String> {
     let (head, ways): (Vec<&str>, Vec<Way>) = head.iter().map(|head| way(head)).unzip();
     let clean = |cell: &Cell| Cell {
-        text: output::printable(&cell.text).replace(['\n', '\t'], " "),
+        text: plain::printable(&cell.text).replace(['\n', '\t'], " "),
         tone: cell.tone,
     };
     let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(clean).collect()).collect();
@@ -288,7 +288,7 @@ pub fn ago(then: i64) -> String {
 
 /// `3b03e09 Fix the menu · Alice`
 pub fn commit(commit: Option<&str>, subject: Option<&str>, author: Option<&str>) -> String {
-    let mut text = output::short(commit);
+    let mut text = plain::short(commit);
     if let Some(subject) = subject.filter(|subject| !subject.is_empty()) {
         text = format!("{text} {subject}");
     }

@@ -1,6 +1,6 @@
 //! The words of `[notify.NAME]`: who is told of deployments, and how.
 
-use super::types::{Command, SecretSource};
+use super::value::{Command, SecretSource};
 use crate::model::Happening;
 
 /// `[notify.NAME]`: who is told of deployments.

@@ -1,7 +1,7 @@
 //! `[forge.NAME]`: the APIs of forges, and what is told there.
 
 use super::ForgeKind;
-use super::types::SecretSource;
+use super::value::SecretSource;
 
 /// `report`: what the forge is told of each push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -35,6 +35,7 @@ mod source;
 mod suggest;
 mod types;
 pub mod units;
+mod value;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,9 @@ pub use suggest::nearest;
 pub use types::*;
 
 use problems::Problems;
+
+/// The configuration, if no other is named.
+pub const FILE: &str = "/etc/hookd.toml";
 
 /// A configuration that holds, and what is still worth saying about it.
 #[derive(Debug, Clone)]

@@ -1,7 +1,6 @@
 //! The words of a checked configuration: plain data, nothing in it needs to be doubted.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use ipnet::IpNet;
 
 use super::channel::Notify;
 use super::forges::{Dispatch, ForgeApi, Reporting};
+pub use super::value::{Command, SecretSource};
 use super::{Diagnostic, ForgeKind, Generic, Pattern};
 use crate::model::{GitRef, GitUrl, RefKind, RepoName, Role, Secret, TargetId, TargetName, is_prerelease};
 
@@ -215,31 +215,6 @@ pub struct Tls {
     pub cert: PathBuf,
     /// PEM file of the private key.
     pub key: PathBuf,
-}
-
-/// Where a secret comes from. The secret itself is read by [`Secrets`], at start and at reload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// `credential:NAME`, below `$CREDENTIALS_DIRECTORY`
-    Credential(String),
-    /// `file:PATH`; one trailing newline is not part of it
-    File(PathBuf),
-    /// `env:VAR`
-    Env(String),
-    /// `insecure-none`: no check at all; loopback and unix sockets only
-    InsecureNone,
-}
-
-impl fmt::Display for SecretSource {
-    /// As the configuration writes it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Credential(name) => write!(f, "credential:{name}"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
-            Self::Env(variable) => write!(f, "env:{variable}"),
-            Self::InsecureNone => f.write_str("insecure-none"),
-        }
-    }
 }
 
 /// The secrets of all repos, read from their sources.
@@ -452,15 +427,6 @@ impl RefFilter {
     pub fn by_version(&self) -> bool {
         matches!(self, Self::Tags(tags) if tags.order == TagOrder::Version) && self.single().is_none()
     }
-}
-
-/// A command of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// A string: one line for `/bin/sh -c`.
-    Shell(String),
-    /// A list: a program and its arguments.
-    Argv(Vec<String>),
 }
 
 /// `check`

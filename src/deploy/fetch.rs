@@ -45,6 +45,12 @@ pub fn mirror(config: &Config, repo: &Repo) -> PathBuf {
     config.state_dir.join("mirrors").join(format!("{}.git", repo.name))
 }
 
+/// Where the mirrors of a repo's submodules are.
+pub(super) fn submodule_mirrors(config: &Config, repo: &Repo) -> PathBuf {
+    let name = format!("{}.submodules", repo.name);
+    config.state_dir.join("mirrors").join(name)
+}
+
 impl From<GitError> for Stop {
     fn from(error: GitError) -> Self {
         if error.kind == GitErrorKind::Cancelled {
@@ -72,7 +78,7 @@ impl Run<'_> {
         CheckoutOptions {
             submodules: self.site.repo.submodules,
             refuse_lfs: self.site.repo.refuse_lfs,
-            submodule_mirrors: super::tidy::submodule_mirrors(&self.site.config, &self.site.repo),
+            submodule_mirrors: submodule_mirrors(&self.site.config, &self.site.repo),
         }
     }
 

@@ -11,67 +11,31 @@ mod manifests;
 mod prepare;
 mod record;
 mod signed;
+mod site;
 mod space;
 mod spare;
+mod spares;
 mod tidy;
 
 pub use clean_up::clean_up;
 pub use fetch::{access, mirror};
-pub use spare::Spares;
+pub use site::{Site, World};
+pub use spares::Spares;
 pub use tidy::keep_commits;
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::config::{Config, Repo, Secrets, Strategy, Target};
-use crate::exec::{ExecError, Units};
-use crate::forge_api::Tokens;
-use crate::git::Git;
-use crate::logbook::LogBook;
+use crate::config::Strategy;
+use crate::exec::ExecError;
 use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseState, is_passing};
 use crate::release::{Layout, ReleaseError, ReleaseName};
-use crate::store::{Claim, Finish, Hold, Progress, Source, Store, StoreError, Tip};
+use crate::store::{Claim, Finish, Hold, Progress, Source, StoreError, Tip};
 
 use manifests::Manifests;
 use record::Record;
-
-/// The doors to the outside that a deployment goes through.
-#[derive(Clone)]
-pub struct World {
-    /// The store.
-    pub store: Store,
-    /// Git, in child processes.
-    pub git: Git,
-    /// Logs of the deployments.
-    pub logs: LogBook,
-    /// This program, to be run as the supervisor of a command.
-    pub program: PathBuf,
-    /// Whether commands can run in units of systemd.
-    pub units: Arc<Units>,
-    /// The file that everything holds locked which works for a deployment, so that the next daemon can tell when all of it
-    /// is gone.
-    pub lifeline: PathBuf,
-    /// Spare copies of releases that are being made.
-    pub spares: Spares,
-    /// Tokens of GitHub Apps.
-    pub tokens: Tokens,
-}
-
-/// What is deployed where.
-#[derive(Clone)]
-pub struct Site {
-    /// The configuration that the deployment runs under, to its end, even if it is reloaded meanwhile.
-    pub config: Arc<Config>,
-    /// The secrets that go with it.
-    pub secrets: Arc<Secrets>,
-    /// The repo.
-    pub repo: Arc<Repo>,
-    /// The target.
-    pub target: Arc<Target>,
-}
 
 /// Why a deployment is to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

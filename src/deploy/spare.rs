@@ -1,17 +1,13 @@
 //! The spare copy of what is live, made while nothing of the target runs, so that the next push only changes in it what it changes.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Strategy;
 use crate::git::Worth;
-use crate::model::TargetId;
 use crate::release::{Current, Layout, ReleaseName, free_space};
 
 use super::manifests::Manifests;
+use super::spares::Making;
 use super::{Run, Site, World};
 
 /// How many times the least free space must be free beside a spare: a spare must never be what makes the disk short.
@@ -19,31 +15,6 @@ const FREE: u64 = 2;
 
 /// Below so many names, a release is made from the one before as fast as from a spare.
 const NAMES_MIN: usize = 500;
-
-/// The spares that are being made, one at most for each target; clones share them.
-#[derive(Clone, Default)]
-pub struct Spares(Arc<Mutex<BTreeMap<TargetId, Making>>>);
-
-struct Making {
-    cancel: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Spares {
-    /// Ends the making of a target's spare: its process is gone when this returns. What it leaves is swept with the rest.
-    pub(super) async fn stop(&self, target: &TargetId) {
-        let making = self.lock().remove(target);
-        if let Some(making) = making {
-            making.cancel.cancel();
-            // A panic of it is no concern of this deployment.
-            let _ = making.task.await;
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TargetId, Making>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Run<'_> {
     /// Begins to make a spare of what is live, if the target has none of it, and removes those of other releases. It ends with the

@@ -8,6 +8,7 @@ use crate::model::{CommitId, Outcome, Phase, TargetId};
 use crate::release::{Current, Keep, Layout, ReleaseError, ReleaseName};
 use crate::store::{Finish, ReleaseRow, ReleaseState};
 
+use super::fetch::submodule_mirrors;
 use super::{Halt, Run, Site, Stop, World, mirror};
 
 /// What came of tidying a target.
@@ -169,12 +170,6 @@ pub(super) fn sweep_mirrors(config: &Config, repo: &Repo) -> Vec<String> {
         .chain(submodules)
         .filter_map(|path| sweep(&path))
         .collect()
-}
-
-/// Where the mirrors of a repo's submodules are.
-pub(super) fn submodule_mirrors(config: &Config, repo: &Repo) -> std::path::PathBuf {
-    let name = format!("{}.submodules", repo.name);
-    config.state_dir.join("mirrors").join(name)
 }
 
 /// Removes the releases of a target that are not to be kept, and forgets those that are gone. `made` is what a deployment

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::isolation::{POLKIT_RULES, polkit_rules};
 use super::unit::widened;
 use super::{Area, Findings, Scene};
 use crate::config::Isolation;
@@ -16,6 +15,9 @@ const AREA: Area = Area::Unit;
 /// The rules of this version.
 pub(super) const RULE: &str = include_str!("../../packaging/hookd.rules");
 pub(super) const LAST_RULE: &str = include_str!("../../packaging/zz-hookd.rules");
+
+/// Where polkit's rules are: root's own, and those of packages.
+pub(super) const POLKIT_RULES: [&str; 2] = ["/etc/polkit-1/rules.d", "/usr/share/polkit-1/rules.d"];
 
 /// The user that the rules name.
 const USER: &str = "hookd";
@@ -164,6 +166,25 @@ fn rules(others: Option<Vec<(PathBuf, String)>>, found: &mut Findings) {
                 .hint("compare action.lookup(\"unit\") there, as the rules do that `hookd check` prints");
         }
     }
+}
+
+/// All rules but hookd's own, with their files; none if they can't be read.
+pub(super) fn polkit_rules() -> Option<Vec<(PathBuf, String)>> {
+    let mut texts = Vec::new();
+    for directory in POLKIT_RULES {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(_) => return None,
+        };
+        for entry in entries.flatten() {
+            let text = fs::read_to_string(entry.path()).ok()?;
+            if text != RULE && text != LAST_RULE {
+                texts.push((entry.path(), text));
+            }
+        }
+    }
+    Some(texts)
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
 //! The units that commands run in: whether they are there, and whether root's drop-ins say what the configuration does.
 
 use std::fs;
-use std::path::PathBuf;
 
-use super::{Area, Findings, Scene, fence};
+use super::fence::{POLKIT_RULES, polkit_rules};
+use super::{Area, Findings, Scene};
 use crate::config::{Config, Isolation};
 use crate::exec::{DropIn, ReloadRule, Units, drop_ins, reload_rule, writing};
 use crate::machine::Machine;
 use crate::model::TargetId;
-
-/// Where polkit's rules are: root's own, and those of packages.
-pub(super) const POLKIT_RULES: [&str; 2] = ["/etc/polkit-1/rules.d", "/usr/share/polkit-1/rules.d"];
 
 /// Looks at templates and drop-ins, and at what the daemon says of them.
 pub(super) fn look(scene: &Scene<'_>, found: &mut Findings) {
@@ -133,25 +130,6 @@ pub(super) fn look_at_reloads(scene: &Scene<'_>, found: &mut Findings) {
             }
         }
     }
-}
-
-/// All rules but hookd's own, with their files; none if they can't be read.
-pub(super) fn polkit_rules() -> Option<Vec<(PathBuf, String)>> {
-    let mut texts = Vec::new();
-    for directory in POLKIT_RULES {
-        let entries = match fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(_) => return None,
-        };
-        for entry in entries.flatten() {
-            let text = fs::read_to_string(entry.path()).ok()?;
-            if text != fence::RULE && text != fence::LAST_RULE {
-                texts.push((entry.path(), text));
-            }
-        }
-    }
-    Some(texts)
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::GitError;
 use super::client::{Git, unexpected};
+use super::mirror::init_bare;
 use super::mirror::{Hold, Mirror, oid, tip_ref};
-use super::remote::init_bare;
 use super::wire::{Job, Reply};
 use crate::model::{CommitId, GitRef, RefKind};
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::folder::{Folder, Found};
-use super::in_place::{obsolete, staged_name};
 use super::submodule::Plan;
 use super::tree::Item;
 use super::{GitError, GitErrorKind};
@@ -231,4 +230,20 @@ fn in_the_way(path: &Path, wanted: &str) -> GitError {
         path.display()
     );
     GitError::new(GitErrorKind::Disk, message).hint("move it away")
+}
+
+pub(super) fn staged_name(index: usize) -> OsString {
+    OsString::from(index.to_string())
+}
+
+/// Paths that only `old` has: those that stand where `new` needs a directory or a file, and the others.
+fn obsolete<'p>(old: &'p Plan, new: &Plan) -> (Vec<&'p Path>, Vec<&'p Path>) {
+    let files: BTreeSet<&Path> = new.items.iter().map(|i| i.path.as_path()).collect();
+    let directories: BTreeSet<&Path> = new.directories.iter().map(PathBuf::as_path).collect();
+    let gone = old
+        .items
+        .iter()
+        .map(|i| i.path.as_path())
+        .filter(|p| !files.contains(p));
+    gone.partition(|path| directories.contains(path) || path.ancestors().skip(1).any(|a| files.contains(a)))
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::mirror::{Hold, Mirror, open, tip_ref};
-use super::remote::{Remote, Spec};
+use super::remote::Remote;
+use super::spec::Spec;
 use super::wire::{Description, Id, Reply};
 use super::{GitError, GitErrorKind};
 use crate::config::Transport;

@@ -2,8 +2,7 @@
 //! with the old ones, so that a failure before changes nothing, one in the middle can be undone, and readers see each file
 //! whole. Untracked files stay.
 
-use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -14,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::stat::umask;
 
-use super::changes::{Changes, obstacles};
+use super::changes::{Changes, obstacles, staged_name};
 use super::folder::{Folder, Found};
 use super::materialise::{Blobs, Pointers, UMASK};
+use super::report::Reporter;
 use super::submodule::Plan;
 use super::tree::{Item, Kind};
-use super::worker::Reporter;
 use super::{Bounds, GitError, GitErrorKind};
 use crate::model::CommitId;
 
@@ -241,10 +240,6 @@ fn stage(
     Ok((staged, bytes))
 }
 
-pub(super) fn staged_name(index: usize) -> OsString {
-    OsString::from(index.to_string())
-}
-
 /// What can't be read counts as different.
 fn same_file(root: &Folder, item: &Item, executable: bool, content: &[u8]) -> bool {
     let Ok((parent, name)) = root.parent(&item.path) else {
@@ -255,16 +250,4 @@ fn same_file(root: &Folder, item: &Item, executable: bool, content: &[u8]) -> bo
         size: content.len() as u64,
     };
     parent.look(name).is_ok_and(|found| found == want) && parent.holds(name, content).unwrap_or(false)
-}
-
-/// Paths that only `old` has: those that stand where `new` needs a directory or a file, and the others.
-pub(super) fn obsolete<'p>(old: &'p Plan, new: &Plan) -> (Vec<&'p Path>, Vec<&'p Path>) {
-    let files: BTreeSet<&Path> = new.items.iter().map(|i| i.path.as_path()).collect();
-    let directories: BTreeSet<&Path> = new.directories.iter().map(PathBuf::as_path).collect();
-    let gone = old
-        .items
-        .iter()
-        .map(|i| i.path.as_path())
-        .filter(|p| !files.contains(p));
-    gone.partition(|path| directories.contains(path) || path.ancestors().skip(1).any(|a| files.contains(a)))
 }

@@ -18,10 +18,10 @@ use nix::sys::stat::{Mode, fchmod, fstat, umask};
 use super::copy::{Base, Near, copied, look, set_time, time_of_same};
 use super::folder::Folder;
 use super::mirror::{Hold, Mirror};
+use super::report::Reporter;
 use super::spare;
 use super::submodule::Plan;
 use super::tree::{Item, Kind};
-use super::worker::Reporter;
 use super::{Bounds, CheckedOut, GitError, GitErrorKind, Progress, ProgressPhase, Reuse};
 use crate::manifest::{Entry, Look, Manifest};
 

@@ -5,12 +5,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use git2::Repository;
+use git2::{Repository, RepositoryInitOptions};
 use sha2::{Digest, Sha256};
 
 use super::program::Program;
-use super::remote::init_bare;
-use super::worker::Reporter;
+use super::report::Reporter;
 use super::{GitError, GitErrorKind};
 use crate::model::{CommitId, tells_of_passing};
 
@@ -366,4 +365,10 @@ fn remove_matching(directory: &Path, matches: &dyn Fn(&str) -> bool, deep: bool)
         }
     }
     Ok(())
+}
+
+/// A bare repository without templates.
+pub(super) fn init_bare(path: &Path) -> Result<Repository, git2::Error> {
+    let mut options = RepositoryInitOptions::new();
+    Repository::init_opts(path, options.bare(true).mkpath(true).external_template(false))
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::remote::{Advertised, Spec};
-use super::worker::Reporter;
+use super::report::Reporter;
+use super::spec::{Advertised, Spec};
 use super::{GitError, GitErrorKind, Progress, ProgressPhase};
 use crate::model::tells_of_passing;
 

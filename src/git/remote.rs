@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use git2::{
     AutotagOption, CertificateCheckStatus, Direction, FetchOptions, FetchPrune, Progress as Transfer, RemoteCallbacks,
-    Repository, RepositoryInitOptions,
+    Repository,
 };
 
 use super::address::Address;
 use super::credentials::{Wallet, stop};
 use super::known_hosts::{HostKey, KnownHosts};
+use super::mirror::init_bare;
 use super::program::Program;
 use super::reach::Reach;
+use super::report::Reporter;
+use super::spec::{Advertised, Spec};
 use super::transport::{self, CONNECT, Server, Trouble};
 use super::wire::RemoteSpec;
-use super::worker::Reporter;
 use super::{GitError, GitErrorKind, Progress, ProgressPhase};
 use crate::config::Transport;
 use crate::model::words;
@@ -33,26 +35,6 @@ const NAMED_MAX: usize = 8;
 
 /// Most of the name of one that is shown, characters.
 const NAME_SHOWN: usize = 80;
-
-/// A ref as the remote lists it. `name^{}` is what an annotated tag names.
-#[derive(Debug, Clone)]
-pub(super) struct Advertised {
-    pub name: String,
-    pub id: String,
-}
-
-/// One ref to fetch (or an object name, where the server allows that), and the ref of ours that it goes into.
-pub(super) struct Spec {
-    pub from: String,
-    pub to: String,
-}
-
-impl Spec {
-    /// With `+`: without it libgit2 passes over force-pushed refs in silence.
-    pub(super) fn refspec(&self) -> String {
-        format!("+{}:{}", self.from, self.to)
-    }
-}
 
 /// One remote, ready to be asked.
 pub(super) struct Remote<'a> {
@@ -379,12 +361,6 @@ pub(super) fn redacted(url: &str) -> String {
         }
         None => url.to_owned(),
     }
-}
-
-/// A bare repository without templates.
-pub(super) fn init_bare(path: &Path) -> Result<Repository, git2::Error> {
-    let mut options = RepositoryInitOptions::new();
-    Repository::init_opts(path, options.bare(true).mkpath(true).external_template(false))
 }
 
 /// Refs whose names are not UTF-8 can't be configured, so they are passed over; git2 0.21 panics on them.

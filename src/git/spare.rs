@@ -28,7 +28,7 @@ use super::copy::{Known, Near, copy_all, look, set_time};
 use super::folder::Folder;
 use super::globals;
 use super::materialise::{Closed, Making, UMASK};
-use super::worker::Reporter;
+use super::report::Reporter;
 use super::{CheckedOut, GitError, Progress, ProgressPhase, Worth};
 use crate::manifest::{Entry, Look, Manifest, is_believed, tick};
 

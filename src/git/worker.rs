@@ -1,12 +1,11 @@
 //! The child process: reads one request, does it, tells how it goes, ends. Ends at once when its parent does.
 
 use std::fs::File;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
@@ -15,9 +14,10 @@ use nix::unistd::{getpgrp, getpid};
 
 use super::mirror::{Hold, Mirror, discard};
 use super::remote::Remote;
+use super::report::{Reporter, send};
 use super::submodule::{Missing, Plan, plan};
 use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireFilter, WireRef};
-use super::{Bounds, CheckoutOptions, GitError, GitErrorKind, Progress, ProgressPhase};
+use super::{Bounds, CheckoutOptions, GitError, GitErrorKind};
 use super::{beside, fetch, globals, history, in_place, materialise, signed, spare};
 use crate::config::{Pattern, matches};
 use crate::model::{CommitId, GitRef, RefKind};
@@ -33,9 +33,6 @@ const FOLLOWED_MAX: usize = 10_000;
 
 /// Most other branches that are listed, for people who have misspelt one.
 const OTHERS_MAX: usize = 100;
-
-/// Shortest time between two progress lines of the same phase.
-const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// The whole of `hookd git-worker`.
 pub fn worker_main() -> ExitCode {
@@ -68,7 +65,7 @@ pub fn worker_main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     std::thread::spawn(end_with_parent);
-    let reporter = Reporter(Mutex::new(None));
+    let reporter = Reporter::default();
     let reply = run(request, &reporter);
     let failed = reply.is_err();
     send(&reply.unwrap_or_else(Reply::Error));
@@ -314,28 +311,4 @@ fn update(
         bytes: done.bytes,
         old_known,
     })
-}
-
-/// Tells the parent how it goes. Its silence is what the parent's idle time-out measures.
-pub(super) struct Reporter(Mutex<Option<(Instant, ProgressPhase)>>);
-
-impl Reporter {
-    /// Sends it, unless the last one was a moment ago.
-    pub(super) fn progress(&self, progress: Progress) {
-        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = Instant::now();
-        let soon = |(at, phase): (Instant, ProgressPhase)| phase == progress.phase && now - at < PROGRESS_EVERY;
-        if !last.is_some_and(soon) {
-            *last = Some((now, progress.phase));
-            send(&Reply::Progress(progress));
-        }
-    }
-}
-
-/// One line. Nobody is there to be told of a failure, since this is the line to the only one.
-fn send(reply: &Reply) {
-    let mut line = serde_json::to_vec(reply).unwrap_or_default();
-    line.push(b'\n');
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(&line).and_then(|()| out.flush());
 }

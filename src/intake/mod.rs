@@ -122,6 +122,11 @@ struct Said {
 }
 
 impl Intake {
+    /// What is wrong with the repo's webhook by today's configuration.
+    pub fn troubles(&self, repo: &Repo) -> Vec<Trouble> {
+        self.troubles.of(repo)
+    }
+
     /// An intake that keeps deliveries in `store`.
     pub fn new(store: Store, worker: Worker, poller: Poller, ranges: Ranges) -> Self {
         Self {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::Intake;
 use crate::clock;
 use crate::config::{ForgeKind, Repo};
 use crate::forge::Parsed;
@@ -96,6 +95,23 @@ struct OfRepo {
 pub(super) struct Troubles(Mutex<HashMap<RepoName, OfRepo>>);
 
 impl Troubles {
+    /// What is wrong with the repo's webhook by today's configuration.
+    pub(super) fn of(&self, repo: &Repo) -> Vec<Trouble> {
+        self.with(&repo.name, |troubles| {
+            let is_mended = |mismatch: &Mismatch| {
+                rules::is_about(repo, mismatch.forge, Some(&mismatch.claimed), &mismatch.addresses)
+            };
+            if troubles.mismatch.as_ref().is_some_and(is_mended) {
+                troubles.mismatch = None;
+            }
+            let mismatch = troubles.mismatch.as_ref().map(|mismatch| Trouble::Mismatch {
+                claimed: mismatch.claimed.clone(),
+                since: mismatch.since,
+            });
+            mismatch.into_iter().chain(troubles.refused.clone()).collect()
+        })
+    }
+
     fn with<T>(&self, repo: &RepoName, act: impl FnOnce(&mut OfRepo) -> T) -> T {
         let mut repos = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         act(repos.entry(repo.clone()).or_default())
@@ -132,24 +148,5 @@ impl Troubles {
                 since,
             });
         });
-    }
-}
-
-impl Intake {
-    /// What is wrong with the repo's webhook by today's configuration.
-    pub fn troubles(&self, repo: &Repo) -> Vec<Trouble> {
-        self.troubles.with(&repo.name, |troubles| {
-            let is_mended = |mismatch: &Mismatch| {
-                rules::is_about(repo, mismatch.forge, Some(&mismatch.claimed), &mismatch.addresses)
-            };
-            if troubles.mismatch.as_ref().is_some_and(is_mended) {
-                troubles.mismatch = None;
-            }
-            let mismatch = troubles.mismatch.as_ref().map(|mismatch| Trouble::Mismatch {
-                claimed: mismatch.claimed.clone(),
-                since: mismatch.since,
-            });
-            mismatch.into_iter().chain(troubles.refused.clone()).collect()
-        })
     }
 }

@@ -7,7 +7,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use super::chat::Words;
-use super::send::{Heard, SendError};
+use super::heard::{Heard, SendError};
 use crate::config::Mail;
 use crate::forge_api::Refusal;
 use crate::model::Secret;

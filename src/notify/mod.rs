@@ -9,6 +9,7 @@
 //! | sending, and whether to send again | `send` |
 
 mod chat;
+mod heard;
 mod mail;
 mod notice;
 mod send;
@@ -17,8 +18,9 @@ use crate::config::{Config, Target};
 use crate::model::{Happening, Outcome, RepoName};
 use crate::store::{Claim, Finish, Standing};
 
+pub use heard::{Heard, SendError};
 pub use notice::{Change, Details, Notice, OUTPUT_LINES};
-pub use send::{Heard, SendError, Sending, send};
+pub use send::{Sending, send};
 
 /// What stands before the name of a repo in the outbox, for its `dispatch`. No `[notify.NAME]` has a colon in its name.
 const DISPATCH: &str = "dispatch:";

@@ -7,6 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::chat::{self, Post, Words};
+use super::heard::{Heard, SendError};
 use super::mail;
 use super::notice::{Details, Notice};
 use crate::clock;
@@ -28,39 +29,6 @@ const ANSWER_SHOWN: usize = 200;
 
 /// Largest answer that is read, bytes.
 const ANSWER_MAX: usize = 64 << 10;
-
-/// What came back.
-#[derive(Debug, Clone)]
-pub struct Heard {
-    /// The status and the beginning of the answer.
-    pub answer: String,
-}
-
-/// Why a message was not heard.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{reason}")]
-pub struct SendError {
-    /// Why, without secrets.
-    pub reason: String,
-    /// Whether to send it again.
-    pub refusal: Refusal,
-}
-
-impl SendError {
-    pub(super) fn permanent(reason: String) -> Self {
-        Self {
-            reason,
-            refusal: Refusal::Permanent,
-        }
-    }
-
-    fn passing(reason: String) -> Self {
-        Self {
-            reason,
-            refusal: Refusal::Passing,
-        }
-    }
-}
 
 /// A message and where it goes.
 pub struct Sending<'a> {

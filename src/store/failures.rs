@@ -3,26 +3,12 @@
 //! Looks at the remote would ask for the same again at once and for ever. So each is remembered with what the remote had at
 //! that time, and rests until that changes, a person does something, or its pause is over.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, params};
 
 use super::records::Finish;
-use super::rows::{FailureRow, JobRow};
+use super::rows::{FailureRow, JobRow, PAUSES};
 use super::{Store, StoreError};
 use crate::model::{CommitId, Outcome, RepoName, TargetId, Timestamp};
-
-/// Pauses before a look at the remote asks again for what failed so; the last one is kept to.
-const PAUSES: [Duration; 5] = [
-    Duration::from_mins(5),
-    Duration::from_mins(15),
-    Duration::from_hours(1),
-    Duration::from_hours(3),
-    Duration::from_hours(12),
-];
-
-/// The last of them.
-pub(super) const LONGEST_PAUSE: Duration = PAUSES[PAUSES.len() - 1];
 
 /// Remembers or forgets a failure when a job ends. Used within a transaction of the caller.
 pub(super) fn note(c: &Connection, job: &JobRow, end: &Finish, now: Timestamp) -> Result<(), StoreError> {

@@ -1,5 +1,7 @@
 //! What the store knows, as it tells others. A word in the file that nobody knows is an error, and never taken for another one.
 
+use std::time::Duration;
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -272,6 +274,18 @@ pub struct Tips {
     pub known: Vec<Tip>,
 }
 
+/// Pauses before a look at the remote asks again for what failed so; the last one is kept to.
+pub(super) const PAUSES: [Duration; 5] = [
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
+    Duration::from_hours(3),
+    Duration::from_hours(12),
+];
+
+/// The last of them.
+const LONGEST_PAUSE: Duration = PAUSES[PAUSES.len() - 1];
+
 /// A failure before a commit was known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureRow {
@@ -292,7 +306,7 @@ pub struct FailureRow {
 impl FailureRow {
     /// Whether its pause goes on. A clock that was set back makes no pause longer than the longest.
     pub fn rests_at(&self, now: Timestamp) -> bool {
-        now < self.retry_at && self.retry_at <= now.after(super::failures::LONGEST_PAUSE)
+        now < self.retry_at && self.retry_at <= now.after(LONGEST_PAUSE)
     }
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {

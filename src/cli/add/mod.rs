@@ -3,6 +3,7 @@
 mod host_key;
 mod make;
 mod plan;
+mod step;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::setup::Made;
 use make::{dry_run, make, public_key};
 pub(super) use plan::may_write;
 use plan::{Plan, one, plan};
+pub(super) use step::Step;
 
 /// Where the forge delivers, as long as nobody has said it.
 const NO_ADDRESS: &str = "https://YOUR.SERVER/hook/";
@@ -43,29 +45,6 @@ struct Report {
     steps: Vec<Step>,
     /// What is left to do, in words.
     next: Vec<String>,
-}
-
-/// Something that was made, or was there.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Step {
-    /// `made`, `there`, `updated`, `removed`, `absent`, `would make`
-    pub state: &'static str,
-    /// A path, or what it is about.
-    pub what: String,
-}
-
-impl Step {
-    pub(super) fn new(state: &'static str, what: impl Into<String>) -> Self {
-        Self {
-            state,
-            what: what.into(),
-        }
-    }
-
-    /// Prints it in a line.
-    pub(super) fn show(&self) {
-        output::line(&format!("  {:<10} {}", self.state, output::printable(&self.what)));
-    }
 }
 
 /// Runs the command.

@@ -5,7 +5,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use super::across::Seen;
-use super::server::listener;
+use super::listener::listener;
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::{Http, Listen, Login, Shown, Tls};

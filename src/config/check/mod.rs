@@ -4,6 +4,7 @@ mod across;
 mod apis;
 mod command;
 mod http;
+mod listener;
 mod notify;
 mod repo;
 mod server;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::across::Seen;
 use super::http;
+use super::listener::{fits_a_socket, listener};
 use crate::config::Environment;
 use crate::config::problems::Problems;
 use crate::config::raw::Table;
 use crate::config::section::Section;
-use crate::config::source::{At, Place};
+use crate::config::source::At;
 use crate::config::types::{Http, Limits, Listen, Proxy};
 use crate::model::{GitUrl, Secret};
 
@@ -23,9 +24,6 @@ const STATE_DIR: &str = "/var/lib/hookd";
 
 /// Without `control` and outside systemd.
 const RUNTIME_DIR: &str = "/run/hookd";
-
-/// Longest path of a unix socket: `sun_path` has 108 bytes, the last one is 0 (unix(7)).
-const SOCKET_PATH_MAX: usize = 107;
 /// Name of the control socket in the runtime directory.
 const CONTROL: &str = "control.sock";
 
@@ -87,18 +85,6 @@ fn first_directory(environment: Environment, variable: &str) -> Option<PathBuf> 
     path.is_absolute().then(|| path.to_owned())
 }
 
-/// A longer path is refused by the kernel, when the socket is made.
-fn fits_a_socket(root: &Section, key: &str, path: &Path, place: Place) {
-    let length = path.as_os_str().len();
-    if length > SOCKET_PATH_MAX {
-        root.wrong(
-            place,
-            format!("`{key}`: the path of a unix socket has at most {SOCKET_PATH_MAX} bytes, this one {length}"),
-            "choose a shorter one, below /run say".to_owned(),
-        );
-    }
-}
-
 fn listeners(root: &Section) -> Vec<At<Listen>> {
     let mut listeners: Vec<At<Listen>> = Vec::new();
     for text in root.some_strings("listen").map(|list| list.value).unwrap_or_default() {
@@ -114,42 +100,6 @@ fn listeners(root: &Section) -> Vec<At<Listen>> {
         });
     }
     listeners
-}
-
-/// An address to listen on, as the value of `key`.
-pub(super) fn listener(root: &Section, key: &str, text: At<&str>) -> Option<Listen> {
-    if let Some(path) = text.value.strip_prefix("unix:") {
-        if path.is_empty() {
-            root.wrong(
-                text.place,
-                format!("`{key}`: the path of the unix socket is missing"),
-                None,
-            );
-            return None;
-        }
-        let at = At {
-            value: path,
-            place: text.place,
-        };
-        let path = root.as_path(key, at)?;
-        fits_a_socket(root, key, &path, text.place);
-        return Some(Listen::Unix(path));
-    }
-    if let Ok(address) = text.value.parse() {
-        return Some(Listen::Tcp(address));
-    }
-    let port = text.value.rsplit(':').next().unwrap_or_default();
-    let hint = match port.parse::<u16>() {
-        Ok(port) if text.value.starts_with("localhost:") => format!("write \"127.0.0.1:{port}\""),
-        Ok(port) => format!("write \"127.0.0.1:{port}\", or \"0.0.0.0:{port}\" for all addresses"),
-        Err(_) => "write \"ADDRESS:PORT\" with a numeric address, or \"unix:PATH\"".to_owned(),
-    };
-    root.wrong(
-        text.place,
-        format!("`{key}` is no address with a port, and no `unix:` path"),
-        hint,
-    );
-    None
 }
 
 impl Default for Limits {

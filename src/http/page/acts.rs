@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::asked::Asked;
 use super::forms::{Form, redirect};
 use super::parts::{Tone, commit, shown_ref};
-use super::routes::Asked;
 use super::{Page, form_token};
 use crate::api::{DeployRequest, Query, Releases, RollbackRequest, TargetStatus};
 use crate::config::{Repo, Strategy, Target};

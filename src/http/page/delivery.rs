@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
+use super::asked::Asked;
 use super::lists::repo_of;
 use super::parts::{Tone, commit, pill, shown_ref, time};
-use super::routes::Asked;
 use super::{Page, acts};
 use crate::api::Delivery;
 use crate::config::{Config, Repo};

@@ -7,9 +7,9 @@ use maud::html;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
+use super::asked::Asked;
 use super::forms::{Form, redirect};
 use super::parts::Tone;
-use super::routes::Asked;
 use super::{LOG_IN, Page, html_answer};
 use crate::access::{LoginError, SESSION_TIME, Session};
 use crate::config::{Login, Shown};

@@ -5,6 +5,7 @@
 
 mod acts;
 mod ansi;
+mod asked;
 mod changes;
 mod delivery;
 mod deployment;
@@ -27,10 +28,10 @@ use super::answer::{self, Answer};
 use super::visitor::{Guest, Visitor};
 use crate::model::words;
 
+pub use asked::Asked;
 pub use changes::Changes;
 pub use log_in::asks_to_log_in;
 use parts::Tone;
-pub use routes::Asked;
 
 /// Rows of a list on one page.
 const ROWS: usize = 20;

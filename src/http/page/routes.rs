@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::asked::Asked;
 use super::changes::Brought;
 use super::deployment::Shown;
 use super::lists::History;
@@ -19,18 +20,6 @@ use crate::model::{Refusal, TargetId};
 use crate::store::Page;
 
 type Result<T> = std::result::Result<T, Refusal>;
-
-/// A request for a page.
-pub struct Asked<'a> {
-    /// The path, in its parts.
-    pub parts: &'a [&'a str],
-    /// The parameters.
-    pub query: &'a Query,
-    /// Where a stream goes on that was cut: the id of its last event.
-    pub last_event: Option<&'a str>,
-    /// Who asks.
-    pub visitor: &'a Visitor,
-}
 
 impl App {
     /// The page at a path; none if there is none.

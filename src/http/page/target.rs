@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
+use super::asked::Asked;
 use super::lists::{History, deployments};
 use super::overview::{Extra, live, running, strip, tone, waiting};
 use super::parts::{ago, commit, empty, pill, problems, shown_ref};
-use super::routes::Asked;
 use super::{Page, acts};
 use crate::api::{Releases, TargetStatus};
 use crate::config::{Check, Command, Config, Repo, Strategy, Target};

@@ -1,0 +1,13 @@
+//! Text as a terminal may see it.
+
+use crate::model::words;
+
+/// Text of others, without what a terminal would obey.
+pub fn printable(text: &str) -> String {
+    words::printable(text, |c| matches!(c, '\n' | '\t'))
+}
+
+/// The first seven digits of a commit.
+pub fn short(commit: Option<&str>) -> String {
+    commit.map(|c| c.get(..7).unwrap_or(c).to_owned()).unwrap_or_default()
+}
