@@ -175,12 +175,7 @@ const PARTS: &[Part] = &[
         says: "Who may use the status pages",
         name: "#http.login",
         table: "http.login",
-        keys: These(&[
-            ("users", ""),
-            ("header", ""),
-            ("roles", "{ alice = \"act\", \"*\" = \"view\" }"),
-            ("public", "[\"badge\"]"),
-        ]),
+        keys: AllBut(&[]),
     },
     Part {
         says: "Limits",

@@ -111,14 +111,10 @@ fn login(section: &Section, has_proxies: bool) -> Login {
                 hint.to_owned(),
             );
         }
-        (Some(header), _) if !has_proxies => {
-            let hint = "name the proxy: `trusted_proxies = [\"127.0.0.1\"]` in `[http]`".to_owned();
+        (Some(header), _) if !has_proxies && section.own("users").is_none() => {
+            let hint = "name the proxy: `trusted_proxies = [\"127.0.0.1\"]` in `[http]`";
             let message = "`header` is believed from `http.trusted_proxies` only, and there are none";
-            if section.own("users").is_some() {
-                section.problems.warning(header.key, message, hint);
-            } else {
-                section.wrong(header.key, message, hint);
-            }
+            section.wrong(header.key, message, hint.to_owned());
         }
         (Some(header), None) if section.own("users").is_none() => {
             let hint = "`roles = { alice = \"act\", \"*\" = \"view\" }`";
