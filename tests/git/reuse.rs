@@ -331,7 +331,7 @@ fn do_to(act: Act, tree: &Path, which: usize, site: &World) {
         (Act::DirectoryBecomesLink, _) if !directories.is_empty() && !aside.exists() => {
             let directory = directories[which % directories.len()];
             fs::rename(directory, &aside).unwrap();
-            for name in shot(&aside).into_keys().filter(|name| aside.join(name).is_file()) {
+            for name in shot(&aside).into_keys().filter(|name| is(&aside.join(name)).is_file()) {
                 let bytes = flipped(&aside.join(&name));
                 keep_time(&aside.join(&name), || write_in_place(&aside.join(&name), &bytes));
             }
