@@ -50,17 +50,22 @@ pub async fn run(world: World, settings: watch::Receiver<Settings>) {
     let mut reminded = HashMap::new();
     loop {
         let now = settings.borrow().clone();
-        if let Err(error) = round(&world, &now, &mut reminded).await {
+        let some_sent = round(&world, &now, &mut reminded).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the outbox could not be read");
+            false
+        });
+        // What was sent may have held up others of its channel.
+        if !some_sent {
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// When somebody was told last that a target keeps failing.
 type Reminded = HashMap<(String, TargetId), Timestamp>;
 
-async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> Result<(), StoreError> {
+/// Gives whether anything was sent.
+async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> Result<bool, StoreError> {
     remind(world, &settings.config, reminded).await?;
     let mut sending = tokio::task::JoinSet::new();
     for message in world.store.outbox(clock::now()).await? {
@@ -71,10 +76,11 @@ async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> R
             world.store.drop_channel(message.channel).await?;
         }
     }
+    let mut some_sent = false;
     while let Some(done) = sending.join_next().await {
-        done.map_err(|e| StoreError::Other(e.to_string()))??;
+        some_sent |= done.map_err(|e| StoreError::Other(e.to_string()))??;
     }
-    Ok(())
+    Ok(some_sent)
 }
 
 fn is_configured(config: &Config, channel: &str) -> bool {
@@ -82,15 +88,17 @@ fn is_configured(config: &Config, channel: &str) -> bool {
     config.notify.contains_key(channel) || notify::dispatching(channel).is_some_and(dispatches)
 }
 
-async fn deliver(world: &World, settings: &Settings, message: Message) -> Result<(), StoreError> {
+async fn deliver(world: &World, settings: &Settings, message: Message) -> Result<bool, StoreError> {
     let (store, now) = (&world.store, clock::now());
     let Ok(notice) = serde_json::from_str::<Notice>(&message.body) else {
         // Written by an earlier version.
-        return store.sent(message).await;
+        store.sent(message).await?;
+        return Ok(true);
     };
     let channel = message.channel.clone();
     let Err(error) = send(world, settings, &channel, &notice, &format!("hookd-{}", message.id)).await else {
-        return store.sent(message).await;
+        store.sent(message).await?;
+        return Ok(true);
     };
     let age = now.since(Timestamp(notice.at));
     let wait = match error.refusal {
@@ -105,11 +113,13 @@ async fn deliver(world: &World, settings: &Settings, message: Message) -> Result
     };
     let Some(wait) = wait else {
         tracing::error!("notify {channel}: given up: {error}");
-        return store.give_up(message, error.reason, now).await;
+        store.give_up(message, error.reason, now).await?;
+        return Ok(false);
     };
     tracing::warn!("notify {channel}: {error}; retrying in {} s", wait.as_secs());
     let trouble = (message.attempt + 1 >= TROUBLE_AFTER).then_some(error.reason);
-    store.send_later(message, now.after(wait), trouble, now).await
+    store.send_later(message, now.after(wait), trouble, now).await?;
+    Ok(false)
 }
 
 /// Sends one message now, to a channel of the configuration.

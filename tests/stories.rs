@@ -15,6 +15,7 @@ mod stories {
     mod audit;
     mod budget;
     mod cases;
+    mod chain;
     mod cli;
     mod commands;
     mod content;
