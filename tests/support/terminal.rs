@@ -1,6 +1,6 @@
 //! A real terminal of a given size: tmux draws it, and says what stands on it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use super::daemon::HOOKD;
@@ -105,17 +105,4 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.tmux(&["kill-server"]);
     }
-}
-
-/// Compares a text with the one that is kept in tests/stories/terminal. With `HOOKD_KEEP=1` it is kept from now on.
-#[track_caller]
-pub fn same_as_kept(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/stories/terminal")
-        .join(name);
-    if std::env::var_os("HOOKD_KEEP").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == text, "{name} was\n{kept}\nand is\n{text}");
 }
