@@ -13,6 +13,9 @@ pub use crate::api::LogLine;
 /// Most bytes that one read of a log gives: what a follower holds in memory.
 const CHUNK: usize = 64 * 1024;
 
+/// What hookd's own words may take beyond the limit of the output, bytes: how a deployment ended stands in each log.
+const OWN_WORDS: u64 = 256 * 1024;
+
 /// All logs, below one directory.
 #[derive(Clone)]
 pub struct LogBook {
@@ -156,11 +159,13 @@ fn read_lines(path: &Path, offset: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
 impl Log {
     /// Adds a line. A disk that is full costs the line, not the deployment.
     pub fn line(&mut self, line: &LogLine) {
-        if self.full {
+        let mut text = serde_json::to_vec(line).unwrap_or_default();
+        let own = line.stream == "hookd";
+        let beyond = self.length + text.len() as u64 > self.book.limit;
+        if own && self.length > self.book.limit + OWN_WORDS || !own && self.full {
             return;
         }
-        let mut text = serde_json::to_vec(line).unwrap_or_default();
-        if self.length + text.len() as u64 > self.book.limit {
+        if beyond && !own {
             self.full = true;
             let last = LogLine {
                 text: format!(

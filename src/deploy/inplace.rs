@@ -81,7 +81,8 @@ impl Run<'_> {
         let done = git
             .update_in_place(&access, &mirror, from, to, &path, &options, halt, show)
             .await?;
-        let text = format!("{} files written", done.written);
+        let files = if done.written == 1 { "file" } else { "files" };
+        let text = format!("{} {files} written", done.written);
         self.record.say(Phase::Build, &text);
         Ok(done.written + done.removed)
     }

@@ -172,10 +172,11 @@ impl Run<'_> {
             layout.publish(&staging, &name)
         })
         .await?;
-        let text = format!("{} files, {} KiB", made.files, made.bytes.div_ceil(1024));
+        let files = if made.files == 1 { "file" } else { "files" };
+        let text = format!("{} {files}, {} KiB", made.files, made.bytes.div_ceil(1024));
         self.record.say(Phase::Build, &text);
         let text = format!(
-            "{} of {} files are those of the release before",
+            "{} of {} {files} unchanged since the previous release",
             made.reused, made.files
         );
         self.record.keep(Phase::Build, "hookd", &text);

@@ -214,9 +214,11 @@ build = "echo first; head -c 3000000 /dev/zero | tr '\\0' x; echo; yes | head -n
     );
     let told = world.hookd(&["logs", "1"]).expect(0);
     assert!(
-        told.out.contains("| first") && told.out.contains("is not kept"),
+        told.out.contains("| first") && told.out.contains("is not kept") && !told.out.contains("last"),
         "{told:?}"
     );
+    // How it ended is told all the same.
+    assert!(told.out.contains("· live: deployed "), "{told:?}");
 }
 
 #[test]
