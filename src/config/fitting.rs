@@ -12,6 +12,8 @@ pub(super) enum Use {
     Webhook(Option<ForgeKind>),
     /// hookd sends it in a header.
     Token,
+    /// hookd signs with it: the private key of an App, in PEM form, which has many lines.
+    PrivateKey,
 }
 
 /// Marks of order that editors write before the text: UTF-8's, and those of UTF-16.
@@ -38,6 +40,9 @@ pub(super) fn refuse(secret: &[u8], purpose: Use) -> Option<(&'static str, &'sta
             "write it without: printf %s SECRET > FILE",
         ));
     }
+    if matches!(purpose, Use::PrivateKey) {
+        return None;
+    }
     if text.contains(['\n', '\r']) {
         return Some(("has several lines", "a secret is one line; one per file"));
     }
@@ -49,7 +54,7 @@ pub(super) fn refuse(secret: &[u8], purpose: Use) -> Option<(&'static str, &'sta
             "has characters that no header can carry",
             "a token has ASCII letters, digits and signs; copy it once more from the forge",
         )),
-        Use::Token => None,
+        Use::Token | Use::PrivateKey => None,
         Use::Webhook(forge) => refuse_standard(&text, forge).or_else(|| {
             (secret.len() < SECRET_MIN).then_some((
                 "has fewer than 8 bytes, and so can be guessed",

@@ -55,7 +55,12 @@ impl Secrets {
         }
         for (name, api) in &config.forges {
             let key = format!("forge.{name}.token");
-            let token = api.token.as_ref().and_then(|source| get(&key, 0, source, Use::Token));
+            let purpose = if api.app_id.is_some() {
+                Use::PrivateKey
+            } else {
+                Use::Token
+            };
+            let token = api.token.as_ref().and_then(|source| get(&key, 0, source, purpose));
             secrets.forge.extend(token.map(|token| (name.clone(), token)));
         }
         for (name, notify) in &config.notify {
