@@ -426,8 +426,7 @@ async fn chores(app: Arc<App>) {
     loop {
         clock.follow(&app).await;
         let line = status_line(&app).await;
-        if line != told {
-            systemd::status(&line);
+        if line != told && systemd::status(&line) {
             told = line;
         }
         if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {

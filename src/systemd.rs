@@ -1,6 +1,8 @@
 //! What is said to systemd, the sockets that it hands over, and those that it keeps from one start to the next.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::LazyLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -11,6 +13,38 @@ use crate::http::listener::Socket;
 
 /// The name of the sockets that systemd keeps for the next start.
 const KEPT: &str = "kept";
+
+/// What is said again and again while the daemon runs.
+enum Sign {
+    Status(String),
+    Watchdog,
+}
+
+/// Most signs that wait for systemd to read.
+const SIGNS_MAX: usize = 4;
+
+/// Sends signs on a thread of its own: a reader that does not read would hold up whoever writes, and nothing here may wait for that.
+static SIGNS: LazyLock<Option<SyncSender<Sign>>> = LazyLock::new(|| {
+    let (sender, signs) = sync_channel::<Sign>(SIGNS_MAX);
+    let send = move || {
+        for sign in signs {
+            match sign {
+                Sign::Status(status) => tell(&[NotifyState::Status(&status)]),
+                Sign::Watchdog => tell(&[NotifyState::Watchdog]),
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("systemd".to_owned()).spawn(send);
+    thread
+        .inspect_err(|error| tracing::warn!(%error, "systemd can't be told of what goes on"))
+        .ok()
+        .map(|_| sender)
+});
+
+/// Gives a sign, unless systemd has not read those before it.
+fn sign(sign: Sign) -> bool {
+    SIGNS.as_ref().is_some_and(|signs| signs.try_send(sign).is_ok())
+}
 
 /// Tells systemd; a message that can't be delivered is worth a line, not a failure.
 fn tell(states: &[NotifyState<'_>]) {
@@ -24,9 +58,9 @@ pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// What goes on now.
-pub fn status(status: &str) {
-    tell(&[NotifyState::Status(status)]);
+/// What goes on now. False if systemd does not read: then it is to be said again.
+pub fn status(status: &str) -> bool {
+    sign(Sign::Status(status.to_owned()))
 }
 
 /// The configuration is being read again.
@@ -49,7 +83,7 @@ pub fn stopping(status: &str, time: Duration) {
 
 /// The daemon is alive.
 pub fn watchdog() {
-    tell(&[NotifyState::Watchdog]);
+    sign(Sign::Watchdog);
 }
 
 /// How often systemd wants to hear that the daemon is alive; none if it doesn't.
