@@ -208,15 +208,16 @@ impl Poller {
         remote: &[RemoteRef],
     ) -> Result<Option<Tip>, StoreError> {
         let store = &self.world.store;
+        // Before the rest: what ends meanwhile is looked at by the next one.
+        let (last, _) = store.latest(&target.id).await?;
         let (row, tips) = (store.target(&target.id).await?, store.tips(&target.id).await?);
         let failures = store.failures(&target.id).await?;
         let found = schedule::reconcile(target, &row, (&tips, &failures), remote, clock::now());
-        let (last, _) = store.latest(&target.id).await?;
-        let last = last.map(|last| last.git_ref);
+        let (last, last_ref) = last.map(|last| (last.id, last.git_ref)).unzip();
         let tip = found
             .wanted
             .clone()
-            .or_else(|| schedule::tip(target, last.as_ref(), remote));
+            .or_else(|| schedule::tip(target, last_ref.as_ref(), remote));
         // Whoever pauses a target does not want it to move; what comes meanwhile is found by the look after `resume`.
         if row.held() {
             return Ok(tip);
@@ -239,7 +240,7 @@ impl Poller {
             keep_all: target.queue == QueueMode::All,
             asked_by: None,
         };
-        if store.request_if_idle(job, clock::now()).await?.is_some() {
+        if store.request_if_idle(job, last, clock::now()).await?.is_some() {
             let about = About {
                 repo: Some(repo.name.as_str()),
                 target: Some(&target.id.to_string()),

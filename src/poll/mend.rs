@@ -33,6 +33,7 @@ impl Poller {
     }
 
     async fn mend_target(&self, repo: &Repo, target: &Target) -> Result<(), StoreError> {
+        let (last, _) = self.world.store.latest(&target.id).await?;
         let row = self.world.store.target(&target.id).await?;
         if !is_lost(target, &row) {
             self.attempts().remove(&target.id);
@@ -49,9 +50,13 @@ impl Poller {
             Some(release) => format!("what was live at {} is gone; going back to {release}", target.id),
             None => format!("what was live at {} is gone; deploying {}", target.id, job.git_ref),
         };
-        let asked = match job.release {
-            Some(_) => self.world.store.request_restore(job, clock::now()).await?,
-            None => self.world.store.request_if_idle(job, clock::now()).await?,
+        let store = &self.world.store;
+        let asked = if job.release.is_some() {
+            store.request_restore(job, clock::now()).await?
+        } else {
+            store
+                .request_if_idle(job, last.map(|last| last.id), clock::now())
+                .await?
         };
         if asked.is_some() {
             let about = About {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::records::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
 use super::rows::{DeliveryRow, maybe, target_of};
-use super::{Store, StoreError, checks, queue};
+use super::{Store, StoreError, checks, history, queue};
 use crate::model::{Outcome, ReleaseName, TargetId, Timestamp};
 
 /// The first delivery with a body that has this id at a forge. The index has the repos first, so it goes from repo to repo.
@@ -69,10 +69,16 @@ impl Store {
     }
 
     /// Stores a job unless one waits or runs for its target already: what a poll found must not replace the delivery that
-    /// says the same.
-    pub async fn request_if_idle(&self, job: NewJob, now: Timestamp) -> Result<Option<AcceptedJob>, StoreError> {
+    /// says the same. Nor if another deployment than `last` was the last one to end: its failure would not be known to whoever asks.
+    pub async fn request_if_idle(
+        &self,
+        job: NewJob,
+        last: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Option<AcceptedJob>, StoreError> {
         self.write(move |c| {
-            if queue::is_busy(c, &job.target)? {
+            let ended = history::latest(c, &job.target)?.0.map(|ended| ended.id);
+            if ended != last || queue::is_busy(c, &job.target)? {
                 return Ok(None);
             }
             queue::insert(c, &job, None, now).map(Some)

@@ -179,7 +179,10 @@ fn query(page: &Page) -> (String, Vec<Value>) {
 }
 
 /// See [`Store::latest`].
-fn latest(c: &Connection, target: &TargetId) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
+pub(super) fn latest(
+    c: &Connection,
+    target: &TargetId,
+) -> Result<(Option<DeploymentRow>, Option<DeploymentRow>), StoreError> {
     let newest = |condition: &str| {
         let sql = format!(
             "{} WHERE d.repo = ?1 AND d.target = ?2 AND d.outcome {condition} ORDER BY d.id DESC LIMIT 1",
