@@ -9,7 +9,8 @@ use git2::{Index, Repository};
 use tokio_util::sync::CancellationToken;
 
 use super::GitError;
-use super::client::{Git, unexpected};
+use super::child::unexpected;
+use super::client::Git;
 use super::mirror::init_bare;
 use super::mirror::{Hold, Mirror, oid, tip_ref};
 use super::wire::{Job, Reply};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::client::unexpected;
+use super::child::unexpected;
 use super::wire::{Id, Job, Reply};
 use super::{Fetched, Git, GitError};
 use crate::model::CommitId;

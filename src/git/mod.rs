@@ -9,6 +9,7 @@
 pub mod address;
 mod beside;
 mod changes;
+mod child;
 mod client;
 mod commits;
 mod copy;
