@@ -224,7 +224,7 @@ fn what_is_no_such_file_is_refused_with_its_place() {
         ("a.json", "[\n  { \"id\": \"x\", }\n]", "2:16", "not valid JSON"),
         ("b.json", "{ \"id\": \"x\" }", "1:1", "not a list of hooks"),
         ("c.json", "[ { \"id\": \"x\" } ]", "1:3", "`execute-command`"),
-        ("d.json", "[ { \"id\": \"{{ getenv \"A\" }}\" } ]", "1:25", "template"),
+        ("d.json", "[ { \"id\": \"{{ getenv \"A\" }}\" } ]", "1:23", "template"),
         ("e.yaml", "- id: x\n  execute-command: [", "", "not valid YAML"),
         (
             "f.conf",

@@ -30,9 +30,14 @@ fn each_metric_says_what_happened() {
     let ping = r#"{"zen":"x","hook":{},"repository":{"full_name":"alice/site"}}"#;
     world.send(&Delivery::github("ping", ping).signed(SECRET)).expect(200);
     world.send(&world.pushed().signed("wrong")).expect(401);
-    wait_until("the message waits for its next try", || {
-        sample(&metrics(&world), "hookd_outbox_pending{channel=\"ops\"}") == Some(1.0)
-    });
+    wait_until(
+        "the message waits for its next try, and the remote was looked at",
+        || {
+            let text = metrics(&world);
+            sample(&text, "hookd_outbox_pending{channel=\"ops\"}") == Some(1.0)
+                && sample(&text, "hookd_target_behind{target=\"site/live\"}") == Some(1.0)
+        },
+    );
     let text = metrics(&world);
     let version = format!("hookd_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     for (name, least, most) in [

@@ -215,6 +215,10 @@ fn a_pause_that_the_forge_asks_for_is_kept_and_a_refusal_is_told_once() {
             .filter(|asked| asked.path.ends_with(commit))
             .count()
     };
+    // What it is told last, since each state is told, and refused, once.
+    wait_until("the end was told", || {
+        states(&api, &refused).last().is_some_and(|state| state == "success")
+    });
     let before = count(&refused);
     world.deploy("three");
     wait_until("the next one was tried", || {

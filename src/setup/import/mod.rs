@@ -101,7 +101,7 @@ impl Format {
             Some(Self::WebhookJson)
         } else if text.contains("[[project]]") {
             Some(Self::Webhookd)
-        } else if text.contains("github") && text.contains('{') && text.contains(';') {
+        } else if text.contains("github") && text.contains('{') && (text.contains(';') || text.contains("match")) {
             Some(Self::Snare)
         } else if start.starts_with('-') {
             Some(Self::WebhookYaml)
