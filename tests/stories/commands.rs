@@ -102,7 +102,7 @@ fn a_reload_after_a_restart_knows_as_much() {
 #[test]
 fn the_reload_of_a_rollback_is_told_of_the_release_that_comes_back() {
     let world = World::site(
-        "reload = \"echo $HOOKD_COMMIT $HOOKD_PREVIOUS_COMMIT >> $DIR/reloads\"\ncheck = \"! grep -q bad index.html\"\ncheck_timeout = \"100ms\"",
+        "reload = \"echo $HOOKD_COMMIT $HOOKD_PREVIOUS_COMMIT >> $DIR/reloads\"\ncheck = \"! grep -q bad index.html\"\ncheck_timeout = \"3s\"",
     );
     let one = world.deploy("one");
     let bad = world.deploy("bad");
