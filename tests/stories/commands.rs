@@ -314,7 +314,7 @@ fn run_as_another_user_reads_the_payload_and_writes_the_release() {
 #[test]
 fn the_secret_is_in_no_log_and_no_file() {
     let world = World::site(
-        "build = \"env; echo $HOOKD_COMMIT\"\ncheck = \"! grep -q bad index.html\"\ncheck_timeout = \"100ms\"",
+        "build = \"env; echo $HOOKD_COMMIT\"\ncheck = \"! grep -q bad index.html\"\ncheck_timeout = \"3s\"",
     );
     world.deploy("one");
     world.deploy("bad");

@@ -184,7 +184,7 @@ fn a_rollback_to_what_is_not_there_says_so() {
 
 #[test]
 fn a_rollback_whose_check_fails_comes_back_and_pins_nothing() {
-    let world = World::site("check = \"[ ! -e $DIR/sick ] || grep -q two index.html\"\ncheck_timeout = \"100ms\"");
+    let world = World::site("check = \"[ ! -e $DIR/sick ] || grep -q two index.html\"\ncheck_timeout = \"3s\"");
     world.deploy("one");
     let one = world.release().unwrap();
     world.deploy("two");
