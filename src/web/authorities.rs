@@ -15,9 +15,9 @@ pub(super) fn client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     // What can't be read of the system's is as good as not there.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let own = ca_file.map(read).transpose()?.unwrap_or_default();
-    roots.add_parsable_certificates(own.iter().cloned());
+    let mut known = rustls_native_certs::load_native_certs().certs;
+    known.extend(ca_file.map(read).transpose()?.unwrap_or_default());
+    roots.add_parsable_certificates(known.iter().cloned());
     if roots.is_empty() {
         return Err(
             "this machine trusts no certificate authority: install ca-certificates, or set `ca_file`".to_owned(),
@@ -29,7 +29,7 @@ pub(super) fn client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trust { roots, own }))
+        .with_custom_certificate_verifier(Arc::new(Trust { roots, known }))
         .with_no_client_auth();
     Ok(config)
 }
@@ -47,11 +47,12 @@ fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// Checks a server's certificate in the usual way. One that names itself an authority (`openssl req -x509` makes such) is no
-/// server's for rustls; if it stands in the file it is, for the names in it and as long as it is valid.
+/// server's for rustls; if it is itself among those that are trusted it is, for the names in it and as long as it is valid.
 #[derive(Debug)]
 struct Trust {
     roots: Arc<WebPkiServerVerifier>,
-    own: Vec<CertificateDer<'static>>,
+    /// The trusted ones as they are.
+    known: Vec<CertificateDer<'static>>,
 }
 
 impl ServerCertVerifier for Trust {
@@ -66,7 +67,7 @@ impl ServerCertVerifier for Trust {
         let usual = self.roots.verify_server_cert(certificate, others, name, ocsp, now);
         match usual {
             // Whether it is valid by now is looked at before what it is for.
-            Err(Error::InvalidCertificate(CertificateError::Other(_))) if self.own.contains(certificate) => {
+            Err(Error::InvalidCertificate(CertificateError::Other(_))) if self.known.contains(certificate) => {
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }

@@ -332,3 +332,16 @@ fn the_templates_are_locked_down() {
         ));
     }
 }
+
+#[test]
+fn a_build_in_a_unit_reads_the_history() {
+    let build = "git log --format=%s > subjects; git log -1 --format=%cI -- file > changed";
+    let bench = Bench::new(PLAIN, &[("past", &format!("history = true\nbuild = {build:?}"))]);
+    bench.deploy("past").live();
+    bench.deploy("past").live();
+    let machine = &bench.machine;
+    assert_eq!(machine.sh("cat /srv/past/current/subjects"), "another\nanother\n");
+    assert!(machine.sh("cat /srv/past/current/changed").starts_with("20"));
+    // Whatever it wrote there is in no mirror and no release.
+    assert_eq!(machine.sh("find /srv/past/ -name .git | wc -l"), "0\n");
+}

@@ -66,7 +66,7 @@ fn limits_bite_and_are_named() {
     assert_eq!(
         bench
             .machine
-            .sh("ps -u hookd -o args= | awk '!/^\\/usr\\/bin\\/hookd serve/ { others++ } END { print others + 0 }'"),
+            .sh("ps -u hookd -o args= | awk '!/^\\/usr\\/bin\\/hookd serve| git-worker$/ { others++ } END { print others + 0 }'"),
         "0\n"
     );
     bench.deploy("modest").live();

@@ -79,11 +79,21 @@ pub(super) fn lacking(unit: &Unit, memory_max: Option<u64>, settled: &Settled) -
 
 /// What was reported from within, and what systemd says, together.
 pub(super) fn verdict(report: Option<Report>, result: &UnitResult, settled: &Settled, took: Duration) -> Report {
+    let reported = report.is_some();
     let mut report = report.unwrap_or_else(|| unreported(result));
     if report.stopped {
         return report;
     }
-    let memory = result.word == "oom-kill" || report.counters.oom_kills > 0;
+    // Files in memory stay when their writer is killed, so the kernel kills all of the unit, the supervisor too, and systemd can't tell
+    // why where control groups have version 1.
+    let killed = result.word == "signal" && result.status == nix::libc::SIGKILL;
+    let all_killed = !reported && killed && settled.memory_max != u64::MAX;
+    let memory = result.word == "oom-kill" || report.counters.oom_kills > 0 || all_killed;
+    if all_killed {
+        let text =
+            "all of its unit was killed at once, as the kernel does when files in memory reach the limit (memory_max)";
+        report.notes.push(text.to_owned());
+    }
     let after = show_duration(Duration::from_secs(took.as_secs().max(1)));
     if memory {
         report.killed = Some(match settled.memory_max {
@@ -153,7 +163,10 @@ mod tests {
         let verdict = |word, status| verdict(None, &ended(word, status), &settled(), took);
         let killed = verdict("oom-kill", 9);
         assert_eq!(killed.killed.as_deref(), Some("memory 512 MiB after 41s"));
-        assert_eq!(verdict("signal", 9).end, End::Signalled(9));
+        let silent = verdict("signal", 9);
+        assert_eq!(silent.end, End::Signalled(9));
+        assert_eq!(silent.killed.as_deref(), Some("memory 512 MiB after 41s"));
+        assert_eq!(verdict("signal", 11).killed, None);
         let End::NotStarted(why) = verdict("exit-code", 226).end else {
             panic!("it did not run")
         };
