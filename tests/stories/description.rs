@@ -91,13 +91,15 @@ fn with_history() -> World {
     world
 }
 
-fn schemathesis(address: std::net::SocketAddr) -> (bool, String) {
+fn schemathesis(place: &Path, address: std::net::SocketAddr) -> (bool, String) {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api");
     let output = Command::new(tools.join("schemathesis"))
         .arg("--config-file")
         .arg(tools.join("schemathesis.toml"))
         .args(["run", "--no-color", "--suppress-health-check", "all"])
         .arg(format!("http://{address}/api/v1/openapi.json"))
+        // It leaves notes where it runs.
+        .current_dir(place)
         .output()
         .unwrap();
     let said = [output.stdout, output.stderr].concat();
@@ -107,7 +109,7 @@ fn schemathesis(address: std::net::SocketAddr) -> (bool, String) {
 #[test]
 fn what_the_api_answers_is_what_its_description_says() {
     let world = with_history();
-    let (well, said) = schemathesis(bridge(world.path("control.sock")));
+    let (well, said) = schemathesis(world.dir(), bridge(world.path("control.sock")));
     assert!(well, "{said}");
 }
 

@@ -477,10 +477,13 @@ class World:
         return [f"left behind: {each}" for each in left]
 
     def litter(self):
-        left = []
-        for kind, pid in processes():
-            if kind != "daemon":
-                left.append(f"process {pid}, a {kind}")
+        # One git worker may wait for the next call, with its directory.
+        left, scratch = [], listed(f"{self.state}/scratch")
+        others = [(kind, pid) for kind, pid in processes() if kind != "daemon"]
+        if [kind for kind, _ in others] not in ([], ["worker"]):
+            left += [f"process {pid}, a {kind}" for kind, pid in others]
+        if len(scratch) > 1:
+            left += [f"{self.state}/scratch/{each}" for each in scratch]
         for pid in filter(str.isdigit, os.listdir("/proc")):
             if "HOOKD_DEPLOYMENT=" in text_of(f"/proc/{pid}/environ"):
                 left.append(f"process {pid} of a build: {text_of(f'/proc/{pid}/cmdline')!r}")
@@ -491,7 +494,7 @@ class World:
                 left.append(f"{path}/releases: {releases}")
             if not os.path.exists(f"{path}/.git") and "strategy" not in "".join(c for c in self.config if f"repo.{name}." in c):
                 left += [f"{path}/{each}" for each in listed(path) if each not in ("current", "releases", "shared")]
-        left += [f"{self.state}/{place}/{each}" for place in ("scratch", "payloads") for each in listed(f"{self.state}/{place}")]
+        left += [f"{self.state}/payloads/{each}" for each in listed(f"{self.state}/payloads")]
         for place, directories, files in os.walk(f"{self.state}/mirrors"):
             for each in files:
                 if each.endswith(".lock") and not each.endswith(".git.lock") or each.startswith(("pack_", "tmp_")):
