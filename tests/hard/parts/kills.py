@@ -15,8 +15,8 @@ STEPS = ("rename,renameat,renameat2", "fsync", "fdatasync", "symlinkat", "unlink
          "execve", "fchmod,fchmodat", "utimensat", "openat")  # fmt: skip
 # Rounds between two looks at all promises. A job that is killed three times in one phase is given up, as the manual says.
 ROUNDS = 8
-# What a deployment may say that was killed itself, as it was asked to be.
-TOLD = ("kill", "signal", "died", "ended")
+# What a deployment may say that was killed itself, as it was asked to be; a check whose supervisor was killed rolls back.
+TOLD = ("kill", "signal", "died", "ended", "was rolled back before")
 
 
 class Kills:
