@@ -20,7 +20,8 @@ enum Known {
     No,
     /// These targets want it and nothing good has come of it for them.
     Again {
-        number: i64,
+        /// The row of the delivery; none if only its body was known, under another id.
+        number: Option<i64>,
         targets: Vec<TargetId>,
         /// Nothing came of it for any target until now.
         is_new: bool,
@@ -41,6 +42,10 @@ impl Store {
                 is_new,
             } => {
                 new.jobs.retain(|job| targets.contains(&job.target));
+                // Whoever got a 202 for an id finds it.
+                let Some(number) = number else {
+                    return first(c, &new);
+                };
                 let reason = if is_new {
                     new.reason.clone()
                 } else {
@@ -172,6 +177,7 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
         .prepare_cached(by_id)?
         .query_row(params![new.repo, new.delivery.as_str()], |r| r.get(0))
         .optional()?;
+    let by_its_id = found.is_some();
     if found.is_none() && new.id_is_unsigned {
         // A captured delivery that comes back under a fresh id. If what it announced is not live, it runs: the job means
         // the ref's tip, so an old delivery does no harm, and the same push may rightly come again after one that undid it.
@@ -202,7 +208,7 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
     let ended = |outcome: Outcome| newest.iter().any(|(_, ended)| *ended == Some(outcome));
     Ok(if !again.is_empty() {
         Known::Again {
-            number,
+            number: by_its_id.then_some(number),
             targets: again,
             is_new: newest.is_empty(),
         }

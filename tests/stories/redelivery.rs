@@ -125,6 +125,20 @@ path = "$DIR/second"
     world.settled();
     assert!(!world.path("first/current").exists() && world.path("second/current").exists());
 
+    // The same body under a fresh id: it runs for the one that failed, and what got a 202 is found under its id.
+    let fresh = delivery.clone().id("00000000-0000-4000-8000-000000000000");
+    let answer = world.send(&fresh).expect(202);
+    assert_eq!(answer.json()["jobs"].as_array().unwrap().len(), 1);
+    assert_eq!(answer.json()["jobs"][0]["target"], "site/first");
+    world.settled();
+    let newest = world.deliveries().pop().unwrap();
+    assert_eq!(
+        (&newest["delivery"], &newest["result"]),
+        (&fresh.its_id().into(), &"accepted".into())
+    );
+    let said = world.hookd(&["explain", &fresh.its_id()]).expect(0);
+    assert!(said.out.contains("site/first"), "{said:?}");
+
     fs::remove_file(world.path("broken")).unwrap();
     world.send(&delivery).expect(202);
     world.settled();
