@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 
 use super::dialect::{BASE, Dialect, Named};
-use super::error::ParseError;
-use super::error::Rejection;
-use super::fields::{commit, each, first_text, has, list, owned, ref_change, text};
+use super::error::{ParseError, Rejection};
+use super::fields::{all_by, commit, each, first_text, has, list, owned, ref_change, text};
 use super::request::{Request, fits};
 use super::sample::{Sample, WHO};
 use super::scheme::{any_equal, base64_bytes, base64_text};
@@ -78,14 +77,7 @@ fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
         "/resource/requestedFor/uniqueName",
     ];
     let pusher = owned(body, &people);
-    Ok(events
-        .into_iter()
-        .map(|event| Event {
-            repo: repo(body),
-            pusher: pusher.clone(),
-            ..event
-        })
-        .collect())
+    Ok(all_by(events, repo(body).as_deref(), pusher.as_deref()))
 }
 
 fn push(body: &Value) -> Result<Vec<Event>, ParseError> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::dialect::{BASE, Dialect, Named};
 use super::error::ParseError;
 use super::fields::{
-    branch_ref, commit, commit_in_address, each, first_text, flag, has, list, owned, ref_change, tag_ref, text,
+    all_by, branch_ref, commit, commit_in_address, each, first_text, flag, has, list, owned, ref_change, tag_ref, text,
     zero_like,
 };
 use super::sample::{ID, MESSAGE, Sample, WHO};
@@ -89,14 +89,7 @@ fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
         _ => vec![Event::new(EventKind::Other, event, Action::Other(event.to_owned()))],
     };
     let actor = owned(body, &["/actor/nickname", "/actor/username", "/actor/display_name"]);
-    Ok(events
-        .into_iter()
-        .map(|event| Event {
-            repo: repo(body),
-            pusher: actor.clone(),
-            ..event
-        })
-        .collect())
+    Ok(all_by(events, repo(body).as_deref(), actor.as_deref()))
 }
 
 fn push(body: &Value) -> Result<Vec<Event>, ParseError> {

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use super::dialect::{BASE, Dialect, Named};
 use super::error::ParseError;
-use super::fields::header;
-use super::fields::{branch_ref, commit, each, first_text, has, list, owned, ref_change, text};
+use super::fields::{all_by, branch_ref, commit, each, first_text, has, header, list, owned, ref_change, text};
 use super::hub;
 use super::sample::{Sample, WHO};
 use super::signing::{self, Headers};
@@ -126,14 +125,7 @@ fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
         _ => vec![Event::new(EventKind::Other, event, Action::Other(event.to_owned()))],
     };
     let actor = owned(body, &["/actor/name", "/actor/slug", "/actor/displayName"]);
-    Ok(events
-        .into_iter()
-        .map(|event| Event {
-            repo: repo(body),
-            pusher: actor.clone(),
-            ..event
-        })
-        .collect())
+    Ok(all_by(events, repo(body).as_deref(), actor.as_deref()))
 }
 
 fn ping(body: &Value) -> Result<Event, ParseError> {

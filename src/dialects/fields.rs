@@ -6,6 +6,19 @@ use serde_json::Value;
 use super::error::ParseError;
 use crate::model::{Action, CommitId, Event, EventKind};
 
+/// The events of one delivery: they share the repository and who did it.
+pub(super) fn all_by(events: Vec<Event>, repo: Option<&str>, pusher: Option<&str>) -> Vec<Event> {
+    let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
+    events
+        .into_iter()
+        .map(|event| Event {
+            repo: owned(repo),
+            pusher: owned(pusher),
+            ..event
+        })
+        .collect()
+}
+
 /// The header's value, trimmed; none if it is absent, empty, or not visible ASCII.
 pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let value = headers.get(name)?.to_str().ok()?.trim();

@@ -3,10 +3,8 @@
 use serde_json::Value;
 
 use super::dialect::{BASE, Dialect, Named};
-use super::error::ParseError;
-use super::error::Rejection;
-use super::fields::header;
-use super::fields::{branch_ref, commit, flag, has_object, owned, text};
+use super::error::{ParseError, Rejection};
+use super::fields::{branch_ref, commit, flag, has_object, header, owned, text};
 use super::github;
 use super::hub;
 use super::request::{Request, fits};

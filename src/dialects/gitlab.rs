@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::dialect::{BASE, Dialect, Named};
-use super::error::ParseError;
-use super::error::Rejection;
+use super::error::{ParseError, Rejection};
 use super::fields::{
     branch_ref, commit, commit_in_address, first_text, flag, has, list, named_ref, owned, path_of_address, ref_change,
     tag_ref, text,

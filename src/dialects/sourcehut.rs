@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::dialect::{BASE, Dialect, Named};
-use super::error::ParseError;
-use super::error::Rejection;
-use super::fields::header;
-use super::fields::{branch_ref, commit, each, first_text, has, list, owned, ref_change, text, zero_like};
+use super::error::{ParseError, Rejection};
+use super::fields::{
+    all_by, branch_ref, commit, each, first_text, has, header, list, owned, ref_change, text, zero_like,
+};
 use super::request::{Request, fits};
 use super::sample::{MESSAGE, Sample, WHO};
 use super::scheme::{self, base64_bytes};
@@ -75,14 +75,7 @@ fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
         Some(_) if text(body, "/data/webhook/event") != Some(event) => return Err(ParseError::ShapeMismatch),
         _ => vec![Event::new(EventKind::Other, event, Action::Other(event.to_owned()))],
     };
-    Ok(events
-        .into_iter()
-        .map(|event| Event {
-            repo: repo(body),
-            pusher: pusher.clone(),
-            ..event
-        })
-        .collect())
+    Ok(all_by(events, repo(body).as_deref(), pusher.as_deref()))
 }
 
 /// `old` is null for a new ref, `new` for one that is gone; what is not there was not asked for by the subscription's query.
