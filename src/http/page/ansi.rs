@@ -1,9 +1,8 @@
-//! What commands print, as markup: colours by classes, every other control sequence dropped, `\r` overwrites, and the text
-//! stays text.
+//! What commands print, as markup: colours by classes, and the text stays text.
 
 use maud::{Markup, html};
 
-use crate::model::words;
+use crate::terminal::Printed;
 
 /// What turns a style on and off, and its class.
 const STYLES: [(u16, u16, &str); 5] = [
@@ -27,76 +26,32 @@ struct Look {
 
 /// One line in its colours.
 pub(super) fn coloured(text: &str) -> Markup {
-    html! { @for (look, text) in spans(overwritten(text)) {
-        @match look.classes().as_str() {
-            "" => (text),
-            classes => span class=(classes) { (text) },
+    html! { @for span in Printed::default().line(text) {
+        @match Look::of(&span.colours).classes().as_str() {
+            "" => (span.text),
+            classes => span class=(classes) { (span.text) },
         }
     } }
 }
 
 /// One line as bare text.
 pub(super) fn plain(text: &str) -> String {
-    spans(overwritten(text)).into_iter().map(|(_, text)| text).collect()
-}
-
-/// What a terminal would still show of a line in which `\r` goes back to its begin.
-fn overwritten(text: &str) -> &str {
-    let text = text.trim_end_matches('\r');
-    text.rsplit('\r').next().unwrap_or(text)
-}
-
-/// The visible text, cut where its look changes.
-fn spans(text: &str) -> Vec<(Look, String)> {
-    let mut spans: Vec<(Look, String)> = Vec::new();
-    let mut look = Look::default();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(['\u{1b}', '\u{9b}', '\u{9d}']).unwrap_or(rest.len());
-        let shown = words::printable(&rest[..end], |c| c == '\t');
-        match spans.last_mut() {
-            _ if shown.is_empty() => {}
-            Some((same, text)) if *same == look => text.push_str(&shown),
-            _ => spans.push((look.clone(), shown)),
-        }
-        rest = sequence(&rest[end..], &mut look);
-    }
-    spans
-}
-
-/// Takes a control sequence from the begin of `text`, and gives what is behind it.
-fn sequence<'a>(text: &'a str, look: &mut Look) -> &'a str {
-    let body = |skip: &str| text.strip_prefix(skip);
-    if let Some(rest) = body("\u{1b}[").or_else(|| body("\u{9b}")) {
-        // Parameters and intermediates, then one final character.
-        let Some(end) = rest.find(|c: char| !(' '..='?').contains(&c)) else {
-            return "";
-        };
-        if rest[end..].starts_with('m') {
-            look.apply(&rest[..end]);
-        }
-        let last = rest[end..].chars().next().map_or(0, char::len_utf8);
-        return &rest[end + last..];
-    }
-    let strings = ["\u{1b}]", "\u{9d}", "\u{1b}P", "\u{1b}_", "\u{1b}^", "\u{1b}X"];
-    if let Some(rest) = strings.iter().find_map(|begin| body(begin)) {
-        // Titles, links and the like end with BEL or ST; one that does not end swallows nothing but its begin.
-        let end = ["\u{7}", "\u{1b}\\", "\u{9c}"]
-            .iter()
-            .filter_map(|end| rest.find(end).map(|at| at + end.len()))
-            .min();
-        return &rest[end.unwrap_or(0)..];
-    }
-    let mut rest = text.chars();
-    if rest.next() == Some('\u{1b}') {
-        let intermediates = rest.as_str().trim_start_matches(|c| (' '..='/').contains(&c));
-        rest = intermediates.chars();
-        rest.next();
-    }
-    rest.as_str()
+    Printed::default()
+        .line(text)
+        .into_iter()
+        .map(|span| span.text)
+        .collect()
 }
 
 impl Look {
+    fn of(colours: &[String]) -> Self {
+        let mut look = Self::default();
+        for parameters in colours {
+            look.apply(parameters);
+        }
+        look
+    }
+
     /// Takes the parameters of an SGR sequence.
     fn apply(&mut self, parameters: &str) {
         let mut numbers = parameters.split([';', ':']).map(|n| n.parse::<u16>().unwrap_or(0));
@@ -166,6 +121,7 @@ fn nearest(red: u16, green: u16, blue: u16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::words;
 
     #[test]
     fn colours_become_classes() {
@@ -187,12 +143,13 @@ mod tests {
     fn other_controls_are_dropped_and_text_stays() {
         for (text, left) in [
             ("10%\r50%\r100%\r", "100%"),
+            ("long text\rshort", "shorttext"),
             ("\u{1b}[2J\u{1b}[1;1Hhome", "home"),
             ("\u{1b}]8;;http://evil.example\u{7}link\u{1b}]8;;\u{7}", "link"),
             ("\u{1b}]0;title\u{1b}\\text", "text"),
             ("\u{1b}]0;never ends", "0;never ends"),
             ("\u{1b}(Bcharset \u{1b}", "charset "),
-            ("a\u{202e}b\u{7}c", "a\u{fffd}b\u{fffd}c"),
+            ("a\u{202e}b\u{7}c", "a\u{fffd}bc"),
             ("\u{1b}[31", ""),
         ] {
             assert_eq!(plain(text), left, "{text:?}");
