@@ -13,6 +13,7 @@ mod stories {
     mod access;
     mod add;
     mod audit;
+    mod bombs;
     mod budget;
     mod cases;
     mod chain;

@@ -13,7 +13,7 @@ impl Layout {
     /// Makes `path`, `releases/` and `shared/` if they are missing, and tries whether a deployment could write there.
     pub fn prepare(&self) -> Result<(), ReleaseError> {
         for directory in [self.path.clone(), self.releases(), self.shared()] {
-            make(&directory).map_err(|error| self.obstacle(&directory, error))?;
+            make_readable(&directory).map_err(|error| self.obstacle(&directory, error))?;
         }
         let releases = self.releases();
         if fs::symlink_metadata(&releases).is_ok_and(|found| found.is_symlink()) {
@@ -45,12 +45,12 @@ impl Layout {
 }
 
 /// Makes a directory with its parents; a web server has to get through them, whatever this process's umask is.
-fn make(directory: &Path) -> io::Result<()> {
+pub(super) fn make_readable(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
     if let Some(parent) = directory.parent() {
-        make(parent)?;
+        make_readable(parent)?;
     }
     match fs::create_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::prepare::make_readable;
 use super::remove::remove_tree;
 use super::{GONE_PREFIX, Layout, ReleaseError, SEED_PREFIX, rename_to_new, unique};
 
@@ -57,7 +58,7 @@ impl<'a> Entry<'a> {
         self.check_parents(root)?;
         let parents: PathBuf = self.parents.iter().collect();
         let path = root.join(parents);
-        fs::create_dir_all(&path).map_err(ReleaseError::io("making the directory", &path))
+        make_readable(&path).map_err(ReleaseError::io("making the directory", &path))
     }
 
     /// Refuses parents that are no directories. Nothing is ever made through a link: it may lead anywhere.
@@ -102,7 +103,7 @@ impl Layout {
                 clear(&place)?;
                 if entry.is_directory() {
                     entry.make_parents(release)?;
-                    fs::create_dir(&place).map_err(ReleaseError::io("making the directory", &place))?;
+                    make_readable(&place).map_err(ReleaseError::io("making the directory", &place))?;
                 }
             }
         }
@@ -193,7 +194,7 @@ impl Layout {
             return Ok(format!("{shown} was missing and {what}"));
         }
         if entry.is_directory() {
-            fs::create_dir(&kept).map_err(ReleaseError::io("making the directory", &kept))?;
+            make_readable(&kept).map_err(ReleaseError::io("making the directory", &kept))?;
             return Ok(format!("{shown} was missing and is now an empty directory"));
         }
         Ok(format!(

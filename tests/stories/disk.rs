@@ -5,8 +5,10 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::support::daemon::text_of;
+use crate::support::git_server::{GitServer, mode};
 use crate::support::http::request;
-use crate::support::world::{World, wait_until};
+use crate::support::tap::Tap;
+use crate::support::world::{World, names, wait_until};
 
 /// The usual repo, without a least free space.
 const SMALL: &str = r#"
@@ -113,6 +115,95 @@ fn with_less_than_the_least_free_space_nothing_is_begun() {
     assert!(
         target["next_try"].as_i64().is_some(),
         "it is tried again by itself: {target}"
+    );
+}
+
+#[test]
+fn a_fetch_stops_before_the_disk_is_full_and_leaves_nothing() {
+    let mut world = World::still("");
+    let server = GitServer::http(world.dir());
+    let tap = Tap::new(server.port());
+    let url = server.url_at_port("site.git", tap.port());
+    world.configure(&SMALL.replace("0B", "16MiB").replace("$DIR/site.git", &url));
+    world.before_start("mkdir -p $DIR/state; mount -t tmpfs -o size=32m,mode=711 hookd-test $DIR/state");
+    world.start();
+    world.deploy("one");
+    wait_until("the look after the deployment is over", || {
+        world.target("site/live")["behind"] == false
+    });
+    let film = "incompressible".repeat(10);
+    world.site.commit(&[("index.html", "two"), ("film", &film)]);
+    // In the middle of the pack.
+    tap.stall_after(300);
+    world.site.push();
+    world.send(&world.pushed()).expect(202);
+    tap.has_stalled(1);
+    // Others use the disk meanwhile: a quarter of it stays free, which is half of what a deployment begins with.
+    let others = world.seen("state").join("others");
+    fs::write(&others, vec![b'x'; 20 << 20]).unwrap();
+    assert_eq!(
+        world.target("site/live")["running"]["phase"],
+        "fetch",
+        "it may use half"
+    );
+    fs::write(&others, vec![b'x'; 26 << 20]).unwrap();
+    wait_until("it has failed", || {
+        world.outcomes().last().is_some_and(|outcome| outcome == "failed")
+    });
+    let reason = world.last()["reason"].to_string();
+    assert!(
+        reason.contains("stopped before the disk is full") && reason.contains("at least 8 MiB"),
+        "{reason}"
+    );
+    let pack = world.seen("state/mirrors/site.git/objects/pack");
+    let halves: Vec<_> = names(&pack)
+        .into_iter()
+        .filter(|name| name.starts_with("pack_"))
+        .collect();
+    assert!(halves.is_empty(), "{halves:?}");
+    assert_eq!(world.served(), "one");
+    assert!(
+        world.target("site/live")["next_try"].is_i64(),
+        "it is tried again by itself"
+    );
+
+    fs::remove_file(&others).unwrap();
+    tap.heal();
+    world.hookd(&["deploy", "site"]).expect(0);
+    assert_eq!(world.served(), "two");
+}
+
+#[test]
+fn a_strict_umask_of_the_daemon_keeps_nobody_from_reading_a_release() {
+    let mut world = World::still_site("shared = [\"uploads\"]\nbuild = \"mkdir made; echo made > made/page\"");
+    world.before_start("umask 077");
+    world.start();
+    world.site.commit(&[("index.html", "one"), ("below/page", "two")]);
+    world.site.push();
+    world.send(&world.pushed()).expect(202);
+    wait_until("it is live", || world.served() == "one");
+    let current = fs::canonicalize(world.path("live/current")).unwrap();
+    for (name, bits) in [
+        ("live", 0o755),
+        ("live/releases", 0o755),
+        ("live/shared/uploads", 0o755),
+    ] {
+        assert_eq!(mode(&world.path(name)) & bits, bits, "{name}");
+    }
+    for (name, bits) in [
+        ("", 0o755),
+        ("index.html", 0o644),
+        ("below", 0o755),
+        ("below/page", 0o644),
+        ("made", 0o755),
+        ("made/page", 0o644),
+    ] {
+        assert_eq!(mode(&current.join(name)) & 0o777, bits, "{name}");
+    }
+    assert_eq!(
+        mode(&world.path("state/hookd.db")) & 0o077,
+        0,
+        "the store is nobody else's"
     );
 }
 
