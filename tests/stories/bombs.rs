@@ -13,8 +13,8 @@ const DAEMON: u64 = 64 << 10;
 fn nested(origin: &Origin, entries: &str, depth: u32) -> String {
     let mut tree = origin.git_input(&["mktree", "--missing"], entries.as_bytes());
     for _ in 0..depth {
-        let lines: String = (0..10).map(|n| format!("040000 tree {tree}\td{n}\n")).collect();
-        tree = origin.git_input(&["mktree"], lines.as_bytes());
+        let lines: Vec<String> = (0..10).map(|n| format!("040000 tree {tree}\td{n}\n")).collect();
+        tree = origin.git_input(&["mktree"], lines.concat().as_bytes());
     }
     tree
 }
@@ -39,7 +39,7 @@ fn bombs_are_refused_and_the_next_good_commit_is_live() {
     let page = origin.blob(b"page");
     let zeros = origin.blob(&vec![0; 101 << 20]);
     let gitlink = "1".repeat(40);
-    let gitlinks: String = (0..10_000)
+    let gitlinks: Vec<String> = (0..10_000)
         .map(|n| format!("160000 commit {gitlink}\tm{n:04}\n"))
         .collect();
     let trees = [
@@ -53,7 +53,7 @@ fn bombs_are_refused_and_the_next_good_commit_is_live() {
             nested(&origin, &format!("100644 blob {page}\tf\n"), 9),
             "files, directories and submodules",
         ),
-        ("10^7 submodules", nested(&origin, &gitlinks, 3), "submodules"),
+        ("10^7 submodules", nested(&origin, &gitlinks.concat(), 3), "submodules"),
         (
             "one large file",
             nested(&origin, &format!("100644 blob {zeros}\tlarge\n"), 0),
