@@ -544,26 +544,24 @@ const PHRASE: usize = 12;
 fn the_manual_says_nothing_twice() {
     let mut seen: BTreeMap<Vec<String>, String> = BTreeMap::new();
     let mut twice = Vec::new();
-    for name in ["hookd.1.tail", "hookd.toml.5.in", "hookd-deploy.7", "hookd-forges.7"] {
-        let page = text(&format!("packaging/man/{name}"));
+    for (name, page) in files("packaging/man", "md") {
         let mut is_code = false;
         let prose = page.lines().map(|line| {
-            is_code = line.starts_with(".nf") || is_code && !line.starts_with(".fi");
-            let ends = [".SH", ".SS", ".TP", ".PP", ".TS", ".TE", ".fi", ".br", "T}", "T{"];
-            match line.strip_prefix('.') {
-                _ if is_code || ends.iter().any(|end| line.starts_with(end)) => "\u{b6}",
-                Some(request) => request.split_once(' ').map_or("", |(_, words)| words),
-                None => line,
+            let fence = line.trim_start().starts_with("```");
+            is_code ^= fence;
+            let ends = ["#", "- ", ":   "];
+            if fence || is_code || line.is_empty() || ends.iter().any(|end| line.starts_with(end)) {
+                format!("\u{b6}{}", if is_code || fence { "" } else { line })
+            } else {
+                line.to_owned()
             }
         });
-        let prose = prose.collect::<Vec<_>>().join("\n").replace("\\-", "-");
-        let plain = ["\\fB", "\\fI", "\\fR", "\\fP", "\\&"]
-            .iter()
-            .fold(prose, |text, font| text.replace(font, ""));
+        let plain = prose.collect::<Vec<_>>().join("\n").replace(['`', '*'], "");
+        let plain = plain.replace('|', "\u{b6}");
         for paragraph in plain.split('\u{b6}') {
             let words: Vec<String> = paragraph.split_whitespace().map(str::to_lowercase).collect();
             for phrase in words.windows(PHRASE) {
-                if let Some(first) = seen.insert(phrase.to_vec(), name.to_owned()) {
+                if let Some(first) = seen.insert(phrase.to_vec(), name.clone()) {
                     twice.push(format!("{first}, {name}: {}", phrase.join(" ")));
                 }
             }

@@ -12,7 +12,7 @@ use crate::api::routes::{Body, Kind, Operation, ROUTES};
 use crate::config::keys::{KEYS, Key};
 
 /// What hookd(1) says besides the arguments.
-const COMMANDS_TAIL: &str = include_str!("../../packaging/man/hookd.1.tail");
+const COMMANDS_END: &str = include_str!("../../packaging/man/hookd.1.in");
 
 /// hookd.toml(5) around the keys, which come in the place of [`KEYS_HERE`].
 const TOML: &str = include_str!("../../packaging/man/hookd.toml.5.in");
@@ -64,7 +64,7 @@ fn commands() -> std::io::Result<String> {
         page.extend_from_slice(format!(".SS \"{name}\"\n").as_bytes());
         page.extend(one_command(sub.clone().bin_name(name))?);
     }
-    page.extend_from_slice(COMMANDS_TAIL.as_bytes());
+    page.extend_from_slice(COMMANDS_END.as_bytes());
     // clap_mangen begins each section with a definition for old troffs; one is enough.
     let text = String::from_utf8_lossy(&page).into_owned();
     let (head, body) = text.split_at(text.find(".TH").unwrap_or(0));
