@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Logins;
-use crate::config::{self, Config, SecretSource, Secrets};
+use crate::config::{self, Config, SecretSource};
 use crate::deploy::{Spares, World};
 use crate::forge_api::Tokens;
 use crate::git::{Bounds, Git};
@@ -55,22 +55,16 @@ const STOP_SPARE: Duration = Duration::from_secs(10);
 
 /// Reads the configuration with its secrets. The error is ready to be shown; warnings are given back.
 pub fn read_settings(file: &Path) -> Result<(Settings, Vec<String>), String> {
-    let loaded = config::load(file).map_err(|report| report.to_string())?;
-    let secrets = Secrets::read(&loaded.config).map_err(|diagnostics| {
-        diagnostics
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n\n")
-    })?;
-    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-    Ok((
-        Settings {
-            config: Arc::new(loaded.config),
-            secrets: Arc::new(secrets),
-        },
-        warnings,
-    ))
+    let found = config::examine(file);
+    let Some((config, secrets)) = found.usable else {
+        let diagnostics = found.errors;
+        return Err(config::Report { diagnostics }.to_string());
+    };
+    let settings = Settings {
+        config: Arc::new(config),
+        secrets: Arc::new(secrets),
+    };
+    Ok((settings, found.warnings.iter().map(ToString::to_string).collect()))
 }
 
 /// Runs the daemon until it is told to stop.
@@ -90,11 +84,9 @@ pub async fn run(file: &Path) -> Result<(), StartError> {
 }
 
 fn warn_of(settings: &Settings, warnings: &[String]) {
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
-    for warning in settings.secrets.warnings() {
-        tracing::warn!("{warning}");
+    // A log entry is one line; what stands above a caret is none of a stranger's words.
+    for line in warnings.iter().flat_map(|warning| warning.lines()) {
+        tracing::warn!("{line}");
     }
     for problem in signature::problems(&settings.config) {
         tracing::warn!("{problem}");
@@ -342,7 +334,9 @@ impl Daemon {
                     watch
                 }
                 Err(error) => {
-                    tracing::error!("the configuration was not read again, the one before it stays in force:\n{error}");
+                    tracing::error!("the configuration was not read again, the one before it stays in force:");
+                    let lines = error.lines().filter(|line| !line.is_empty());
+                    lines.for_each(|line| tracing::error!("{line}"));
                     self.reload_error.send_replace(Some(error));
                     watch
                 }

@@ -392,8 +392,8 @@ pub struct List {
     #[arg(add = ArgValueCandidates::new(complete::repos_and_targets))]
     pub target: Option<String>,
     /// Most entries to list.
-    #[arg(short = 'n', long, default_value_t = 20)]
-    pub limit: usize,
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
 }
 
 /// `hookd deliveries`
@@ -409,8 +409,8 @@ pub struct Deliveries {
     #[arg(long)]
     pub ids: bool,
     /// Most entries to list.
-    #[arg(short = 'n', long, default_value_t = 20)]
-    pub limit: usize,
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
 }
 
 /// `hookd logs`
@@ -520,6 +520,6 @@ pub enum TokenCommand {
 #[derive(Debug, Args)]
 pub struct Audit {
     /// At most so many.
-    #[arg(short = 'n', long, default_value_t = 20)]
-    pub limit: usize,
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
 }

@@ -61,30 +61,23 @@ impl From<String> for Finding {
 /// Runs the command.
 pub fn run(file: &Path, json: bool, options: &Check) -> Result<ExitCode, Failure> {
     let mut report = Report::default();
+    let found = config::examine(file);
+    report.errors.extend(found.errors.into_iter().map(Finding::from));
+    report.warnings.extend(found.warnings.into_iter().map(Finding::from));
     let mut bad_file = true;
-    match config::load(file) {
-        Err(found) => report.errors.extend(found.diagnostics.into_iter().map(Finding::from)),
-        Ok(loaded) => {
-            report.warnings.extend(loaded.warnings.into_iter().map(Finding::from));
-            match Secrets::read(&loaded.config) {
-                Err(found) => report.errors.extend(found.into_iter().map(Finding::from)),
-                Ok(secrets) => {
-                    bad_file = false;
-                    report.passed.push(summary(&loaded.config));
-                    look_at_isolation(&loaded.config, &mut report);
-                    look_at_users(&loaded.config, &mut report);
-                    bad_file |= look_at_logins(&loaded.config, &mut report);
-                    bad_file |= look_at_reloads(file, &loaded.config, &mut report)?;
-                    let unsigned = crate::signature::problems(&loaded.config);
-                    report.errors.extend(unsigned.into_iter().map(Finding::from));
-                    if options.remote {
-                        block_on(async {
-                            look_around(&loaded.config, &secrets, &mut report).await;
-                            Ok(())
-                        })?;
-                    }
-                }
-            }
+    if let Some((config, secrets)) = found.usable {
+        report.passed.push(summary(&config));
+        look_at_isolation(&config, &mut report);
+        look_at_users(&config, &mut report);
+        bad_file = look_at_logins(&config, &mut report);
+        bad_file |= look_at_reloads(file, &config, &mut report)?;
+        let unsigned = crate::signature::problems(&config);
+        report.errors.extend(unsigned.into_iter().map(Finding::from));
+        if options.remote {
+            block_on(async {
+                look_around(&config, &secrets, &mut report).await;
+                Ok(())
+            })?;
         }
     }
     report.ok = report.errors.is_empty();

@@ -87,6 +87,40 @@ pub fn load_with(file: &Path, drop_in: &Path, text: Option<&str>) -> Result<Load
     conclude(file, sources, &|name| std::env::var_os(name))
 }
 
+/// What `file` holds, and everything that there is to say of it at once.
+pub struct Examined {
+    /// The configuration with its secrets, if both can be used.
+    pub usable: Option<(Config, Secrets)>,
+    /// What keeps it from that: of the file, and of the secrets that it names.
+    pub errors: Vec<Diagnostic>,
+    /// What it can be used with.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads the configuration and its secrets, and says all that is wrong with either, not of one only once the other is well.
+pub fn examine(file: &Path) -> Examined {
+    let environment = |name: &str| std::env::var_os(name);
+    let (config, mut errors, mut warnings) = match files::read(file) {
+        Ok(sources) => read_all(file, sources, &environment),
+        Err(report) => (None, report.diagnostics, Vec::new()),
+    };
+    let usable = config.and_then(|config| match Secrets::read(&config) {
+        Ok(secrets) => {
+            warnings.extend(secrets.warnings(&config));
+            Some((config, secrets))
+        }
+        Err(found) => {
+            errors.extend(found);
+            None
+        }
+    });
+    Examined {
+        usable: usable.filter(|_| errors.is_empty()),
+        errors,
+        warnings,
+    }
+}
+
 /// Directory of the drop-ins of a configuration file.
 pub fn drop_ins(file: &Path) -> PathBuf {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
@@ -99,13 +133,22 @@ pub fn parse(file: &Path, text: &str, environment: Environment) -> Result<Loaded
 }
 
 fn conclude(file: &Path, sources: Vec<source::Source>, environment: Environment) -> Result<Loaded, Report> {
+    match read_all(file, sources, environment) {
+        (Some(config), errors, warnings) if errors.is_empty() => Ok(Loaded { config, warnings }),
+        (_, errors, _) => Err(Report { diagnostics: errors }),
+    }
+}
+
+/// The configuration as far as it can be read, its errors, and its warnings.
+fn read_all(
+    file: &Path,
+    sources: Vec<source::Source>,
+    environment: Environment,
+) -> (Option<Config>, Vec<Diagnostic>, Vec<Diagnostic>) {
     let problems = Problems::new(sources);
     let config = files::merge(&problems).map(|table| check::config(file, &table, environment, &problems));
     let (errors, warnings) = problems.into_diagnostics();
-    match config {
-        Some(config) if errors.is_empty() => Ok(Loaded { config, warnings }),
-        _ => Err(Report { diagnostics: errors }),
-    }
+    (config, errors, warnings)
 }
 
 #[cfg(test)]

@@ -75,6 +75,13 @@ pub(super) fn mistaken(text: &str, base: &Path) -> Option<(&'static str, String)
     if named && !first.contains([':', '@']) && !rest.is_empty() && !base.join(text).exists() {
         return Some(("the scheme is missing", format!("write \"https://{text}\"")));
     }
+    // git takes it for ssh to a path that begins with digits; whoever writes it means the port.
+    let port = first.split_once(':').filter(|(host, port)| {
+        !host.is_empty() && !host.contains('@') && port.parse::<u16>().is_ok() && !rest.is_empty()
+    });
+    if port.is_some() {
+        return Some(("the scheme is missing", format!("write \"https://{text}\"")));
+    }
     if let Some(rest) = text.strip_prefix("//") {
         return Some(("the scheme is missing", format!("write \"https://{rest}\"")));
     }

@@ -102,14 +102,14 @@ const SECRET_ADVISED: usize = 16;
 
 impl Secrets {
     /// Webhook secrets that are taken, and shorter than they should be.
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self, config: &Config) -> Vec<Diagnostic> {
         let is_short = |secrets: &[Secret]| secrets.iter().any(|secret| secret.expose().len() < SECRET_ADVISED);
         let short = self.webhook.iter().filter(|(_, secrets)| is_short(secrets));
+        let hint = "make one, and give it to the forge, too: openssl rand -hex 32";
         short
             .map(|(repo, _)| {
-                format!(
-                    "repo {repo}: a secret has fewer than {SECRET_ADVISED} bytes; make one with: openssl rand -hex 32"
-                )
+                let message = format!("repo {repo}: a secret has fewer than {SECRET_ADVISED} bytes");
+                config.warning_at(&format!("repo.{repo}.secret"), message, Some(hint.to_owned()))
             })
             .collect()
     }

@@ -46,11 +46,17 @@ struct Patient<S> {
     stream: S,
     /// When patience ends; none while all is taken.
     end: Option<Pin<Box<tokio::time::Sleep>>>,
+    /// Whether the last that was written still lacks its answer: nothing was, or [`is_bare`] and held back.
+    owes: bool,
 }
 
 impl<S> Patient<S> {
     fn new(stream: S) -> Self {
-        Self { stream, end: None }
+        Self {
+            stream,
+            end: None,
+            owes: true,
+        }
     }
 
     fn judge<T>(&mut self, cx: &mut Context<'_>, result: Poll<std::io::Result<T>>) -> Poll<std::io::Result<T>> {
@@ -75,6 +81,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.owes = is_bare(bytes);
+        if self.owes {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.judge(cx, result)
     }
@@ -88,6 +98,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         let result = Pin::new(&mut self.stream).poll_shutdown(cx);
         self.judge(cx, result)
     }
+}
+
+/// Whether this is what hyper answers by itself to what is no request. It has no body, and every error of ours has one.
+fn is_bare(bytes: &[u8]) -> bool {
+    let is_error = [&b"HTTP/1.1 400 "[..], b"HTTP/1.1 431 "]
+        .iter()
+        .any(|head| bytes.starts_with(head));
+    let empty = b"\r\ncontent-length: 0\r\n";
+    is_error && bytes.windows(empty.len()).any(|part| part == empty)
 }
 
 /// A socket that listens.
@@ -320,6 +339,13 @@ impl Shared {
             Err(error) if error.is_timeout() => {
                 refuse(&mut stream, "408 Request Timeout", "the request did not come in time").await;
             }
+            Err(error) if error.is_parse_too_large() && stream.owes => {
+                let status = "431 Request Header Fields Too Large";
+                refuse(&mut stream.stream, status, "the head of the request is too large").await;
+            }
+            Err(error) if error.is_parse() && stream.owes => {
+                refuse(&mut stream.stream, "400 Bad Request", "this is not an HTTP/1.1 request").await;
+            }
             // What else breaks a connection is its sender's business.
             _ => drop(stream.shutdown().await),
         }
@@ -425,8 +451,10 @@ fn broken(error: &tokio::task::JoinError) -> Answer {
 /// Answers where hyper has no request to answer, and closes.
 async fn refuse(stream: &mut (impl AsyncWrite + Unpin), status: &str, what: &str) {
     let body = format!("{{\"status\":\"error\",\"error\":\"{what}\"}}");
+    let passing = status.starts_with("408") || status.starts_with("429");
+    let retry = if passing { "Retry-After: 1\r\n" } else { "" };
     let text = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{retry}Connection: close\r\n\r\n{body}",
         body.len()
     );
     // Whoever does not listen any more misses nothing.

@@ -159,7 +159,11 @@ fn failed(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
 /// What is in the way of another ref than the last deployment's.
 fn remembered(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
     let failure = signs.failures.first()?;
-    let text = format!("{} failed {} times: {}", failure.git_ref, failure.count, failure.reason);
+    let times = match failure.count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
+    let text = format!("{} failed {times}: {}", failure.git_ref, failure.reason);
     let hint = format!("remove the cause, then hookd deploy {}", status.target);
     Some(problem("failed", text, hint, Some(failure.since.0)))
 }

@@ -161,3 +161,32 @@ fn what_is_wrong_with_a_secret_is_told_before_anything_listens() {
     std::fs::remove_file(world.path("secret")).unwrap();
     refused("cannot be read");
 }
+
+#[test]
+fn the_file_and_the_secrets_that_it_names_are_judged_at_once() {
+    let world = World::still_site("env = { A = \"$HOME/x\" }\nbiuld = \"make\"\n");
+    world.write_secret("secret", "seven77");
+    let said = world.hookd(&["check"]).expect(78);
+    for words in ["`biuld`", "fewer than 8 bytes", "warning: `env`: `A` has a variable"] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    let report = world.hookd(&["check", "--json"]).expect(78).json();
+    let count = |kind: &str| report[kind].as_array().unwrap().len();
+    assert_eq!((count("errors"), count("warnings")), (2, 1), "{report}");
+}
+
+#[test]
+fn a_short_secret_is_warned_of_at_its_place() {
+    let world = World::still_site("");
+    world.write_secret("secret", "fifteen-bytes15");
+    let report = world.hookd(&["check", "--json"]).expect(0).json();
+    let warning = &report["warnings"][0]["diagnostic"];
+    assert_eq!(warning["line"], 9, "{report}");
+    assert!(
+        warning["message"].as_str().unwrap().contains("fewer than 16 bytes"),
+        "{report}"
+    );
+    world.write_secret("secret", "sixteen-bytes-16");
+    let report = world.hookd(&["check", "--json"]).expect(0).json();
+    assert_eq!(report["warnings"].as_array().unwrap().len(), 0, "{report}");
+}

@@ -493,3 +493,26 @@ fn the_limit_of_the_head_is_exact() {
     assert_eq!(of(2048).text(), of(500).text());
     assert_eq!((of(2048).status, of(2049).status), (400, 431));
 }
+
+#[test]
+fn what_is_no_request_is_answered_with_a_reason_too() {
+    let world = limited("header_count = 10");
+    let many = "X: x\r\n".repeat(11);
+    for (request, status) in [
+        ("GET /healthz\r\n\r\n".to_owned(), 400),
+        ("GET /healthz HTTP/3.0\r\nHost: x\r\n\r\n".to_owned(), 400),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400),
+        ("GET /healthz HTTP/1.1\r\nHo st: x\r\n\r\n".to_owned(), 400),
+        (
+            "POST /hook/site HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n{}".to_owned(),
+            400,
+        ),
+        ("\u{16}\u{3}\u{1}hello\r\n\r\n".to_owned(), 400),
+        (format!("GET /healthz HTTP/1.1\r\n{many}\r\n"), 431),
+    ] {
+        let answer = world.address().send(request.as_bytes()).unwrap();
+        assert_eq!(answer.status, status, "{request:?}: {}", answer.text());
+        assert_eq!(answer.json()["status"], "error", "{request:?}");
+        assert_eq!(answer.header("retry-after"), None, "{request:?}");
+    }
+}

@@ -77,6 +77,16 @@ fn urls_that_are_none_of_a_repository() {
             "https://git.example.org/a/b.git",
         ),
         (
+            "localhost:3000/alice/blog",
+            "the scheme is missing",
+            "https://localhost:3000/alice/blog",
+        ),
+        (
+            "git.example.org:8443/alice/blog.git",
+            "the scheme is missing",
+            "https://git.example.org:8443/alice/blog.git",
+        ),
+        (
             "//github.com/alice/blog",
             "the scheme is missing",
             "https://github.com/alice/blog",
