@@ -89,6 +89,11 @@ fn at(path: &Path, error: &io::Error) -> StartError {
 fn make(path: &Path, mode: u32) -> Result<(), StartError> {
     let done = DirBuilder::new().recursive(true).mode(mode).create(path);
     done.and_then(|()| close(path, O_DIRECTORY, mode)).map_err(|e| {
+        let in_the_way = std::fs::symlink_metadata(path).is_ok_and(|about| !about.is_dir());
+        if in_the_way {
+            let text = format!("{} is not a directory", path.display());
+            return StartError::new(text, "move it away; hookd makes a directory there".to_owned());
+        }
         StartError::new(
             format!("{}: {e}", path.display()),
             "make it, and give it to the user that hookd runs as; under systemd `StateDirectory=hookd` does that"
@@ -220,6 +225,7 @@ async fn orphans_end(lifeline: &Path) -> io::Result<()> {
 /// Makes the directory anew: a crash left what is in it.
 fn empty(directory: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == ErrorKind::NotADirectory => std::fs::remove_file(directory)?,
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -259,5 +265,19 @@ mod tests {
         assert!(StateDir::own(&state).await.is_err());
         drop(owned);
         StateDir::own(&state).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_way_is_replaced_or_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        DirBuilder::new().create(&state).unwrap();
+        std::fs::write(state.join(SCRATCH), "").unwrap();
+        drop(StateDir::own(&state).await.unwrap());
+        assert!(state.join(SCRATCH).is_dir());
+        std::fs::remove_dir(state.join("logs")).unwrap();
+        std::fs::write(state.join("logs"), "").unwrap();
+        let refused = StateDir::own(&state).await.err().unwrap().to_string();
+        assert!(refused.contains("logs is not a directory"), "{refused}");
     }
 }

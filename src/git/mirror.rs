@@ -290,12 +290,16 @@ fn check_own(path: &Path) -> Result<(), GitError> {
 }
 
 fn remove_own(path: &Path) -> Result<(), GitError> {
-    if !path.exists() {
-        return Ok(());
+    let disk = |e: io::Error| GitError::disk(path, &e);
+    if !path.is_dir() {
+        // A file, or a link to nothing: no mirror, in a directory that has nothing else.
+        return match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(error)),
+            _ => Ok(()),
+        };
     }
     check_own(path)?;
     // The marker goes last, so that a removal that was interrupted can go on.
-    let disk = |e: io::Error| GitError::disk(path, &e);
     for entry in fs::read_dir(path).map_err(disk)? {
         let entry = entry.map_err(disk)?;
         if entry.file_name() == MARKER {
@@ -352,7 +356,8 @@ fn has_extension(name: &str, extension: &str) -> bool {
 fn remove_matching(directory: &Path, matches: &dyn Fn(&str) -> bool, deep: bool) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // A file where a directory should be is damage that opening the mirror tells of.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
         Err(error) => return Err(error),
     };
     for entry in entries {

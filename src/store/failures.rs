@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::records::Finish;
 use super::rows::{FailureRow, JobRow, PAUSES};
-use super::{Store, StoreError};
+use super::{Source, Store, StoreError};
 use crate::model::{CommitId, Outcome, RepoName, TargetId, Timestamp};
 
 /// Remembers or forgets a failure when a job ends. Used within a transaction of the caller.
@@ -30,18 +30,21 @@ pub(super) fn note(c: &Connection, job: &JobRow, end: &Finish, now: Timestamp) -
         .prepare_cached(before)?
         .query_row(params![repo, target, git_ref], |row| row.get::<_, u32>(0))
         .map_or(0, |count| count as usize);
+    // What a delivery says of the ref may be something else than what the remote has; the next look notes that.
+    let seen = job.wanted.as_ref().filter(|_| job.source == Source::Poll);
+    let advertised = seen.map(CommitId::as_str);
     let pause = PAUSES[count.min(PAUSES.len() - 1)];
     c.prepare_cached(
         "INSERT INTO failures (repo, target, git_ref, advertised, reason, since, count, retry_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7) ON CONFLICT DO UPDATE SET \
-         advertised = coalesce(excluded.advertised, advertised), reason = excluded.reason, count = count + 1, \
+         advertised = excluded.advertised, reason = excluded.reason, count = count + 1, \
          retry_at = excluded.retry_at",
     )?
     .execute(params![
         repo,
         target,
         git_ref,
-        job.wanted.as_ref().map(CommitId::as_str),
+        advertised,
         end.reason,
         now.0,
         now.after(pause).0

@@ -60,6 +60,8 @@ pub(super) enum Fate {
     LogRemoved,
     /// The database was removed.
     Removed,
+    /// The database has become shorter, which it never does by itself.
+    Cut,
     /// Another file has its name now.
     Replaced,
 }
@@ -71,6 +73,8 @@ type FileId = (u64, u64);
 pub(super) struct Files {
     path: PathBuf,
     database: Option<FileId>,
+    /// Length of the database when it was looked at last, bytes.
+    length: u64,
     log: [Option<FileId>; 2],
 }
 
@@ -99,6 +103,7 @@ impl Files {
         Self {
             path: path.to_owned(),
             database: None,
+            length: 0,
             log: [None; 2],
         }
     }
@@ -122,6 +127,7 @@ impl Files {
         reader.query_row("SELECT count(*) FROM health", [], |_| Ok(()))?;
         let not_readable = |e: std::io::Error| StoreError::NotWritable(e.to_string());
         self.database = id(&self.path).map_err(not_readable)?;
+        self.length = fs::metadata(&self.path).map_err(not_readable)?.len();
         for (file, noted) in log_files(&self.path).iter().zip(&mut self.log) {
             *noted = id(file).map_err(not_readable)?;
         }
@@ -151,12 +157,17 @@ impl Files {
     }
 
     /// Compares the open files with those at their paths.
-    pub(super) fn fate(&self) -> Fate {
+    pub(super) fn fate(&mut self) -> Fate {
         match id(&self.path) {
             Ok(None) => return Fate::Removed,
             Ok(found) if found != self.database => return Fate::Replaced,
             _ => {}
         }
+        let length = fs::metadata(&self.path).map_or(self.length, |about| about.len());
+        if length < self.length {
+            return Fate::Cut;
+        }
+        self.length = length;
         let mut fate = Fate::Kept;
         for (file, noted) in log_files(&self.path).iter().zip(&self.log) {
             match id(file) {
@@ -181,7 +192,7 @@ impl Files {
         }
     }
 
-    /// Brings everything that the open connections know back to the path of a database that was removed.
+    /// Brings everything that the open connections know back to the path of a database that was removed or cut.
     pub(super) fn write_again(&mut self, old: &Connection) -> Result<(), StoreError> {
         let failed = |e: std::io::Error| StoreError::NotWritable(format!("{}: {e}", self.path.display()));
         let copy = beside(&self.path, ".new");
@@ -192,6 +203,9 @@ impl Files {
         // A log of the old database must not be taken for one of the new.
         for file in log_files(&self.path) {
             remove(&file).map_err(failed)?;
+        }
+        if id(&self.path).map_err(failed)? == self.database {
+            remove(&self.path).map_err(failed)?;
         }
         // Unlike a rename this replaces nothing that came meanwhile.
         fs::hard_link(&copy, &self.path).map_err(failed)?;

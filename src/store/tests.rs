@@ -118,6 +118,24 @@ async fn a_removed_database_is_written_again() {
 }
 
 #[tokio::test]
+async fn a_database_that_was_cut_is_written_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, writer) = open(directory.path());
+    ask(&store).await.unwrap();
+    let file = std::fs::File::options()
+        .write(true)
+        .open(directory.path().join("hookd.db"))
+        .unwrap();
+    file.set_len(0).unwrap();
+    ask(&store).await.unwrap();
+    assert_eq!(waiting(&store).await, 2);
+    drop(store);
+    writer.join();
+    let (store, _writer) = open(directory.path());
+    assert_eq!(waiting(&store).await, 2);
+}
+
+#[tokio::test]
 async fn a_replaced_database_takes_nothing_and_is_left_alone() {
     let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (restored, writer) = open(other.path());
@@ -174,7 +192,7 @@ async fn a_failure_without_a_commit_rests_longer_each_time_until_it_is_over() {
     for count in 1..=7 {
         let rows = run(failed()).await;
         assert_eq!((rows.len(), rows[0].count), (1, count));
-        assert_eq!((rows[0].advertised.clone(), rows[0].since), (Some(commit('a')), NOW));
+        assert_eq!((rows[0].advertised.clone(), rows[0].since), (None, NOW));
         pauses.push(rows[0].retry_at.since(NOW));
     }
     assert!(pauses.is_sorted() && pauses[0] < pauses[4]);

@@ -97,20 +97,20 @@ impl Loop {
                 self.let_go();
                 Err(StoreError::Replaced)
             }
-            Fate::Removed => self.bring_back(),
+            Fate::Removed | Fate::Cut => self.bring_back(),
             Fate::LogRemoved => self.write_back(),
         };
         self.failed = healed.as_ref().err().map(|error| (Instant::now(), error.clone()));
         healed
     }
 
-    /// The database was removed: writes all of it again.
+    /// The database was removed or cut: writes all of it again.
     fn bring_back(&mut self) -> Result<(), StoreError> {
         self.files.write_again(&self.connection)?;
         let pair = self.files.open()?;
         abandon(&self.connection);
         self.replace(pair);
-        tracing::error!("the database was removed while hookd ran; it was written again, and nothing is lost");
+        tracing::error!("the database was removed or cut while hookd ran; it was written again, and nothing is lost");
         Ok(())
     }
 

@@ -423,7 +423,7 @@ async fn a_mirror_of_a_local_remote_that_is_damaged_is_made_anew_too() {
         fs::remove_file(&path).unwrap();
         fs::write(&path, bytes).unwrap();
     };
-    let damages: [(&str, &dyn Fn()); 8] = [
+    let damages: [(&str, &dyn Fn()); 11] = [
         ("an empty HEAD", &|| fs::write(mirror.join("HEAD"), "").unwrap()),
         ("garbage in HEAD", &|| {
             fs::write(mirror.join("HEAD"), [0; 4096]).unwrap();
@@ -438,6 +438,18 @@ async fn a_mirror_of_a_local_remote_that_is_damaged_is_made_anew_too() {
             fs::write(first("objects/pack", "pack"), "").unwrap();
         }),
         ("no objects", &|| fs::remove_dir_all(mirror.join("objects")).unwrap()),
+        ("a file for the refs", &|| {
+            fs::remove_dir_all(mirror.join("refs")).unwrap();
+            fs::write(mirror.join("refs"), "").unwrap();
+        }),
+        ("a file for the mirror", &|| {
+            fs::remove_dir_all(&mirror).unwrap();
+            fs::write(&mirror, "").unwrap();
+        }),
+        ("a link to nothing for the mirror", &|| {
+            fs::remove_dir_all(&mirror).unwrap();
+            std::os::unix::fs::symlink("nothing", &mirror).unwrap();
+        }),
     ];
     let mut text = String::from("text\n");
     for (damage, make) in damages {

@@ -102,6 +102,23 @@ fn a_target_of_tags_follows_tags_alone() {
 }
 
 #[test]
+fn a_tag_that_names_no_commit_is_tried_once_whatever_the_delivery_says_of_it() {
+    let world = World::new(&target("tag = \"v*\""));
+    world.site.publish("one");
+    let tree = world.site.git(&["rev-parse", "HEAD^{tree}"]);
+    world.site.git(&["tag", "--annotate", "-m", "a tree", "v1.0", &tree]);
+    world.site.git(&["push", "--quiet", "origin", "v1.0"]);
+    // The tag object, which is not what the remote says that it stands for.
+    deliver(&world, "refs/tags/v1.0", &world.site.git(&["rev-parse", "v1.0"]), 202);
+    assert!(world.last()["reason"].as_str().unwrap().contains("names a tree"));
+    world.site.publish("two");
+    world.site.push_to("refs/tags/v0.9");
+    deliver(&world, "refs/tags/v0.9", &world.site.head(), 202);
+    let of_the_tree = |row: &&serde_json::Value| row["ref"] == "refs/tags/v1.0" && row["source"] == "poll";
+    assert_eq!(world.history().iter().filter(of_the_tree).count(), 0);
+}
+
+#[test]
 fn a_tag_without_a_delivery_is_found_and_the_greatest_wins() {
     let world = World::new(&target("tag = \"v*\"").replace("poll = \"off\"", "poll = \"1s\""));
     for (page, tag) in [("nine", "v9"), ("ten", "v10"), ("eight", "v8")] {
