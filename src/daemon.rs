@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Logins;
+use crate::api::RefusedConfiguration;
 use crate::config::{self, Config, SecretSource};
 use crate::deploy::{Spares, World};
 use crate::forge_api::Tokens;
@@ -55,6 +56,7 @@ const STOP_SPARE: Duration = Duration::from_secs(10);
 
 /// Reads the configuration with its secrets. The error is ready to be shown; warnings are given back.
 pub fn read_settings(file: &Path) -> Result<(Settings, Vec<String>), String> {
+    let read_at = clock::now();
     let found = config::examine(file);
     let Some((config, secrets)) = found.usable else {
         let diagnostics = found.errors;
@@ -63,6 +65,7 @@ pub fn read_settings(file: &Path) -> Result<(Settings, Vec<String>), String> {
     let settings = Settings {
         config: Arc::new(config),
         secrets: Arc::new(secrets),
+        read_at,
     };
     Ok((settings, found.warnings.iter().map(ToString::to_string).collect()))
 }
@@ -138,7 +141,7 @@ struct Daemon {
     file: PathBuf,
     app: Arc<App>,
     settings: watch::Sender<Settings>,
-    reload_error: watch::Sender<Option<String>>,
+    reload_error: watch::Sender<Option<RefusedConfiguration>>,
 }
 
 impl Daemon {
@@ -307,7 +310,7 @@ impl Daemon {
     /// All or nothing: a broken file changes nothing, and says so.
     async fn reload(&self, watch: CancellationToken) -> CancellationToken {
         systemd::reloading();
-        let file = self.file.clone();
+        let (file, at) = (self.file.clone(), clock::now().0);
         let read = tokio::task::spawn_blocking(move || read_settings(&file)).await;
         let read = read.unwrap_or_else(|e| Err(e.to_string()));
         let watch =
@@ -337,7 +340,8 @@ impl Daemon {
                     tracing::error!("the configuration was not read again, the one before it stays in force:");
                     let lines = error.lines().filter(|line| !line.is_empty());
                     lines.for_each(|line| tracing::error!("{line}"));
-                    self.reload_error.send_replace(Some(error));
+                    self.reload_error
+                        .send_replace(Some(RefusedConfiguration { at, why: error }));
                     watch
                 }
             };

@@ -1,6 +1,7 @@
 //! Looks at the remotes: at start, on each repo's timer, and after each deployment. The hook is a hint, git is the truth.
 
 mod mend;
+mod missed;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,6 +67,7 @@ pub struct Poller {
     asked: Arc<Mutex<BTreeMap<RepoName, Arc<Notify>>>>,
     places: Arc<Semaphore>,
     attempts: Arc<Mutex<mend::Attempts>>,
+    missed: Arc<Mutex<missed::Asked>>,
 }
 
 impl Poller {
@@ -78,6 +80,7 @@ impl Poller {
             asked: Arc::default(),
             places: Arc::new(Semaphore::new(LOOKS_AT_ONCE)),
             attempts: Arc::default(),
+            missed: Arc::default(),
         }
     }
 
@@ -132,11 +135,18 @@ impl Poller {
         }
         if repo.poll.is_none() {
             self.mend(repo).await;
+            self.ask_for_missed(settings, repo).await;
             asked.notified().await;
         }
+        let mut was_away = true;
         loop {
             self.mend(repo).await;
             self.look(settings, repo, stop).await;
+            let is_away = self.last(&repo.name).error.is_some();
+            if was_away && !is_away {
+                self.ask_for_missed(settings, repo).await;
+            }
+            was_away = is_away;
             tokio::time::sleep(LEAST_PAUSE).await;
             let timer = async {
                 match repo.poll {

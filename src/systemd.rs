@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::LazyLock;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -18,20 +19,30 @@ const KEPT: &str = "kept";
 enum Sign {
     Status(String),
     Watchdog,
+    /// With the monotonic time at which it began.
+    Reloading(NotifyState<'static>),
+    Ready(String),
 }
 
-/// Most signs that wait for systemd to read.
+/// Most signs that wait for systemd to read before status and watchdog are left out. States of the daemon never are: who reloads
+/// it makes them, so they are few, and a missing one would leave the unit `reloading`.
 const SIGNS_MAX: usize = 4;
 
+/// Signs that systemd has not read.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
 /// Sends signs on a thread of its own: a reader that does not read would hold up whoever writes, and nothing here may wait for that.
-static SIGNS: LazyLock<Option<SyncSender<Sign>>> = LazyLock::new(|| {
-    let (sender, signs) = sync_channel::<Sign>(SIGNS_MAX);
+static SIGNS: LazyLock<Option<Sender<Sign>>> = LazyLock::new(|| {
+    let (sender, signs) = channel::<Sign>();
     let send = move || {
         for sign in signs {
             match sign {
                 Sign::Status(status) => tell(&[NotifyState::Status(&status)]),
                 Sign::Watchdog => tell(&[NotifyState::Watchdog]),
+                Sign::Reloading(since) => tell(&[NotifyState::Reloading, since]),
+                Sign::Ready(status) => tell(&[NotifyState::Ready, NotifyState::Status(&status)]),
             }
+            WAITING.fetch_sub(1, Ordering::Relaxed);
         }
     };
     let thread = std::thread::Builder::new().name("systemd".to_owned()).spawn(send);
@@ -41,9 +52,15 @@ static SIGNS: LazyLock<Option<SyncSender<Sign>>> = LazyLock::new(|| {
         .map(|_| sender)
 });
 
-/// Gives a sign, unless systemd has not read those before it.
+/// Gives a sign.
 fn sign(sign: Sign) -> bool {
-    SIGNS.as_ref().is_some_and(|signs| signs.try_send(sign).is_ok())
+    WAITING.fetch_add(1, Ordering::Relaxed);
+    SIGNS.as_ref().is_some_and(|signs| signs.send(sign).is_ok())
+}
+
+/// Gives a sign, unless systemd has not read those before it.
+fn passing(one: Sign) -> bool {
+    WAITING.load(Ordering::Relaxed) < SIGNS_MAX && sign(one)
 }
 
 /// Tells systemd; a message that can't be delivered is worth a line, not a failure.
@@ -55,18 +72,20 @@ fn tell(states: &[NotifyState<'_>]) {
 
 /// The daemon accepts.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    sign(Sign::Ready(status.to_owned()));
 }
 
 /// What goes on now. False if systemd does not read: then it is to be said again.
 pub fn status(status: &str) -> bool {
-    sign(Sign::Status(status.to_owned()))
+    passing(Sign::Status(status.to_owned()))
 }
 
 /// The configuration is being read again.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => {
+            sign(Sign::Reloading(now));
+        }
         Err(error) => tracing::warn!(%error, "systemd could not be told"),
     }
 }
@@ -83,7 +102,7 @@ pub fn stopping(status: &str, time: Duration) {
 
 /// The daemon is alive.
 pub fn watchdog() {
-    sign(Sign::Watchdog);
+    passing(Sign::Watchdog);
 }
 
 /// How often systemd wants to hear that the daemon is alive; none if it doesn't.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::{Config, Secrets};
 use crate::deploy::{self, End, Halt, Site, Why, World};
-use crate::model::{Outcome, RepoName, TargetId};
+use crate::model::{Outcome, RepoName, TargetId, Timestamp};
 use crate::notify;
 use crate::schedule::{self, Next};
 use crate::store::{Claim, Finish, Hold, Standing, StoreError};
@@ -33,6 +33,8 @@ pub struct Settings {
     pub config: Arc<Config>,
     /// Its secrets.
     pub secrets: Arc<Secrets>,
+    /// When reading the configuration began.
+    pub read_at: Timestamp,
 }
 
 /// A deployment that runs now.

@@ -21,6 +21,7 @@ mod stories {
     mod commands;
     mod content;
     mod crash;
+    mod described;
     mod description;
     mod disk;
     mod dispatch;
@@ -46,6 +47,7 @@ mod stories {
     mod requests;
     mod rest;
     mod restart;
+    mod rotate;
     mod spare;
     mod streams;
     mod talk;

@@ -25,6 +25,12 @@ pub struct Status {
     pub started_at: i64,
     /// The configuration file in force.
     pub config: String,
+    /// When reading it began.
+    #[serde(default)]
+    pub configured_at: i64,
+    /// The newest configuration, if the daemon refused it.
+    #[serde(default)]
+    pub refused: Option<RefusedConfiguration>,
     /// Where deliveries come in: `127.0.0.1:9000`, `unix:/run/hookd/http.sock`.
     #[serde(default)]
     pub listen: Vec<String>,
@@ -42,6 +48,15 @@ pub struct Status {
     pub running: usize,
     /// All targets, the gravest first.
     pub targets: Vec<TargetStatus>,
+}
+
+/// A configuration that the daemon refused; the one before it stays in force.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedConfiguration {
+    /// When reading it began.
+    pub at: i64,
+    /// Every error, as `hookd check` prints it.
+    pub why: String,
 }
 
 /// One target.

@@ -125,6 +125,19 @@ pub(super) async fn end(client: &Client, asked: Asked, no_wait: bool, json: bool
     ended.iter().find_map(Ended::failure).map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
+/// Waits for the jobs as [`end`] does, and gives the first failure; none, too, if the person leaves.
+pub(super) async fn followed(client: &Client, asked: &Asked, quiet: bool) -> Result<Option<Failure>, Failure> {
+    let screen = Screen::new(asked.jobs.len() > 1);
+    let ended = tokio::select! {
+        ended = all(client, &screen, asked, quiet) => ended?,
+        _ = follow::left() => {
+            screen.clear();
+            return Ok(None);
+        }
+    };
+    Ok(ended.iter().find_map(Ended::failure))
+}
+
 /// Waits for all jobs at a time; gives them in their order.
 async fn all(client: &Client, screen: &Screen, asked: &Asked, json: bool) -> Result<Vec<Ended>, Failure> {
     let mut waits = JoinSet::new();

@@ -217,6 +217,7 @@ pub struct Check {
 
 /// `hookd add`
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Add {
     /// The repository, as `git clone` takes it. An ssh URL gets a deploy key.
     pub url: String,
@@ -262,6 +263,12 @@ pub struct Add {
     /// Fingerprint of the remote's host key, `SHA256:…`, if no forge publishes it.
     #[arg(long, value_name = "FINGERPRINT")]
     pub accept_host_key: Option<String>,
+    /// Replace the webhook's secret, here and at the forge; both are good until a delivery with the new one came. Needs `--token`.
+    #[arg(long, requires = "token")]
+    pub rotate: bool,
+    /// Don't wait for the forge's test delivery and the first deployment.
+    #[arg(long)]
+    pub no_wait: bool,
     /// Print the webhook's secret; on a terminal only.
     #[arg(long)]
     pub show_secret: bool,

@@ -9,6 +9,7 @@ use nix::unistd::{Pid, geteuid};
 
 use super::client::Client;
 use crate::api::Status;
+use crate::clock;
 use crate::exec;
 use crate::machine;
 
@@ -17,9 +18,6 @@ const TIME: Duration = Duration::from_secs(15);
 
 /// Pause between two looks at its status.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// How the daemon begins to say that it refused a configuration; see `Overview::warnings`.
-const BROKEN: &str = "the configuration file is broken";
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,52 +48,46 @@ pub async fn running(config: &Path) -> Option<u32> {
     (Path::new(&status.config) == file).then_some(status.pid)
 }
 
-/// Waits until the daemon has, or no longer has, the repo `name`.
-pub async fn reload(config: &Path, name: &str, there: bool, how: How) -> Reloaded {
+/// Has the daemon read its configuration, and waits until it says that it has, or has not.
+pub async fn reload(config: &Path, how: How) -> Reloaded {
     let client = Client::new(config);
     let file = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
-    let Ok(before) = client.get::<Status>("/api/v1/status").await else {
+    let Ok(daemon) = client.get::<Status>("/api/v1/status").await else {
         if how == How::Restart {
             // What does not run has nothing to lose, and its unit is read at its start.
             drop(exec::ask("systemctl", &["daemon-reload"]).await);
         }
         return Reloaded::NotRunning;
     };
-    if Path::new(&before.config) != file {
+    if Path::new(&daemon.config) != file {
         return Reloaded::NotRunning;
     }
+    // The daemon's times are whole milliseconds: what began to read in this one may have read what was there before.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let since = clock::now().0;
     let asked = match how {
-        How::Signal => is_daemon(&client, before.pid).await && signal(before.pid),
+        How::Signal => is_daemon(&client, daemon.pid).await && signal(daemon.pid),
         How::Restart => restart().await,
     };
     if !asked {
         return Reloaded::NotAllowed;
     }
     let begun = Instant::now();
-    loop {
+    while begun.elapsed() < TIME {
         if let Ok(status) = client.get::<Status>("/api/v1/status").await {
-            if has(&status, name) == there {
+            if status.configured_at >= since {
                 return Reloaded::Yes;
             }
-            let refused = status.warnings.iter().find(|warning| warning.starts_with(BROKEN));
-            // One from before may be about another mistake, which is mended by now.
-            if let Some(text) = refused.filter(|text| !before.warnings.contains(text) || begun.elapsed() > TIME) {
-                return Reloaded::Refused(text.clone());
+            if let Some(refused) = status.refused.filter(|refused| refused.at >= since) {
+                return Reloaded::Refused(refused.why);
             }
-        }
-        if begun.elapsed() > TIME + Duration::from_secs(1) {
-            return Reloaded::Refused("the daemon does not say that it has read it".to_owned());
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Whether one of the daemon's targets is of that repo.
-fn has(status: &Status, name: &str) -> bool {
-    let targets = status.targets.iter();
-    targets
-        .filter_map(|target| target.target.split_once('/'))
-        .any(|(repo, _)| repo == name)
+    Reloaded::Refused(format!(
+        "the daemon did not confirm within {} s that it has read the configuration (journalctl -u hookd)",
+        TIME.as_secs()
+    ))
 }
 
 /// Whether root may signal that process: it is the unit's main one, or made the socket, and not one that a false daemon names.

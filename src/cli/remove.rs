@@ -138,6 +138,7 @@ async fn plan(config_file: &Path, options: &Remove) -> Result<Plan, Failure> {
     })?;
     let own = [
         place.secret(&name),
+        place.next_secret(&name),
         place.key(&name),
         place.public_key(&name),
         place.known_hosts(&name),
@@ -270,10 +271,10 @@ async fn take_out(plan: &Plan, steps: &mut Vec<Step>) -> Result<Reloaded, Failur
     let (directory, name) = Directory::of(&fragment).map_err(failed)?;
     let (fragment_here, aside_here) = (directory.entry(name), directory.entry(aside.as_os_str()));
     fs::rename(&fragment_here, &aside_here).map_err(failed)?;
-    let reloaded = reload(&plan.place.config, plan.name.as_str(), false, How::Signal).await;
+    let reloaded = reload(&plan.place.config, How::Signal).await;
     if let Reloaded::Refused(why) = reloaded {
         fs::rename(&aside_here, &fragment_here).map_err(failed)?;
-        reload(&plan.place.config, plan.name.as_str(), true, How::Signal).await;
+        reload(&plan.place.config, How::Signal).await;
         return Err(Failure::failed(format!(
             "the daemon refused the new configuration; nothing was changed: {why}"
         )));

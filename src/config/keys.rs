@@ -218,7 +218,7 @@ pub const KEYS: &[Key] = &[
     key("forge.NAME.url", Url, Absent("the forge's public API", r#""https://git.example.org/api/v4""#),
         "Base of the API, for a forge of your own."),
     key("forge.NAME.token", Secret, Absent("required, unless `ranges` is given", r#""file:/etc/hookd/gitlab.token""#),
-        "The access token for the API, for the checks of `require_checks` and for `report`; it needs to read checks, and to write commit statuses and deployments as far as they are reported."),
+        "The access token for the API, for the checks of `require_checks` and for `report`; it needs to read checks, to write commit statuses and deployments as far as they are reported, and to write webhooks if failed deliveries are to be asked for."),
     key("forge.NAME.app_id", Text, Absent("none", r#""123456""#),
         "The id of a GitHub App, whose private key `token` then is: tokens made from it may set statuses and deployments of one repository, and nothing else."),
     key("forge.NAME.ranges", Url, Absent("the forge's public place", r#""https://github.example.org/api/v3/meta""#),

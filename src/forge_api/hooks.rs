@@ -38,7 +38,7 @@ pub struct Hook<'a> {
 
 /// What hooks and keys have in common: a list, and entries with an id.
 #[derive(Clone, Copy)]
-enum Thing {
+pub(super) enum Thing {
     Hook,
     Key,
 }
@@ -47,7 +47,7 @@ impl Api {
     /// Sees to it that the forge delivers pushes. A hook with that URL is brought up to date: whether its secret is the right
     /// one is what no forge tells.
     pub async fn put_hook(&self, hook: &Hook<'_>) -> Result<Change, ApiError> {
-        let body = self.hook_body(hook);
+        let mut body = self.hook_body(hook);
         let found = self.find(Thing::Hook, |entry| self.hook_url(entry) == Some(hook.url));
         let Some(id) = found.await? else {
             let path = self.path(Thing::Hook, None);
@@ -58,9 +58,40 @@ impl Api {
             ForgeKind::GitLab | ForgeKind::Bitbucket => Method::PUT,
             _ => Method::PATCH,
         };
+        // What kind of hook it is can't be changed, and GitHub's description has no word for it there.
+        if let (ForgeKind::GitHub, Some(fields)) = (self.kind, body.as_object_mut()) {
+            fields.remove("name");
+        }
         let path = self.path(Thing::Hook, Some(&id));
         self.settings(method, &path, &[], Some(&body)).await?;
         Ok(Change::Updated)
+    }
+
+    /// Whether the forge has a hook with that URL which is as it has to be, as far as it tells: no forge tells the secret.
+    pub async fn looks_right(&self, hook: &Hook<'_>) -> Result<bool, ApiError> {
+        let entries = self.entries(Thing::Hook).await?;
+        let found = entries.iter().find(|entry| self.hook_url(entry) == Some(hook.url));
+        Ok(found.is_some_and(|found| holds(found, &self.hook_body(hook))))
+    }
+
+    /// Has the forge send a test delivery; false if it has no such request.
+    pub async fn test_hook(&self, url: &str) -> Result<bool, ApiError> {
+        let test: &[&str] = match self.kind {
+            ForgeKind::GitHub => &["pings"],
+            ForgeKind::GitLab => &["test", "push_events"],
+            ForgeKind::Gitea | ForgeKind::Forgejo => &["tests"],
+            _ => return Ok(false),
+        };
+        let Some(id) = self
+            .find(Thing::Hook, |entry| self.hook_url(entry) == Some(url))
+            .await?
+        else {
+            return Ok(false);
+        };
+        let mut path = self.path(Thing::Hook, Some(&id));
+        path.extend(test.iter().map(|part| (*part).to_owned()));
+        self.settings(Method::POST, &path, &[], None).await?;
+        Ok(true)
     }
 
     /// Takes the hook with that URL away.
@@ -102,12 +133,18 @@ impl Api {
 
     /// The id of the first entry that is meant.
     async fn find(&self, thing: Thing, is_it: impl Fn(&Value) -> bool) -> Result<Option<String>, ApiError> {
+        let entries = self.entries(thing).await?;
+        Ok(entries.iter().find(|entry| is_it(entry)).and_then(id))
+    }
+
+    /// All hooks or keys.
+    pub(super) async fn entries(&self, thing: Thing) -> Result<Vec<Value>, ApiError> {
         let size = match self.kind {
             ForgeKind::Bitbucket => "pagelen",
             ForgeKind::GitHub | ForgeKind::GitLab => "per_page",
             _ => "limit",
         };
-        let mut first = Value::Null;
+        let (mut all, mut before) = (Vec::new(), Value::Null);
         for page in 1..=PAGES {
             let (page, limit) = (page.to_string(), PAGE.to_string());
             let query = [(size, limit.as_str()), ("page", page.as_str())];
@@ -115,17 +152,19 @@ impl Api {
                 .settings(Method::GET, &self.path(thing, None), &query, None)
                 .await?;
             let list = answer.get("values").unwrap_or(&answer);
-            let entries = list.as_array().map(Vec::as_slice).unwrap_or_default();
-            if let Some(found) = entries.iter().find(|entry| is_it(entry)) {
-                return Ok(id(found));
-            }
             // Gogs has no pages and gives the same list again.
-            if entries.len() < PAGE || *list == first {
+            if *list == before {
                 break;
             }
-            first = list.clone();
+            let entries = list.as_array().cloned().unwrap_or_default();
+            let is_last = entries.len() < PAGE;
+            all.extend(entries);
+            if is_last {
+                break;
+            }
+            before = list.clone();
         }
-        Ok(None)
+        Ok(all)
     }
 
     fn path(&self, thing: Thing, id: Option<&str>) -> Vec<String> {
@@ -160,7 +199,7 @@ impl Api {
         self.call(call).await
     }
 
-    fn hook_url<'v>(&self, entry: &'v Value) -> Option<&'v str> {
+    pub(super) fn hook_url<'v>(&self, entry: &'v Value) -> Option<&'v str> {
         let pointer = match self.kind {
             ForgeKind::GitLab | ForgeKind::Bitbucket => "/url",
             _ => "/config/url",
@@ -193,8 +232,20 @@ impl Api {
     }
 }
 
+/// Whether an entry has what is wanted, where it tells of it. Lists may hold more.
+fn holds(entry: &Value, wanted: &Value) -> bool {
+    match (entry, wanted) {
+        (Value::Object(entry), Value::Object(wanted)) => wanted
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "secret" | "token"))
+            .all(|(key, value)| entry.get(key).is_none_or(|entry| holds(entry, value))),
+        (Value::Array(entry), Value::Array(wanted)) => wanted.iter().all(|value| entry.contains(value)),
+        _ => entry == wanted,
+    }
+}
+
 /// Numbers, and Bitbucket's `{uuid}`.
-fn id(entry: &Value) -> Option<String> {
+pub(super) fn id(entry: &Value) -> Option<String> {
     match (entry.get("uuid"), entry.get("id")) {
         (Some(Value::String(uuid)), _) => Some(uuid.clone()),
         (_, Some(Value::Number(number))) => Some(number.to_string()),

@@ -6,6 +6,7 @@
 
 mod app;
 pub mod checks;
+mod deliveries;
 mod deployment;
 mod dispatch;
 mod error;
@@ -26,6 +27,7 @@ use crate::model::Secret;
 use crate::web;
 
 pub use app::{App, AppKeyError};
+pub use deliveries::{Missed, has_deliveries};
 pub use deployment::{DeploymentState, NewDeployment, has_deployments};
 pub use dispatch::Event;
 pub use error::{ApiError, Refusal};
@@ -56,6 +58,7 @@ enum Purpose {
     Status,
     Deployment,
     Dispatch,
+    Deliveries,
 }
 
 /// A request below the base of the API.
@@ -231,11 +234,14 @@ impl Api {
             (Purpose::Deployment, ForgeKind::GitHub) => {
                 "the token needs the permission Deployments: write (classic: repo_deployment)"
             }
+            (Purpose::Deliveries, ForgeKind::GitHub) => {
+                "the token needs the permission Webhooks: write (classic: admin:repo_hook)"
+            }
             (Purpose::Dispatch, ForgeKind::GitHub) => {
                 "the token needs the permission Contents: write on the repository that gets the event (classic: repo)"
             }
             (Purpose::Read, ForgeKind::GitLab) => "the token needs the scope read_api",
-            (Purpose::Settings, ForgeKind::GitLab) => {
+            (Purpose::Settings | Purpose::Deliveries, ForgeKind::GitLab) => {
                 "the token needs the scope api, and its owner the role Maintainer"
             }
             (_, ForgeKind::GitLab) => "the token needs the scope api, and its owner the role Developer",

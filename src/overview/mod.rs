@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use crate::access::Users;
 use crate::api::{
-    Act, Delivery, Deployment, DeploymentDetail, Job, Live, Problem, Release, Releases, Status, TargetStatus, Tip,
-    Waiting,
+    Act, Delivery, Deployment, DeploymentDetail, Job, Live, Problem, RefusedConfiguration, Release, Releases, Status,
+    TargetStatus, Tip, Waiting,
 };
 use crate::clock;
 use crate::config::{RefFilter, Repo, SecretSource, Target};
@@ -60,11 +60,16 @@ pub struct Overview {
     /// The configuration in force.
     pub settings: watch::Receiver<Settings>,
     /// Why the newest file is not in force, if it isn't.
-    pub reload_error: watch::Receiver<Option<String>>,
+    pub reload_error: watch::Receiver<Option<RefusedConfiguration>>,
     /// When the daemon started.
     pub started: Timestamp,
     /// Where deliveries come in, once that is known: the configuration's addresses, or systemd's.
     pub listening: Arc<OnceLock<Vec<String>>>,
+}
+
+fn broken(refused: &RefusedConfiguration) -> String {
+    let why = &refused.why;
+    format!("the configuration file is broken, the one before it is in force: {why}")
 }
 
 impl From<StoreError> for Refusal {
@@ -81,10 +86,8 @@ impl Overview {
     fn warnings(&self) -> Vec<String> {
         let settings = self.settings();
         let mut warnings: Vec<String> = Vec::new();
-        if let Some(error) = self.reload_error.borrow().as_ref() {
-            warnings.push(format!(
-                "the configuration file is broken, the one before it is in force: {error}"
-            ));
+        if let Some(refused) = self.reload_error.borrow().as_ref() {
+            warnings.push(broken(refused));
         }
         for repo in settings.config.repos.values() {
             if repo.secret.contains(&SecretSource::InsecureNone) {
@@ -124,6 +127,8 @@ impl Overview {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started_at: self.started.0,
+            configured_at: settings.read_at.0,
+            refused: self.reload_error.borrow().clone(),
             config: settings.config.file.display().to_string(),
             listen: self.listening.get().cloned().unwrap_or_default(),
             warnings: self.warnings(),
@@ -139,9 +144,13 @@ impl Overview {
     fn problems(&self, unheard: &Unheard) -> Vec<Problem> {
         let settings = self.settings();
         let mut problems = Vec::new();
-        if let Some(error) = self.reload_error.borrow().as_ref() {
-            let text = format!("the configuration file is broken, the one before it is in force: {error}");
-            problems.push(judge::problem("configuration-broken", text, "hookd check", None));
+        if let Some(refused) = self.reload_error.borrow().as_ref() {
+            problems.push(judge::problem(
+                "configuration-broken",
+                broken(refused),
+                "hookd check",
+                None,
+            ));
         }
         let state_dir = &settings.config.state_dir;
         let least = settings.config.limits.free_space;

@@ -22,6 +22,8 @@ pub struct Fragment {
     pub full_name: Option<String>,
     /// File of the secret.
     pub secret: PathBuf,
+    /// File of the secret that is about to take the other's place.
+    pub next_secret: Option<PathBuf>,
     /// `ssh_key`
     pub ssh_key: Option<PathBuf>,
     /// `known_hosts`
@@ -65,16 +67,22 @@ impl Fragment {
         let repo = key(&self.repo);
         line(&mut text, &format!("\n[repo.{repo}]"));
         let path = |path: &PathBuf| path.display().to_string();
+        let source = |file: &PathBuf| string(&format!("file:{}", path(file)));
+        let secret = match &self.next_secret {
+            None => source(&self.secret),
+            Some(next) => format!("[{}, {}]", source(&self.secret), source(next)),
+        };
+        let quoted = |value: Option<String>| value.map(|value| string(&value));
         let pairs = [
-            ("url", Some(self.url.clone())),
-            ("forge", self.forge.clone()),
-            ("full_name", self.full_name.clone()),
-            ("secret", Some(format!("file:{}", path(&self.secret)))),
-            ("ssh_key", self.ssh_key.as_ref().map(path)),
-            ("known_hosts", self.known_hosts.as_ref().map(path)),
+            ("url", quoted(Some(self.url.clone()))),
+            ("forge", quoted(self.forge.clone())),
+            ("full_name", quoted(self.full_name.clone())),
+            ("secret", Some(secret)),
+            ("ssh_key", quoted(self.ssh_key.as_ref().map(path))),
+            ("known_hosts", quoted(self.known_hosts.as_ref().map(path))),
         ];
         for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
-            line(&mut text, &format!("{name} = {}", string(value)));
+            line(&mut text, &format!("{name} = {value}"));
         }
         line(&mut text, &format!("\n[repo.{repo}.deploy.{}]", key(&self.target)));
         line(&mut text, &format!("{} = {}", self.follows.0, string(&self.follows.1)));

@@ -89,6 +89,20 @@ impl Made {
     }
 }
 
+/// Puts a file in the place of another one, whole and on disk at once.
+pub fn replace(path: &Path, content: &[u8], mode: u32, owner: Owner) -> io::Result<()> {
+    let (directory, name) = Directory::of(path)?;
+    let entry = directory.entry(name);
+    let parent = entry.parent().unwrap_or(Path::new("/"));
+    let mut new = tempfile::Builder::new().prefix(".hookd-").tempfile_in(parent)?;
+    new.write_all(content)?;
+    fchown(new.as_file(), owner.uid, owner.gid)?;
+    new.as_file().set_permissions(Permissions::from_mode(mode))?;
+    new.as_file().sync_all()?;
+    new.persist(&entry).map_err(|error| error.error)?;
+    File::open(parent)?.sync_all()
+}
+
 impl Drop for Made {
     fn drop(&mut self) {
         if self.kept {

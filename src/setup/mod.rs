@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub use directory::Directory;
 pub use fragment::{Fragment, Header};
 pub use keys::{KeyError, deploy_key, public_key, webhook_secret};
-pub use made::{Made, Owner};
+pub use made::{Made, Owner, replace};
 
 use crate::config;
 use crate::machine::Machine;
@@ -75,6 +75,11 @@ impl Place {
     /// The webhook secret of a repo.
     pub fn secret(&self, repo: &RepoName) -> PathBuf {
         self.secrets.join(format!("{repo}.secret"))
+    }
+
+    /// The secret that is about to take the other's place.
+    pub fn next_secret(&self, repo: &RepoName) -> PathBuf {
+        self.secrets.join(format!("{repo}.secret.next"))
     }
 
     /// The deploy key of a repo.

@@ -327,7 +327,7 @@ fn with_a_token_the_forge_gets_its_webhook_once() {
         api.crowd((0..120).map(|n| hook(&format!("https://elsewhere.example/{n}"))));
         let url = server.url("alice/site.git");
         let mut more: Vec<&str> = options.iter().map(String::as_str).collect();
-        more.extend(["--hook-url", "https://blog.example.org"]);
+        more.extend(["--hook-url", "https://blog.example.org", "--no-wait"]);
         let said = add(&world, &url, &more).expect(0);
         assert!(
             said.out.contains("made       webhook at the forge"),
@@ -392,6 +392,7 @@ fn with_a_token_the_forge_gets_the_deploy_key_to_read_only() {
                 "alice/site",
                 "--hook-url",
                 "https://blog.example.org/in/site",
+                "--no-wait",
             ]
             .map(str::to_owned),
         );

@@ -63,20 +63,20 @@ fn workflows_start_when_a_target_went_live_and_at_no_other_time() {
     let mut world = dispatching(&api, "", "build = \"test ! -e bad\"");
     world.start();
     let first = world.deploy("one");
-    wait_until("the event was sent", || api.received().len() == 1);
+    wait_until("the event was sent", || api.told().len() == 1);
     world.site.commit(&[("bad", "x")]);
     world.deploy("two");
     world.site.git(&["rm", "-q", "bad"]);
     // GitHub is down when the next one goes live, and the daemon ends before it is back.
     api.answer(|_| plain(502, ""));
     let third = world.deploy("three");
-    wait_until("it was tried", || api.received().len() > 1);
+    wait_until("it was tried", || api.told().len() > 1);
     world.kill();
     api.answer(github);
-    let tried = api.received().len();
+    let tried = api.told().len();
     world.start();
-    wait_until("the next daemon sends it", || api.received().len() > tried);
-    let received = api.received();
+    wait_until("the next daemon sends it", || api.told().len() > tried);
+    let received = api.told();
     let payload = |asked: &Received| asked.body["client_payload"].clone();
     let commits: Vec<Value> = received.iter().map(|asked| payload(asked)["commit"].clone()).collect();
     assert_eq!(commits[0], first.as_str());
@@ -110,9 +110,9 @@ fn an_event_that_is_refused_is_given_up_and_names_the_missing_permission() {
         "{text}"
     );
     assert!(!format!("{}{}", world.log(), world.status()).contains("t0ken-of-the-api"));
-    assert_eq!(api.received().len(), 1);
+    assert_eq!(api.told().len(), 1);
     api.answer(github);
     world.deploy("two");
     wait_until("it is well again", || problem(&world) == Value::Null);
-    assert_eq!(api.received().len(), 2);
+    assert_eq!(api.told().len(), 2);
 }

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::forge::Delivery;
+use super::http::Address;
+
 /// One request, as it came in.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -58,6 +61,7 @@ struct Kept {
     keys: Vec<Value>,
     asked: Vec<Asked>,
     count: u64,
+    pings_to: Option<SocketAddr>,
 }
 
 /// See the module; its thread ends with the test's process.
@@ -99,6 +103,21 @@ impl ForgeApi {
     /// What it was asked since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.kept.lock().unwrap().asked)
+    }
+
+    /// Delivers its pings there from now on.
+    pub fn deliver_pings_to(&self, address: Option<SocketAddr>) {
+        self.kept.lock().unwrap().pings_to = address;
+    }
+
+    /// Changes each hook, as a person does on its page.
+    pub fn change_hooks(&self, change: impl FnMut(&mut Value)) {
+        self.kept.lock().unwrap().hooks.iter_mut().for_each(change);
+    }
+
+    /// Deletes all hooks, as a person does on their page.
+    pub fn forget_hooks(&self) {
+        self.kept.lock().unwrap().hooks.clear();
     }
 
     /// Puts hooks of somebody else there first.
@@ -162,6 +181,9 @@ fn serve(mut stream: TcpStream, forge: &str, kept: &Mutex<Kept>) -> std::io::Res
 
 fn answer(forge: &str, dialect: Dialect, kept: &mut Kept, method: &str, target: &str, mut body: Value) -> (u16, Value) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if let Some(id) = path.strip_suffix("/pings").and_then(|path| path.rsplit('/').next()) {
+        return ping(kept, id);
+    }
     let Kept { hooks, keys, count, .. } = kept;
     let (list, rest) = if let Some(rest) = path.strip_prefix(dialect.hooks) {
         (hooks, rest)
@@ -232,6 +254,29 @@ fn answer(forge: &str, dialect: Dialect, kept: &mut Kept, method: &str, target: 
         },
         _ => (405, json!({ "message": "Method Not Allowed" })),
     }
+}
+
+/// Delivers a ping, as GitHub does: behind the answer.
+fn ping(kept: &Kept, id: &str) -> (u16, Value) {
+    let hook = kept
+        .hooks
+        .iter()
+        .find(|hook| hook["id"] == json!(id.parse::<u64>().unwrap_or_default()));
+    let Some(hook) = hook else {
+        return (404, json!({ "message": "Not Found" }));
+    };
+    if let Some(address) = kept.pings_to {
+        let url = url::Url::parse(hook["config"]["url"].as_str().unwrap()).unwrap();
+        let secret = hook["config"]["secret"].as_str().unwrap();
+        let ping = Delivery::github(
+            "ping",
+            json!({ "zen": "Keep it logically awesome.", "hook_id": hook["id"] }).to_string(),
+        );
+        let bytes = ping.to(url.path()).signed(secret).bytes();
+        // Nobody waits for what it is answered.
+        std::thread::spawn(move || Address::Tcp(address).send(&bytes).map(drop));
+    }
+    (204, Value::Null)
 }
 
 fn masked(entry: &Value) -> Value {

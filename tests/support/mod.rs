@@ -9,6 +9,7 @@ pub mod forge_api;
 pub mod gate;
 pub mod git_server;
 pub mod http;
+pub mod openapi;
 pub mod receiver;
 pub mod repo;
 pub mod tap;

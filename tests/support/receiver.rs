@@ -72,6 +72,13 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
+    /// What was told to it, without what it was asked: a daemon with a token asks for failed deliveries whenever it starts.
+    pub fn told(&self) -> Vec<Received> {
+        let mut told = self.received();
+        told.retain(|received| received.method != "GET");
+        told
+    }
+
     pub fn received(&self) -> Vec<Received> {
         self.inner.lock().unwrap().received.clone()
     }

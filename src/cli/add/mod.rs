@@ -1,8 +1,10 @@
 //! `hookd add URL`: a new repo in one go.
 
+mod confirm;
 mod host_key;
 mod make;
 mod plan;
+mod rotate;
 mod step;
 
 use std::io::IsTerminal;
@@ -15,11 +17,12 @@ use super::arguments::Add;
 use super::block_on;
 use super::output::{self, Code, Failure};
 use super::reload::{How, Reloaded, reload};
-use crate::config::{Repo, SecretSource};
+use crate::config::SecretSource;
 use crate::doctor::three_lines;
 use crate::forge_api::{Api, ApiError, Change, Hook};
 use crate::model::Secret;
 use crate::setup::Made;
+use confirm::{Arrivals, Confirmed, TEST_TIME};
 use make::{dry_run, make, public_key};
 pub(super) use plan::may_write;
 use plan::{Plan, one, plan};
@@ -104,11 +107,11 @@ async fn finish(
     } else {
         How::Signal
     };
-    let reloaded = reload(&plan.place.config, name, true, how).await;
+    let reloaded = reload(&plan.place.config, how).await;
     if let Reloaded::Refused(why) = reloaded {
         drop(made);
         // Back to what it was; the daemon kept that in force all the time.
-        reload(&plan.place.config, name, false, how).await;
+        reload(&plan.place.config, how).await;
         return Err(Failure::failed(format!(
             "the daemon refused the new configuration; nothing was changed: {why}"
         )));
@@ -117,22 +120,21 @@ async fn finish(
     let mut next = next(plan, &reloaded);
     let repo = one(&plan.config, &plan.name)?;
     let public = plan.fragment.ssh_key.as_deref().map(public_key).transpose()?;
-    let at_forge = match &token {
+    let forge = match &token {
         Some(token) => {
-            let done = at_the_forge(plan, options, repo, token, public.as_deref()).await;
-            // What is on this machine stays: once the token is right, the same command goes on.
-            steps.extend(done.map_err(|error| {
-                let hint = error.hint.unwrap_or_else(|| "run the same command again".to_owned());
-                Failure::failed(format!(
-                    "repo {name} is set up here, but not at the forge: {}",
-                    error.message
-                ))
-                .hint(hint)
-            })?);
-            true
+            Some(Api::new(repo, options.api.as_ref(), token.clone()).map_err(|error| incomplete(name, error))?)
         }
-        None => false,
+        None => None,
     };
+    let at_forge = forge.is_some();
+    if let Some(forge) = &forge {
+        let done = at_the_forge(plan, options, forge, public.as_deref()).await;
+        // What is on this machine stays: once the token is right, the same command goes on.
+        steps.extend(done.map_err(|error| incomplete(name, error))?);
+    }
+    if let (true, Some(forge), Some(url)) = (options.rotate, &forge, &plan.fragment.webhook) {
+        steps.extend(rotate::rotate(plan, forge, url).await?);
+    }
     let url = plan
         .fragment
         .webhook
@@ -146,7 +148,7 @@ async fn finish(
         }
         next.push(three_lines(repo, &url));
     }
-    let report = Report {
+    let mut report = Report {
         repo: name.to_owned(),
         target: plan.target.to_string(),
         changed,
@@ -163,10 +165,23 @@ async fn finish(
         steps,
         next,
     };
+    let url = report.webhook_url.clone();
+    let wait = reloaded == Reloaded::Yes && !options.no_wait;
     if json {
+        if wait {
+            let confirmed = confirm(plan, forge.as_ref(), &url, changed, true).await?;
+            report.steps.extend(confirmed.steps);
+            report.next.extend(confirmed.next);
+        }
         return output::json(&report);
     }
     show(&report, options.show_secret)?;
+    if wait {
+        let confirmed = confirm(plan, forge.as_ref(), &url, changed, false).await?;
+        confirmed.steps.iter().for_each(Step::show);
+        confirmed.next.iter().for_each(|text| output::line(text));
+    }
+    output::line("\nwhat comes of it: hookd status; what may be missing: hookd doctor");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -184,14 +199,17 @@ fn next(plan: &Plan, reloaded: &Reloaded) -> Vec<String> {
     }
 }
 
-async fn at_the_forge(
-    plan: &Plan,
-    options: &Add,
-    repo: &Repo,
-    token: &Secret,
-    public: Option<&str>,
-) -> Result<Vec<Step>, ApiError> {
-    let forge = Api::new(repo, options.api.as_ref(), token.clone())?;
+/// What is told if the forge refuses: what is on this machine stays.
+fn incomplete(name: &str, error: ApiError) -> Failure {
+    let hint = error.hint.unwrap_or_else(|| "run the same command again".to_owned());
+    Failure::failed(format!(
+        "repo {name} is set up here, but not at the forge: {}",
+        error.message
+    ))
+    .hint(hint)
+}
+
+async fn at_the_forge(plan: &Plan, options: &Add, forge: &Api, public: Option<&str>) -> Result<Vec<Step>, ApiError> {
     let mut steps = Vec::new();
     let word = |change| match change {
         Change::Made => "made",
@@ -209,10 +227,45 @@ async fn at_the_forge(
     }
     let secret = SecretSource::File(plan.place.secret(&plan.name)).read(&|_| None);
     if let (Some(url), Ok(Some(secret))) = (&plan.fragment.webhook, secret) {
-        let change = forge.put_hook(&Hook { url, secret: &secret }).await?;
+        let hook = Hook { url, secret: &secret };
+        // Whether the forge has the right secret shows in what it delivers.
+        let is_right =
+            !options.no_wait && !options.rotate && forge.looks_right(&hook).await? && delivers(plan, forge, url).await;
+        let change = if is_right {
+            Change::Same
+        } else {
+            forge.put_hook(&hook).await?
+        };
         steps.push(Step::new(word(change), format!("webhook at the forge: {url}")));
     }
     Ok(steps)
+}
+
+/// Whether a test delivery of the forge is taken.
+async fn delivers(plan: &Plan, forge: &Api, url: &str) -> bool {
+    let mut arrivals = Arrivals::now(&plan.place.config, &plan.name);
+    forge.test_hook(url).await.unwrap_or(false) && arrivals.one_within(TEST_TIME).await
+}
+
+/// Waits for what the set-up leads to; a second run finds it done.
+async fn confirm(
+    plan: &Plan,
+    forge: Option<&Api>,
+    url: &str,
+    changed: bool,
+    quiet: bool,
+) -> Result<Confirmed, Failure> {
+    let mut confirmed = Confirmed::default();
+    if let Some(forge) = forge.filter(|_| changed) {
+        confirm::delivery(plan, forge, url, &mut confirmed).await;
+    }
+    // A deploy key that nobody has let in yet reaches nothing.
+    let reaches = plan.fragment.ssh_key.is_none() || forge.is_some();
+    if changed && reaches {
+        confirm::deployment(plan, quiet, &mut confirmed).await?;
+        confirm::status(plan, &mut confirmed).await?;
+    }
+    Ok(confirmed)
 }
 
 fn show(report: &Report, secret: bool) -> Result<(), Failure> {
@@ -231,6 +284,5 @@ fn show(report: &Report, secret: bool) -> Result<(), Failure> {
         let text = text.map_err(|e| Failure::failed(format!("{}: {e}", report.secret_file.display())))?;
         output::line(&format!("\nthe secret: {}", text.trim_end()));
     }
-    output::line("\nwhat comes of it: hookd status; what may be missing: hookd doctor");
     Ok(())
 }

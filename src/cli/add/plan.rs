@@ -151,7 +151,10 @@ pub(super) async fn plan(config: &Path, json: bool, options: &Add) -> Result<Pla
         asked(&first, repo, &fragment).await?;
     }
     let text = fragment.text();
-    if before.is_some_and(|before| before != text) {
+    // One of both is in force while the secret is replaced.
+    let mut both = fragment.clone();
+    both.next_secret = Some(place.next_secret(&name));
+    if before.is_some_and(|before| before != text && before != both.text()) {
         return Err(
             Failure::failed(format!("repo {name} is there already, with other settings")).hint(format!(
                 "edit {}, or: hookd remove {name}",
