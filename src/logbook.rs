@@ -95,27 +95,22 @@ impl LogBook {
         Ok((lines.collect(), cut))
     }
 
-    /// All whole lines of a log, each with the offset behind it, read as they are asked for; none if there is no log.
-    pub fn lines(&self, deployment: i64) -> io::Result<impl Iterator<Item = (LogLine, u64)>> {
-        let file = match File::open(self.path(deployment)) {
-            Ok(file) => Some(BufReader::with_capacity(CHUNK, file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+    /// Visits all whole lines of a log as they are in the file, each with the offset behind it; none if there is no log.
+    pub fn visit(&self, deployment: i64, mut visit: impl FnMut(&[u8], u64)) -> io::Result<()> {
+        let mut file = match File::open(self.path(deployment)) {
+            Ok(file) => BufReader::with_capacity(CHUNK, file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        let (mut file, mut offset, mut text) = (file, 0, Vec::new());
-        Ok(std::iter::from_fn(move || {
-            let file = file.as_mut()?;
-            loop {
-                text.clear();
-                offset += file.read_until(b'\n', &mut text).ok()? as u64;
-                if text.pop() != Some(b'\n') {
-                    return None;
-                }
-                if let Ok(line) = serde_json::from_slice(&text) {
-                    return Some((line, offset));
-                }
+        let (mut offset, mut text) = (0, Vec::new());
+        loop {
+            text.clear();
+            offset += file.read_until(b'\n', &mut text)? as u64;
+            if text.pop() != Some(b'\n') {
+                return Ok(());
             }
-        }))
+            visit(&text, offset);
+        }
     }
 
     /// Tells when the log grows, as long as it does; none if it is complete.

@@ -4,7 +4,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::routes::{BASE, Body, IN_PATHS, Kind, Look, NUMBER_MAX, Operation, Parameter, ROUTES, Route};
+use super::routes::{BASE, Body, Change, IN_PATHS, Kind, Look, NUMBER_MAX, Operation, Parameter, ROUTES, Route};
 use super::{
     Act, Asked, Delivery, DeployRequest, Deployment, DeploymentDetail, ErrorBody, Explanation, Job, LogLine, Releases,
     RollbackRequest, Status, Token, TokenRequest,
@@ -13,15 +13,18 @@ use super::{
 /// Where types are described, as a pointer into the document.
 const SCHEMAS: &str = "/components/schemas";
 
-/// What errors there are, beside those of the connection: status, and when it comes.
+/// The errors that any operation may give, beside those of the connection: status, and when it comes.
 const PROBLEMS: &[(&str, &str)] = &[
     ("400", "A parameter or the body is not as described."),
-    ("401", "The token is not known, or there must be one."),
+    (
+        "401",
+        "The token is not known; or people log in here, and the request has neither a token nor a session.",
+    ),
     ("403", "Whoever asks may not do this."),
     ("404", "What is named is not there."),
-    ("409", "The state of the target does not allow this."),
-    ("500", "hookd failed."),
-    ("503", "The store or the remote is not available now."),
+    ("409", "The state of what is named does not allow this."),
+    ("500", "The log of the deployment can't be read."),
+    ("503", "The store, the remote or the other end is not available now."),
 ];
 
 /// The whole document.
@@ -86,7 +89,7 @@ fn operation(route: &Route) -> Value {
         .collect();
     parameters.extend(route.query.iter().map(|parameter| described(parameter, "query")));
     let mut responses = answers(route);
-    for (status, _) in PROBLEMS {
+    for (status, _) in PROBLEMS.iter().filter(|(status, _)| may_answer(route, status)) {
         responses.insert((*status).to_owned(), reference("/components/responses", status));
     }
     let mut operation = json!({
@@ -95,11 +98,48 @@ fn operation(route: &Route) -> Value {
         "parameters": parameters,
         "responses": responses,
     });
+    if !takes_tokens(route) {
+        operation["security"] = json!([{}]);
+    }
     if let Some((name, required)) = route.takes {
         operation["requestBody"] =
             json!({ "required": required, "content": content("application/json", &schema_of(name)) });
     }
     operation
+}
+
+/// Whether an operation may fail so. Each may be refused to a visitor, and each asks the store who that is.
+fn may_answer(route: &Route, status: &str) -> bool {
+    match status {
+        "400" => !route.query.is_empty() || route.takes.is_some(),
+        "404" => route.parameters().next().is_some(),
+        "409" => matches!(
+            route.operation,
+            Operation::Change(
+                Change::Deploy
+                    | Change::Retry
+                    | Change::Rollback
+                    | Change::Replay
+                    | Change::TestReport
+                    | Change::AddToken
+            )
+        ),
+        "500" => route.gives == Body::Log,
+        _ => true,
+    }
+}
+
+/// Whether there are tokens that may do it: they look, and one act is theirs.
+fn takes_tokens(route: &Route) -> bool {
+    matches!(route.operation, Operation::Look(_) | Operation::Change(Change::Deploy))
+}
+
+/// Whether it may ask for jobs, which then wait or run.
+fn queues(route: &Route) -> bool {
+    matches!(
+        route.operation,
+        Operation::Change(Change::Deploy | Change::Retry | Change::Rollback | Change::Resume | Change::Replay)
+    )
 }
 
 /// `addToken`
@@ -173,10 +213,11 @@ fn answers(route: &Route) -> Map<String, Value> {
             )]
         }
         Body::Made(name) => vec![one("201", "Made.", json_of(name), &[])],
-        Body::Asked => vec![
+        Body::Asked if queues(route) => vec![
             one("200", "Done, or ended within `wait`.", json_of("Asked"), &[]),
             one("202", "Stored; it waits or runs.", json_of("Asked"), &[]),
         ],
+        Body::Asked => vec![one("200", "Done.", json_of("Asked"), &[])],
     });
     if matches!(route.operation, Operation::Look(look) if look != Look::Log) {
         let known = json!({ "description": "It is what `If-None-Match` names." });

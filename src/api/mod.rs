@@ -397,6 +397,9 @@ pub struct Act {
     pub at: i64,
     /// Who: `user:alice`, `token:ci`, `uid:1000`.
     pub who: String,
+    /// The same as people say it: the name of the user, of the token, or of that number on the machine.
+    #[serde(default)]
+    pub name: String,
     /// What: `deploy`, `rollback`, `log-in`, `token add`.
     pub act: String,
     /// To what: `repo/target`, a delivery, a token.
@@ -405,6 +408,12 @@ pub struct Act {
     pub address: Option<String>,
     /// What came of it; none if the daemon ended before that was known.
     pub result: Option<String>,
+    /// How the job ended that it asked for; none while that waits or runs, and where there was none.
+    #[serde(default)]
+    pub outcome: Option<String>,
+    /// The newest deployment of that job.
+    #[serde(default)]
+    pub deployment: Option<i64>,
 }
 
 /// `POST /api/v1/tokens`

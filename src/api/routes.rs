@@ -83,7 +83,7 @@ pub struct Parameter {
 pub enum Body {
     /// An object.
     One(&'static str),
-    /// The answer to an act: 202 as long as its jobs wait or run, 200 else.
+    /// The answer to an act: 202 as long as its jobs wait or run, 200 else, and where it asks for none.
     Asked,
     /// 201, with what was made.
     Made(&'static str),
@@ -240,8 +240,8 @@ pub static ROUTES: &[Route] = &[
         "Tries again what failed or was rolled back."),
     act(Change::Rollback, "/targets/{repo}/{target}/rollback", Some(("RollbackRequest", false)),
         "Goes back to an earlier release, and stays there until it is resumed."),
-    act(Change::Cancel, "/targets/{repo}/{target}/cancel", None, "Stops what runs, and drops what waits."),
-    act(Change::Pause, "/targets/{repo}/{target}/pause", None, "Deploys nothing until it is resumed."),
+    post(Change::Cancel, "/targets/{repo}/{target}/cancel", Body::Asked, "Stops what runs, and drops what waits."),
+    post(Change::Pause, "/targets/{repo}/{target}/pause", Body::Asked, "Deploys nothing until it is resumed."),
     act(Change::Resume, "/targets/{repo}/{target}/resume", None, "Lets a paused or rolled-back target go on."),
     post(Change::TestNotify, "/notify/{name}/test", Body::Asked, "Sends a sample message to a channel."),
     post(Change::TestReport, "/repos/{repo}/report/test", Body::Asked,

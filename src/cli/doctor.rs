@@ -1,5 +1,6 @@
 //! `hookd doctor`: everything that can be wrong on this machine, each with its fix.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,10 +11,12 @@ use super::block_on;
 use super::client::Client;
 use super::output::{self, Code, Failure};
 use super::paint::{Tone, paint, width, wrapped};
+use crate::api::{Delivery, Status};
 use crate::doctor::{Area, Finding, Findings, Level, Told, examine};
 
-/// Deliveries that are asked for: enough to find the last one of each repo on a machine of one person.
-const DELIVERIES: usize = 1000;
+/// Deliveries of each repo that are asked for: the newest that was taken and the newest that was refused are among them, if the
+/// second came after the first.
+const DELIVERIES: usize = 20;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -62,16 +65,33 @@ pub fn run(config: &Path, json: bool, options: &Doctor) -> Result<ExitCode, Fail
 /// What the daemon says, if there is one that answers.
 async fn ask(config: &Path) -> Told {
     let client = Client::new(config);
-    let deliveries = format!("/api/v1/deliveries?limit={DELIVERIES}");
+    let Ok(status) = client.get::<Status>("/api/v1/status").await else {
+        return Told::default();
+    };
+    let repos = status.targets.iter().filter_map(|row| row.target.split_once('/'));
+    let repos: BTreeSet<String> = repos.map(|(repo, _)| repo.to_owned()).collect();
+    let mut deliveries = Vec::new();
+    for repo in repos {
+        let path = format!("/api/v1/deliveries?limit={DELIVERIES}&repo={repo}");
+        let Ok(of_repo) = client.get::<Vec<Delivery>>(&path).await else {
+            return Told {
+                status: Some(status),
+                deliveries: None,
+            };
+        };
+        deliveries.extend(of_repo);
+    }
     Told {
-        status: client.get("/api/v1/status").await.ok(),
-        deliveries: client.get(&deliveries).await.ok(),
+        deliveries: Some(deliveries),
+        status: Some(status),
     }
 }
 
 /// Errors, then warnings, then what was not looked at; with `verbose` also what is well.
 fn show(found: &Findings, verbose: bool) {
-    output::line(&paint(Tone::Strong, &summary(found, verbose)));
+    for line in wrapped(&summary(found, verbose), "", width()) {
+        output::line(&paint(Tone::Strong, &line));
+    }
     let levels = [Level::Error, Level::Warning, Level::Skipped, Level::Ok];
     for level in &levels[..if verbose { 4 } else { 3 }] {
         let mut area: Option<Area> = None;

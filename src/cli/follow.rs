@@ -309,7 +309,8 @@ fn header(row: &Deployment) -> String {
         None => String::new(),
     };
     let what = paint::paint(Tone::Strong, &format!("#{} {}", row.id, row.target));
-    format!("{what} ({}{ended}){commit}", row.source).replace('\n', " ")
+    let text = output::printable(&format!("({}{ended}){commit}", row.source));
+    format!("{what} {}", text.replace('\n', " "))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory};
 
 use super::arguments::Arguments;
@@ -52,6 +53,18 @@ const EXAMPLES: [(&str, &str); 6] = [
     ("hookd rollback blog", "back to the release before, at once"),
     ("hookd logs -f blog", "follow what a deployment prints"),
 ];
+
+/// The error with the suggestion alone that is the most like what was typed: clap names all that are somewhat like it, and the best
+/// last.
+pub fn with_one_suggestion(mut error: clap::Error) -> clap::Error {
+    let suggested = error.get(ContextKind::SuggestedSubcommand).cloned();
+    if let Some(ContextValue::Strings(mut names)) = suggested
+        && let Some(best) = names.pop()
+    {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::String(best));
+    }
+    error
+}
 
 /// The arguments, with commands by groups in the help.
 pub fn command() -> Command {

@@ -10,6 +10,9 @@ use super::output::{self, Failure};
 use super::paint::{self, Cell, Tone};
 use crate::api::{Act, Delivery, Deployment, Releases};
 
+/// On terminals of fewer columns, reasons stand below their rows, so that the commits have room.
+const REASONS_BESIDE: usize = 140;
+
 /// `hookd history`
 pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Failure> {
     let client = Client::new(config);
@@ -28,7 +31,7 @@ pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Fa
     let cells: Vec<Vec<Cell>> = rows
         .iter()
         .map(|row| {
-            let commit = paint::commit(row.commit.as_deref(), row.subject.as_deref(), row.author.as_deref());
+            let commit = Cell::commit(row.commit.as_deref(), row.subject.as_deref(), row.author.as_deref());
             let outcome = match &row.outcome {
                 Some(outcome) => Cell::word(outcome),
                 None => Cell::new(Tone::Busy, format!("({})", row.phase)),
@@ -37,21 +40,41 @@ pub fn history(config: &Path, json: bool, options: &List) -> Result<ExitCode, Fa
                 format!("#{}", row.id).into(),
                 row.target.clone().into(),
                 outcome,
-                commit.into(),
+                commit,
                 Cell::new(Tone::Dim, paint::ago(row.started_at)),
                 output::took(row.started_at, row.finished_at).into(),
                 row.source.clone().into(),
-                row.reason.clone().unwrap_or_default().into(),
+                reason_of(row).unwrap_or_default().into(),
             ]
         })
         .collect();
-    output::table(
-        &[
-            "=", "=TARGET", "=OUTCOME", "COMMIT", "=STARTED", "-TOOK", "-BY", "REASON",
-        ],
-        &cells,
-    );
+    let head = [
+        "=", "=TARGET", "=OUTCOME", "COMMIT", "=STARTED", "-TOOK", "-BY", "REASON",
+    ];
+    let Some(width) = paint::width().filter(|width| *width < REASONS_BESIDE) else {
+        output::table(&head, &cells);
+        return Ok(ExitCode::SUCCESS);
+    };
+    let without_reason: Vec<Vec<Cell>> = cells.iter().map(|row| row[..row.len() - 1].to_vec()).collect();
+    let mut lines = paint::table(&head[..head.len() - 1], &without_reason, Some(width)).into_iter();
+    lines.next().iter().for_each(|head| output::line(head));
+    for (line, row) in lines.zip(&rows) {
+        output::line(&line);
+        let reason = reason_of(row).map(output::printable).unwrap_or_default();
+        for line in paint::wrapped(&reason, "      ", Some(width))
+            .iter()
+            .filter(|_| !reason.is_empty())
+        {
+            output::line(&paint::paint(Tone::Dim, line));
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a deployment ended as it did, where its outcome and commit do not say all.
+fn reason_of(row: &Deployment) -> Option<&str> {
+    let is_live = row.outcome.as_deref() == Some("live");
+    row.reason.as_deref().filter(|_| !is_live)
 }
 
 /// `hookd deliveries`
@@ -127,7 +150,7 @@ pub fn releases(config: &Path, json: bool, options: &OneTarget) -> Result<ExitCo
             vec![
                 Cell::new(Tone::Good, if live { "→" } else { "" }),
                 row.name.clone().into(),
-                paint::commit(Some(&row.commit), row.subject.as_deref(), row.author.as_deref()).into(),
+                Cell::commit(Some(&row.commit), row.subject.as_deref(), row.author.as_deref()),
                 Cell::word(&row.state),
                 Cell::new(Tone::Dim, paint::ago(row.created_at)),
                 format!("#{}", row.deployment).into(),
@@ -148,17 +171,28 @@ pub fn audit(config: &Path, json: bool, options: &Audit) -> Result<ExitCode, Fai
     let cells: Vec<Vec<Cell>> = rows
         .iter()
         .map(|row| {
-            let from = row.address.clone().unwrap_or_default();
+            let from = row.address.as_deref().unwrap_or("this machine");
             vec![
                 Cell::new(Tone::Dim, paint::ago(row.at)),
-                row.who.clone().into(),
+                Cell::new(Tone::Strong, &row.name),
                 row.act.clone().into(),
                 row.object.clone().into(),
                 from.into(),
-                row.result.clone().unwrap_or_default().into(),
+                result_of(row),
             ]
         })
         .collect();
-    output::table(&["=WHEN", "=WHO", "=ACT", "OBJECT", "-FROM", "RESULT"], &cells);
+    output::table(&["=WHEN", "=WHO", "=ACT", "=OBJECT", "FROM", "RESULT"], &cells);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What came of an act: how its deployment ended, or what was said at once.
+fn result_of(row: &Act) -> Cell {
+    match (&row.outcome, row.deployment, &row.result) {
+        (Some(outcome), Some(deployment), _) => Cell::new(Tone::of(outcome), format!("#{deployment} {outcome}")),
+        (Some(outcome), None, _) => Cell::word(outcome),
+        (None, Some(deployment), _) => Cell::new(Tone::Busy, format!("#{deployment} running")),
+        (None, None, Some(result)) => result.clone().into(),
+        (None, None, None) => Cell::new(Tone::Warning, "not known"),
+    }
 }

@@ -49,8 +49,8 @@ fn print_json(line: &str) {
     }
 }
 
-/// Deployments among which the newest one that ran is looked for: the others were superseded before they could.
-const LOOKED_THROUGH: usize = 200;
+/// Deployments that are asked for at once, until one of them ran: the others were superseded before they could.
+const AT_ONCE: usize = 200;
 
 /// The deployment that is meant: by number, the newest of a target, or the newest of all.
 async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure> {
@@ -61,22 +61,25 @@ async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure>
         Some(name) => format!("&target={}", client.target(name).await?),
         None => String::new(),
     };
-    let newest: Vec<Deployment> = client
-        .get(&format!("/api/v1/deployments?limit={LOOKED_THROUGH}{target}"))
-        .await?;
-    let ran = |row: &&Deployment| row.outcome.as_deref() != Some(Outcome::Superseded.as_str());
-    newest
-        .iter()
-        .find(ran)
-        .or(newest.first())
-        .map(|row| row.id)
-        .ok_or_else(|| {
-            Failure::new(
-                Code::NotFound,
-                format!(
-                    "nothing was deployed yet{}",
-                    what.map(|w| format!(" to {w}")).unwrap_or_default()
-                ),
-            )
-        })
+    let (mut newest, mut before) = (None, String::new());
+    loop {
+        let path = format!("/api/v1/deployments?limit={AT_ONCE}{target}{before}");
+        let rows: Vec<Deployment> = client.get(&path).await?;
+        let ran = |row: &&Deployment| row.outcome.as_deref() != Some(Outcome::Superseded.as_str());
+        newest = newest.or(rows.first().map(|row| row.id));
+        match (rows.iter().find(ran), rows.last()) {
+            (Some(ran), _) => return Ok(ran.id),
+            (None, Some(last)) if rows.len() == AT_ONCE => before = format!("&before={}", last.id),
+            _ => break,
+        }
+    }
+    newest.ok_or_else(|| {
+        Failure::new(
+            Code::NotFound,
+            format!(
+                "nothing was deployed yet{}",
+                what.map(|w| format!(" to {w}")).unwrap_or_default()
+            ),
+        )
+    })
 }

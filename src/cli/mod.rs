@@ -55,8 +55,9 @@ pub fn main() -> ExitCode {
         .var(complete::VARIABLE)
         .complete();
     paint::choose(std::env::args_os());
-    let arguments = Arguments::from_arg_matches(&help::command().color(paint::choice()).get_matches());
-    let arguments = arguments.unwrap_or_else(|error| error.exit());
+    let matches = help::command().color(paint::choice()).try_get_matches();
+    let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = arguments.unwrap_or_else(|error| help::with_one_suggestion(error).exit());
     match run(arguments) {
         Ok(code) => code,
         Err(failure) => failure.report(),

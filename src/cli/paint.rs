@@ -15,6 +15,9 @@ const WIDTH_MIN: usize = 40;
 /// A column that gives way keeps at least this width.
 const COLUMN_MIN: usize = 8;
 
+/// The end of a text stays if it takes at most this part of the column: what stands before it says more.
+const TAIL_PART: usize = 3;
+
 /// Between two columns.
 const GAP: &str = "  ";
 
@@ -106,13 +109,15 @@ pub fn paint(tone: Tone, text: &str) -> String {
 pub struct Cell {
     text: String,
     tone: Tone,
+    /// What the text ends with, which stays where the rest is cut: the author of a commit.
+    tail: String,
 }
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
         Self {
             text,
-            tone: Tone::Plain,
+            ..Self::default()
         }
     }
 }
@@ -129,6 +134,26 @@ impl Cell {
         Self {
             text: text.into(),
             tone,
+            ..Self::default()
+        }
+    }
+
+    /// `3b03e09 Fix the menu · Alice`; where it does not fit, the subject gives way.
+    pub fn commit(id: Option<&str>, subject: Option<&str>, author: Option<&str>) -> Self {
+        let head = commit(id, subject, None);
+        let text = commit(id, subject, author);
+        let tail = text.strip_prefix(&head).unwrap_or_default().to_owned();
+        Self { tail, ..text.into() }
+    }
+
+    /// The text, with `…` in place of what does not fit.
+    fn fitted(&self, most: usize) -> String {
+        let tail = self.tail.width();
+        match self.text.strip_suffix(&self.tail) {
+            Some(head) if self.text.width() > most && tail > 0 && tail <= most / TAIL_PART => {
+                fit(head, most - tail) + &self.tail
+            }
+            _ => fit(&self.text, most),
         }
     }
 
@@ -212,8 +237,10 @@ fn way(head: &str) -> (&str, Way) {
 /// The lines of a table, the head first, for a terminal of that width or whole.
 pub fn table(head: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<String> {
     let (head, ways): (Vec<&str>, Vec<Way>) = head.iter().map(|head| way(head)).unzip();
+    let plain = |text: &str| plain::printable(text).replace(['\n', '\t'], " ");
     let clean = |cell: &Cell| Cell {
-        text: plain::printable(&cell.text).replace(['\n', '\t'], " "),
+        text: plain(&cell.text),
+        tail: plain(&cell.tail),
         tone: cell.tone,
     };
     let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(clean).collect()).collect();
@@ -248,7 +275,7 @@ pub fn table(head: &[&str], rows: &[Vec<Cell>], width: Option<usize>) -> Vec<Str
         let last = shown.len().saturating_sub(1);
         let fields = shown.iter().zip(&widths).enumerate().map(|(at, (column, width))| {
             let cell = cells.get(*column).cloned().unwrap_or_default();
-            let text = fit(&cell.text, *width);
+            let text = cell.fitted(*width);
             let space = if at == last {
                 0
             } else {
@@ -328,5 +355,17 @@ mod tests {
             ["  one two", "  three four"]
         );
         assert_eq!(fit("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn the_author_stays_where_the_subject_is_cut() {
+        let cell = Cell::commit(
+            Some("3b03e0912345"),
+            Some("Fix the menu on small screens"),
+            Some("Alice"),
+        );
+        assert_eq!(cell.fitted(80), "3b03e09 Fix the menu on small screens · Alice");
+        assert_eq!(cell.fitted(30), "3b03e09 Fix the menu … · Alice");
+        assert_eq!(cell.fitted(16), "3b03e09 Fix the…");
     }
 }

@@ -100,7 +100,7 @@ fn sentence(status: &Status) -> String {
 
 fn row(target: &TargetStatus) -> Vec<Cell> {
     let live = match &target.live {
-        Some(live) => paint::commit(Some(&live.commit), live.subject.as_deref(), live.author.as_deref()).into(),
+        Some(live) => Cell::commit(Some(&live.commit), live.subject.as_deref(), live.author.as_deref()),
         None => Cell::new(Tone::Dim, "nothing"),
     };
     let state = if target.problems.is_empty() || target.state != "live" {

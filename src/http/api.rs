@@ -215,7 +215,8 @@ impl App {
 
     async fn change(&self, change: Change, asks: &Asks<'_>, request: Request<Incoming>) -> Result<Answer> {
         let operator = &self.operator;
-        let wait = wait::asked_for(asks.query)?;
+        let may_wait = asks.route.query.iter().any(|parameter| parameter.name == "wait");
+        let wait = if may_wait { wait::asked_for(asks.query)? } else { None };
         let asked = match change {
             Change::Deploy => self.deploy(asks, request).await?,
             Change::Retry => {

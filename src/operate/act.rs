@@ -86,7 +86,8 @@ impl Operator {
         };
         let number = self.world.store.note_act(new, clock::now()).await?;
         let done = doing.await;
-        let noted = self.world.store.note_result(number, in_words(&done)).await;
+        let job = done.as_ref().ok().and_then(|asked| Some(asked.jobs.first()?.id));
+        let noted = self.world.store.note_result(number, in_words(&done), job).await;
         if let Err(error) = noted {
             tracing::warn!(%error, "the audit lacks what came of act {number}");
         }

@@ -58,6 +58,6 @@ impl Operator {
             address: Some(from.to_string()),
         };
         let number = self.world.store.note_act(new, clock::now()).await?;
-        self.world.store.note_result(number, result).await
+        self.world.store.note_result(number, result, None).await
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn judge(status: &mut TargetStatus, signs: &Signs<'_>) {
     let mut problems: Vec<Problem> = Vec::new();
     let name = status.target.clone();
     problems.extend(failed(status, signs).or_else(|| remembered(status, signs)));
-    problems.extend(nothing_live(status));
+    problems.extend(nothing_live(status, signs));
     problems.extend(current(status, signs));
     problems.extend(ref_missing(status, signs));
     if let Some(error) = &status.remote_error {
@@ -168,11 +168,16 @@ fn remembered(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
     Some(problem("failed", text, hint, Some(failure.since.0)))
 }
 
-fn nothing_live(status: &TargetStatus) -> Option<Problem> {
+fn nothing_live(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
     let coming = status.running.is_some() || (!status.waiting.is_empty() && !last_failed(status));
     let text = "nothing is live yet";
-    (status.live.is_none() && !coming)
-        .then(|| problem("nothing-live", text, format!("hookd deploy {}", status.target), None))
+    // Where the ref is missing, that problem says what helps.
+    let hint = if signs.look.missing.contains_key(&status.target) {
+        String::new()
+    } else {
+        format!("hookd deploy {}", status.target)
+    };
+    (status.live.is_none() && !coming).then(|| problem("nothing-live", text, hint, None))
 }
 
 /// Whether `current` is where hookd left it. While a deployment runs it moves.

@@ -28,7 +28,7 @@ use crate::model::{Refusal, RefusalKind, Timestamp};
 use crate::poll::{LastLook, Poller};
 use crate::ranges::Ranges;
 use crate::release::free_space;
-use crate::store::{CommitText, Moment, Page, StoreError, WaitingJob};
+use crate::store::{CommitText, DeliveryPage, Moment, Page, StoreError, WaitingJob};
 use crate::worker::{Settings, Worker};
 
 /// So many of a repo's newest deliveries tell where its forge sends from.
@@ -204,7 +204,12 @@ impl Overview {
         });
         if let Some(from) = refused {
             let name = Some(repo.name.to_string());
-            let taken = self.world.store.deliveries(name, None, SENDERS).await?;
+            let page = DeliveryPage {
+                repo: name,
+                limit: SENDERS,
+                ..DeliveryPage::default()
+            };
+            let taken = self.world.store.deliveries(page).await?;
             if !may_be_of_forge(&from, taken.iter().map(|row| row.remote_addr.as_str())) {
                 troubles.retain(|trouble| matches!(trouble, Trouble::Mismatch { .. }));
             }
@@ -319,7 +324,9 @@ impl Overview {
     /// A deployment with its phases.
     pub async fn deployment(&self, id: i64) -> Result<DeploymentDetail, Refusal> {
         let found = self.world.store.deployment(id).await?;
-        let (row, phases) = found.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
+        let (row, phases) = found.ok_or_else(|| {
+            Refusal::not_found(format!("there is no deployment {id}")).hint("hookd history lists them")
+        })?;
         Ok(DeploymentDetail {
             row: row.into(),
             phases: phases.into_iter().map(Into::into).collect(),
@@ -344,10 +351,16 @@ impl Overview {
         before: Option<i64>,
         limit: usize,
     ) -> Result<(Vec<Delivery>, Option<i64>), StoreError> {
-        let rows = self.world.store.deliveries(repo.clone(), before, limit).await?;
+        let page = DeliveryPage {
+            repo: repo.clone(),
+            result: result.map(ToOwned::to_owned),
+            before,
+            limit,
+        };
+        let rows = self.world.store.deliveries(page).await?;
         let mut older = rows.last().filter(|_| rows.len() == limit).and_then(|row| row.number);
         let is_asked = |row: &Delivery| result.is_none_or(|result| row.result == result);
-        let mut shown: Vec<Delivery> = rows.into_iter().map(Delivery::from).filter(is_asked).collect();
+        let mut shown: Vec<Delivery> = rows.into_iter().map(Delivery::from).collect();
         if before.is_none() {
             let refused = self
                 .intake
@@ -378,7 +391,14 @@ impl Overview {
     /// Who did what, newest first.
     pub async fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<Act>, StoreError> {
         let rows = self.world.store.acts(before, limit).await?;
-        Ok(rows.into_iter().map(Act::from).collect())
+        let names = wire::names(rows.iter().map(|row| row.who.clone()).collect()).await;
+        Ok(rows.into_iter().map(|row| wire::act(row, &names)).collect())
+    }
+
+    /// Who asked for a deployment, as people say it; none for a webhook or a poll.
+    pub async fn asker(&self, row: &Deployment) -> Option<String> {
+        let who = row.asked_by.as_ref()?;
+        wire::names([who.clone()].into()).await.remove(who)
     }
 
     /// The releases of a target that are kept.

@@ -1,7 +1,38 @@
 //! Rows of the store as the wire tells of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use nix::unistd::{Uid, User};
+
 use crate::api::{Act, Delivery, Deployment, Job, Phase, QueuedJob, Release};
 use crate::store::{AcceptedJob, ActRow, DeliveryRow, DeploymentRow, JobStatus, PhaseRow, ReleaseRow};
+
+/// Who asked, as people say it: `alice` for `user:alice`, `token ci` for `token:ci`, and for `uid:1000` the name of that user of the
+/// machine; the number where it has none. May block: the machine may ask its directory server.
+fn asker_name(who: &str) -> String {
+    match who.split_once(':') {
+        Some(("user", name)) => name.to_owned(),
+        Some(("token", name)) => format!("token {name}"),
+        Some(("uid", number)) => {
+            let user = number.parse().ok().map(Uid::from_raw).map(User::from_uid);
+            let user = user.and_then(|user| user.ok().flatten());
+            user.map_or_else(|| format!("uid {number}"), |user| user.name)
+        }
+        _ => who.to_owned(),
+    }
+}
+
+/// See [`asker_name`], of all of them.
+pub(super) async fn names(askers: BTreeSet<String>) -> BTreeMap<String, String> {
+    let look = move || {
+        let named = askers.into_iter().map(|who| {
+            let name = asker_name(&who);
+            (who, name)
+        });
+        named.collect()
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
+}
 
 /// A value of `model`, where there is one, as text.
 pub(super) fn text(value: Option<impl ToString>) -> Option<String> {
@@ -99,16 +130,18 @@ impl From<AcceptedJob> for QueuedJob {
     }
 }
 
-impl From<ActRow> for Act {
-    fn from(row: ActRow) -> Self {
-        Self {
-            id: row.id,
-            at: row.at,
-            who: row.who,
-            act: row.act,
-            object: row.object,
-            address: row.address,
-            result: row.result,
-        }
+/// An act, with the names of all who asked.
+pub(super) fn act(row: ActRow, names: &BTreeMap<String, String>) -> Act {
+    Act {
+        id: row.id,
+        at: row.at,
+        name: names.get(&row.who).unwrap_or(&row.who).clone(),
+        who: row.who,
+        act: row.act,
+        object: row.object,
+        address: row.address,
+        result: row.result,
+        outcome: text(row.outcome),
+        deployment: row.deployment,
     }
 }

@@ -2,8 +2,9 @@
 
 use rusqlite::params;
 
+use super::rows::maybe;
 use super::{Store, StoreError};
-use crate::model::Timestamp;
+use crate::model::{Outcome, Timestamp};
 
 /// An act that is about to be done.
 #[derive(Debug, Clone)]
@@ -35,6 +36,10 @@ pub struct ActRow {
     pub address: Option<String>,
     /// What came of it; none if that was never known.
     pub result: Option<String>,
+    /// How the job ended that it asked for.
+    pub outcome: Option<Outcome>,
+    /// The newest deployment of that job.
+    pub deployment: Option<i64>,
 }
 
 impl Store {
@@ -48,11 +53,11 @@ impl Store {
         .await
     }
 
-    /// Notes what came of an act.
-    pub async fn note_result(&self, act: i64, result: String) -> Result<(), StoreError> {
+    /// Notes what came of an act, and the job that it asked for.
+    pub async fn note_result(&self, act: i64, result: String, job: Option<i64>) -> Result<(), StoreError> {
         self.write(move |c| {
-            c.prepare_cached("UPDATE audit SET result = ?2 WHERE id = ?1")?
-                .execute(params![act, result])?;
+            c.prepare_cached("UPDATE audit SET result = ?2, job = ?3 WHERE id = ?1")?
+                .execute(params![act, result, job])?;
             Ok(())
         })
         .await
@@ -62,7 +67,9 @@ impl Store {
     pub async fn acts(&self, before: Option<i64>, limit: usize) -> Result<Vec<ActRow>, StoreError> {
         self.read(move |c| {
             let mut statement = c.prepare_cached(
-                "SELECT id, at, who, act, object, address, result FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+                "SELECT a.id, a.at, a.who, a.act, a.object, a.address, a.result, j.outcome, \
+                 (SELECT max(d.id) FROM deployments d WHERE d.job = a.job) \
+                 FROM audit a LEFT JOIN jobs j ON j.id = a.job WHERE a.id < ?1 ORDER BY a.id DESC LIMIT ?2",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let rows = statement.query_map(params![before.unwrap_or(i64::MAX), limit], |row| {
@@ -74,6 +81,8 @@ impl Store {
                     object: row.get(4)?,
                     address: row.get(5)?,
                     result: row.get(6)?,
+                    outcome: maybe(row, 7)?,
+                    deployment: row.get(8)?,
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)

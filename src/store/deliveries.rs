@@ -29,6 +29,19 @@ enum Known {
     Done(&'static str),
 }
 
+/// Which of the stored deliveries are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryPage {
+    /// Only those of this repo.
+    pub repo: Option<String>,
+    /// Only those that became this: `accepted`, `ignored`, `pong`, `duplicate`.
+    pub result: Option<String>,
+    /// Only those with a lower number.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
 impl Store {
     /// Stores a delivery with its jobs, or finds that it is known. On disk when it returns.
     pub async fn accept(&self, new: NewDelivery) -> Result<Accepted, StoreError> {
@@ -134,22 +147,20 @@ impl Store {
         .await
     }
 
-    /// Deliveries with a lower number than `before`, the newest first, at most `limit`.
-    pub async fn deliveries(
-        &self,
-        repo: Option<String>,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Vec<DeliveryRow>, StoreError> {
+    /// Stored deliveries, the newest first.
+    pub async fn deliveries(&self, page: DeliveryPage) -> Result<Vec<DeliveryRow>, StoreError> {
         self.read(move |c| {
-            let of_repo = if repo.is_some() { "repo = ?1 AND" } else { "" };
+            // Conditions for what is wanted only: so each finds its index.
+            let of_repo = if page.repo.is_some() { "repo = ?1 AND" } else { "" };
+            let of_result = if page.result.is_some() { "result = ?2 AND" } else { "" };
             let sql = format!(
-                "SELECT {} FROM deliveries WHERE {of_repo} id < ?2 ORDER BY id DESC LIMIT ?3",
+                "SELECT {} FROM deliveries WHERE {of_repo} {of_result} id < ?3 ORDER BY id DESC LIMIT ?4",
                 DeliveryRow::COLUMNS
             );
             let mut statement = c.prepare_cached(&sql)?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement.query_map(params![repo, before.unwrap_or(i64::MAX), limit], DeliveryRow::read)?;
+            let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+            let values = params![page.repo, page.result, page.before.unwrap_or(i64::MAX), limit];
+            let rows = statement.query_map(values, DeliveryRow::read)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

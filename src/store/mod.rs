@@ -40,6 +40,7 @@ pub use crate::model::{ReleaseState, Source};
 pub use access::{SessionRow, TokenRow};
 pub use audit::{ActRow, NewAct};
 pub use crashes::GivenUp;
+pub use deliveries::DeliveryPage;
 pub use error::StoreError;
 pub use history::{Moment, Page, TargetMoment};
 pub use outbox::{Message, Standing, Trouble};

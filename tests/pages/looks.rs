@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::browser::Browser;
 use super::users::{PASSWORD, world};
+use crate::support::forge::{Delivery, SECRET};
 
 /// A step that prints in colours, and fails if the page is broken.
 const BUILD: &str = r#"printf '\033[1mBuilding 14 pages\033[0m\n\033[32mok\033[0m    index.html\n\033[33mwarn\033[0m  no alt text in about.html\n'
@@ -84,6 +85,7 @@ fn every_page_is_for_everybody() {
         ("delivery", format!("/deliveries/{}", delivery["number"])),
         ("deployments", "/deployments".to_owned()),
         ("deliveries", "/deliveries".to_owned()),
+        ("audit", "/audit".to_owned()),
         ("rollback", "/targets/site/live/rollback".to_owned()),
         ("cancel", "/targets/site/live/cancel".to_owned()),
     ] {
@@ -95,26 +97,52 @@ fn every_page_is_for_everybody() {
     world.settled();
 }
 
-/// What people and programs write who want to be seen as something else: HTML, colours, links of terminals, another direction.
-const HOSTILE: &str = "<img src=x onerror=document.title=1>\u{1b}[31mred\u{1b}]8;;https://evil.example\u{7}link\u{1b}]8;;\u{7}\u{202e}drow\u{2066}";
+/// What people and programs write who want to be seen as something else: HTML, colours, links of terminals, another direction, the
+/// begin of the line.
+const HOSTILE: &str = "<img src=x onerror=document.title=1>\u{1b}[31mred\u{1b}]8;;https://evil.example\u{7}link\u{1b}]8;;\u{7}\u{202e}drow\u{2066}\rback";
+
+/// The same as the name of a branch, in which git has no blanks and no controls.
+const BRANCH: &str = "x/<img/src=x/onerror=document.title=1>\u{202e}eno\"&amp;";
+
+/// A second target, for such branches. Its build prints what was committed, and a line of 60 MiB.
+const SECOND: &str = "build = \"cat index.html\"\n[repo.site.deploy.any]\nbranch = \"x/**\"\npath = \"$DIR/any\"\n\
+     build = '''cat index.html; head -c 62914560 /dev/zero | tr '\\0' x; echo; echo the end'''\n";
 
 #[test]
 fn texts_from_elsewhere_are_shown_and_do_nothing() {
-    let (mut world, here) = world(97, "build = \"sh $DIR/build.sh\"\n");
-    std::fs::write(world.path("build.sh"), "cat index.html\n").unwrap();
+    let (mut world, here) = world(97, SECOND);
     world.start();
-    world.deploy(HOSTILE);
+    let author = "\u{202e}Mallory &lt;b&gt;\u{1b}[5m\u{1b}]0;title\u{7}";
+    world.site.commit_as(HOSTILE, HOSTILE, author);
+    world.site.push();
+    let git_ref = format!("refs/heads/{BRANCH}");
+    world.site.push_to(&git_ref);
+    for git_ref in ["refs/heads/main", &git_ref] {
+        let pushed = Delivery::push("alice/site", git_ref, &world.site.head()).signed(SECRET);
+        world.send(&pushed).expect(202);
+    }
+    world.settled();
     let browser = Browser::start(&world);
     browser.open(&format!("{here}/login"));
     browser.log_in("alice", PASSWORD);
     browser.until("Deployments");
-    let last = world.last()["id"].clone();
+    let of = |target: &str| {
+        let is_live = |row: &serde_json::Value| row["target"] == target && row["outcome"] == "live";
+        world.history().into_iter().find(is_live).expect("it is live")["id"].to_string()
+    };
+    let (live, any) = (of("site/live"), of("site/any"));
     for path in [
         "/",
         "/targets/site/live",
-        &format!("/deployments/{last}"),
+        "/targets/site/any",
+        &format!("/deployments/{live}"),
+        &format!("/deployments/{any}"),
         "/deployments",
-        "/targets/site/live/deploy",
+        "/deliveries",
+        "/deliveries/1",
+        "/deliveries/2",
+        "/audit",
+        "/targets/site/any/deploy",
     ] {
         browser.look(320, "light");
         browser.open(&format!("{here}{path}"));
@@ -129,7 +157,9 @@ fn texts_from_elsewhere_are_shown_and_do_nothing() {
         let beyond = browser.run("document.documentElement.scrollWidth - document.documentElement.clientWidth");
         assert_eq!(beyond, 0, "{path}");
     }
-    browser.open(&format!("{here}/deployments/{last}"));
-    browser.until("<img src=x onerror=document.title=1>");
+    for (id, last) in [(&live, "<img src=x onerror=document.title=1>"), (&any, "the end")] {
+        browser.open(&format!("{here}/deployments/{id}"));
+        browser.until(last);
+    }
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -39,9 +39,71 @@ fn who_asked_on_the_control_socket_is_noted_with_what_came_of_it() {
         "{acts:?}"
     );
     assert_eq!(acts.len(), 4);
+    let own_name = nix::unistd::User::from_uid(nix::unistd::geteuid())
+        .unwrap()
+        .unwrap()
+        .name;
     for row in rows.as_array().unwrap() {
         assert!(row["who"] == own_uid() && row["object"] == "site/live", "{row}");
+        assert_eq!(row["name"], own_name);
     }
+    // How the deployment ended that an act led to is what came of the act.
+    assert_eq!(
+        (&rows[3]["outcome"], &rows[3]["deployment"]),
+        (&"live".into(), &2.into())
+    );
+    assert!(rows[1]["outcome"].is_null(), "{}", rows[1]);
+    let said = world.hookd(&["audit"]).expect(0).out;
+    assert!(
+        said.contains(&own_name) && said.contains("#2 live") && !said.contains("uid:"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_result_that_is_asked_for_is_found_among_many_others() {
+    let world = World::site("");
+    world.site.publish("one");
+    let accepted = world.pushed();
+    world.send(&accepted).expect(202);
+    for _ in 0..30 {
+        world.send(&accepted).expect(200);
+    }
+    let list = |query: &str| {
+        world
+            .ask("GET", &format!("/api/v1/deliveries?{query}"), "")
+            .unwrap()
+            .expect(200)
+    };
+    for query in ["limit=5&result=accepted", "limit=5&result=accepted&repo=site"] {
+        let rows = list(query);
+        assert!(rows.header("link").is_none(), "{query}");
+        let rows = rows.json();
+        assert_eq!(
+            (rows.as_array().unwrap().len(), &rows[0]["number"]),
+            (1, &1.into()),
+            "{query}"
+        );
+    }
+    // The list goes on with rows of that result alone, up to its end.
+    let (mut next, mut seen) = (Some("limit=7&result=duplicate".to_owned()), 0);
+    while let Some(query) = next {
+        let answer = list(&query);
+        let rows = answer.json();
+        let rows = rows.as_array().unwrap();
+        assert!(rows.iter().all(|row| row["result"] == "duplicate"));
+        seen += rows.len();
+        next = answer.header("link").map(|link| {
+            let (path, _) = link.trim_start_matches('<').split_once('>').unwrap();
+            path.split_once('?').unwrap().1.to_owned()
+        });
+    }
+    assert_eq!(seen, 30);
+    let said = world
+        .hookd(&["deliveries", "-n", "5", "--result", "accepted"])
+        .expect(0)
+        .out;
+    assert!(said.contains("accepted") && !said.contains("duplicate"), "{said}");
 }
 
 #[test]

@@ -113,6 +113,91 @@ fn what_the_api_answers_is_what_its_description_says() {
     assert!(well, "{said}");
 }
 
+/// A path of the description with these values in it.
+fn filled(path: &str, values: [(&str, &str); 5]) -> String {
+    values.iter().fold(path.to_owned(), |path, (name, value)| {
+        path.replace(&format!("{{{name}}}"), value)
+    })
+}
+
+#[test]
+fn each_operation_names_the_refusals_that_it_gives_and_no_others() {
+    let mut world = World::still_site("");
+    let config = std::fs::read_to_string(world.path("hookd.toml")).unwrap();
+    let login = "[http]\nstatus = \"unix:$DIR/status.sock\"\n[http.login]\nusers = \"$DIR/users\"\n[repo.site]";
+    world.configure_whole(&config.replace("[repo.site]", login));
+    world.start();
+    let token = |name: &str, may: &str| {
+        let said = world.hookd(&["token", "add", name, "--may", may]).expect(0);
+        said.out.lines().last().unwrap().to_owned()
+    };
+    let (looks, deploys) = (token("looks", "view"), token("deploys", "deploy:other/*"));
+    let control = Address::Unix(world.path("control.sock"));
+    let status = Address::Unix(world.path("status.sock"));
+    let ask = |to: &Address, method: &str, path: &str, token: Option<&str>, body: &str| {
+        let token = token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}")));
+        let headers: Vec<(String, String)> = token.into_iter().collect();
+        to.send(&request(&method.to_uppercase(), path, &headers, body.as_bytes()))
+            .unwrap()
+            .status
+    };
+    let document = world.get("/api/v1/openapi.json");
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let there = filled(
+                path,
+                [
+                    ("id", "1"),
+                    ("repo", "site"),
+                    ("target", "live"),
+                    ("name", "ops"),
+                    ("delivery", "1"),
+                ],
+            );
+            let nowhere = filled(
+                path,
+                [
+                    ("id", "999"),
+                    ("repo", "none"),
+                    ("target", "none"),
+                    ("name", "none"),
+                    ("delivery", "none"),
+                ],
+            );
+            let wrong = format!("{there}?limit=x&before=x&wait=x&follow=x&result=x");
+            let mut seen = vec![
+                ask(&status, method, &there, None, ""),
+                ask(&status, method, &there, Some("hookd_nobody_knows"), ""),
+                ask(&status, method, &there, Some(&looks), ""),
+                ask(&status, method, &there, Some(&deploys), ""),
+                ask(&control, method, &wrong, None, "[]"),
+            ];
+            // What adds or removes nothing is asked for by its owner, too.
+            if *method == "get" || path.contains('{') {
+                seen.push(ask(&control, method, &nowhere, None, ""));
+            }
+            let described = |status: u16| !operation["responses"][status.to_string()].is_null();
+            for status in &seen {
+                assert!(described(*status), "{method} {path} answers {status}: {seen:?}");
+            }
+            for status in [400, 401, 403, 404] {
+                assert_eq!(
+                    described(status),
+                    seen.contains(&status),
+                    "{method} {path}: {status}, {seen:?}"
+                );
+            }
+            // With a token that looks, and without one that a program can have.
+            let by_token = operation["security"].is_null();
+            assert_eq!(
+                by_token,
+                *method == "get" || path.ends_with("/deploy"),
+                "{method} {path}"
+            );
+        }
+    }
+}
+
 #[test]
 fn parameters_and_methods_are_taken_as_described() {
     let world = World::site("");

@@ -74,6 +74,15 @@ impl Repo {
         self.head()
     }
 
+    /// Commits a page with a subject and an author of its own; git takes nearly any.
+    #[track_caller]
+    pub fn commit_as(&self, page: &str, subject: &str, author: &str) {
+        fs::write(self.work.join("index.html"), page).unwrap();
+        self.git(&["add", "--all"]);
+        let author = format!("{author} <mallory@example.org>");
+        self.git(&["commit", "--quiet", "-m", subject, "--author", &author]);
+    }
+
     /// The clone's commit.
     pub fn head(&self) -> String {
         self.git(&["rev-parse", "HEAD"])

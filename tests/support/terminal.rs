@@ -1,6 +1,6 @@
 //! A real terminal of a given size: tmux draws it, and says what stands on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::daemon::HOOKD;
@@ -34,6 +34,8 @@ impl Terminal {
             "/dev/null",
             "new-session",
             "-d",
+            "-c",
+            &terminal.directory.to_string_lossy(),
             "-x",
             &size,
             "-y",
@@ -55,7 +57,8 @@ impl Terminal {
             .env("LANG", "C.UTF-8")
             .env("TERM", "xterm-256color")
             .env("HOME", &self.directory)
-            .env("HOOKD_CONFIG", self.directory.join("hookd.toml"));
+            // Relative: lines with it are as long wherever this world is.
+            .env("HOOKD_CONFIG", "hookd.toml");
         command.output().unwrap()
     }
 
@@ -94,15 +97,41 @@ impl Terminal {
     /// Waits for the end of the command; gives what it left there, and its exit code.
     #[track_caller]
     pub fn ended(&self) -> (String, i32) {
-        self.shows(END);
-        let text = self.text();
-        let (before, code) = text.rsplit_once(END).unwrap();
-        (before.trim_end().to_owned() + "\n", code.trim().parse().unwrap())
+        let mut code = None;
+        wait_until("the command ended", || {
+            let text = self.text();
+            code = text.rsplit_once(END).and_then(|(_, code)| code.trim().parse().ok());
+            code.is_some()
+        });
+        (before_end(&self.text()), code.unwrap())
     }
+
+    /// What an ended command left there, in lines as it wrote them.
+    pub fn unbroken(&self) -> String {
+        before_end(&self.captured(&["-J"]))
+    }
+}
+
+fn before_end(text: &str) -> String {
+    let (before, _) = text.rsplit_once(END).unwrap();
+    before.trim_end().to_owned() + "\n"
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.tmux(&["kill-server"]);
     }
+}
+
+/// Compares a text with the one that is kept in tests/stories/terminal. With `HOOKD_KEEP=1` it is kept from now on.
+#[track_caller]
+pub fn same_as_kept(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/stories/terminal")
+        .join(name);
+    if std::env::var_os("HOOKD_KEEP").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == text, "{name} was\n{kept}\nand is\n{text}");
 }

@@ -24,6 +24,8 @@ pub(super) struct Shown<'a> {
     pub site: Option<(&'a Repo, &'a Target)>,
     /// The commits that it brought.
     pub brought: Option<&'a Brought>,
+    /// Who asked for it, if somebody did.
+    pub asker: Option<&'a str>,
     /// How far the step is that runs.
     pub progress: Option<(String, Option<(u64, u64)>)>,
     /// How long one usually takes, milliseconds.
@@ -55,7 +57,7 @@ pub(super) fn deployment(shown: &Shown<'_>) -> Answer {
             (pill(word))
             @if let Some(url) = shown.site.and_then(|(_, target)| target.url.as_ref()) { a.visit href=(url) { "Visit site" } }
         }
-        (facts(repo, row))
+        (facts(repo, row, shown.asker))
         (acts::of_deployment(shown.visitor, &row.target, &row.git_ref, row.outcome.as_deref()))
         (verdict(shown))
         (timeline(shown))
@@ -65,12 +67,12 @@ pub(super) fn deployment(shown: &Shown<'_>) -> Answer {
 }
 
 /// Which commit, for which ref, and who asked.
-fn facts(repo: Option<&Repo>, row: &Deployment) -> Markup {
+fn facts(repo: Option<&Repo>, row: &Deployment, asker: Option<&str>) -> Markup {
     html! {
         p.lead {
             @if let Some(id) = &row.commit { (commit(repo, id)) " " }
             @if let Some(author) = &row.author { "by " (author) " " }
-            "on " b { (shown_ref(&row.git_ref)) } " · " (asked(row)) " · " (time(row.started_at)) " · "
+            "on " b { (shown_ref(&row.git_ref)) } " · " (asked(row, asker)) " · " (time(row.started_at)) " · "
             @match row.finished_at {
                 Some(end) => { "took " (took(row.started_at, end)) }
                 None => { "running for " (elapsed(row.started_at)) }
@@ -80,10 +82,9 @@ fn facts(repo: Option<&Repo>, row: &Deployment) -> Markup {
 }
 
 /// Who asked for it.
-fn asked(row: &Deployment) -> Markup {
-    let person = row.asked_by.as_deref().and_then(|who| who.strip_prefix("user:"));
+fn asked(row: &Deployment, asker: Option<&str>) -> Markup {
     html! { @match (row.source.as_str(), &row.delivery) {
-        (source, None) if person.is_some() => { (source) " by " b { (person.unwrap_or_default()) } }
+        (source, None) if asker.is_some() => { (source) " by " b { (asker.unwrap_or_default()) } }
         (source, Some(delivery)) => { "by " a href={ "/deliveries/" (delivery) } { (source) } }
         ("poll", None) => "found by polling",
         (source, None) => { "by hookd " (source) }

@@ -49,18 +49,13 @@ fn tone_of(row: &Deployment) -> Tone {
 
 /// The list with its filters and the way to older rows.
 pub(super) fn deployments(config: &Config, history: &History<'_>, with_target: bool) -> Markup {
-    let query = |outcome: Option<Outcome>, before: Option<i64>| {
-        let outcome = outcome.map(|outcome| format!("outcome={outcome}"));
-        let before = before.map(|before| format!("before={before}"));
-        let parts: Vec<String> = outcome.into_iter().chain(before).collect();
-        format!("?{}", parts.join("&"))
-    };
+    let of = |outcome: Option<Outcome>| outcome.map(|outcome| format!("outcome={outcome}")).unwrap_or_default();
     let shown = [Outcome::Live, Outcome::Failed, Outcome::RolledBack, Outcome::Cancelled];
     html! {
         nav.filters aria-label="Filter deployments" {
-            a href=(query(None, None)) aria-current=[history.outcome.is_none().then_some("true")] { "all" }
+            a href="?" aria-current=[history.outcome.is_none().then_some("true")] { "all" }
             @for outcome in shown {
-                a href=(query(Some(outcome), None)) aria-current=[(history.outcome == Some(outcome)).then_some("true")] {
+                a href={ "?" (of(Some(outcome))) } aria-current=[(history.outcome == Some(outcome)).then_some("true")] {
                     (outcome.as_str().replace('-', " "))
                 }
             }
@@ -73,13 +68,19 @@ pub(super) fn deployments(config: &Config, history: &History<'_>, with_target: b
         } @else {
             (rows(config, history.rows, with_target))
         }
-        @if history.before.is_some() || history.older.is_some() {
-            nav.pages aria-label="Pages of the history" {
-                @if history.before.is_some() { a rel="first" href=(query(history.outcome, None)) { "Newest" } }
-                @if let Some(older) = history.older { a rel="next" href=(query(history.outcome, Some(older))) { "Older" } }
-            }
-        }
+        (pages("Pages of the history", &of(history.outcome), history.before, history.older))
     }
+}
+
+/// The ways to the newest and to older rows of a list; `filter` is what the query says besides.
+pub(super) fn pages(label: &str, filter: &str, before: Option<i64>, older: Option<i64>) -> Markup {
+    let more = if filter.is_empty() { "" } else { "&" };
+    html! { @if before.is_some() || older.is_some() {
+        nav.pages aria-label=(label) {
+            @if before.is_some() { a rel="first" href={ "?" (filter) } { "Newest" } }
+            @if let Some(older) = older { a rel="next" href={ "?" (filter) (more) "before=" (older) } { "Older" } }
+        }
+    } }
 }
 
 /// Deployments, one line each.
@@ -116,7 +117,12 @@ fn reason_of(row: &Deployment) -> Option<&str> {
 }
 
 /// The page of all deliveries.
-pub(super) fn all_deliveries(visitor: &Visitor, came: &[Delivery], result: Option<&str>) -> Answer {
+pub(super) fn all_deliveries(
+    visitor: &Visitor,
+    came: &[Delivery],
+    result: Option<&str>,
+    (before, older): (Option<i64>, Option<i64>),
+) -> Answer {
     let page = Page {
         title: "deliveries",
         part: "/deliveries",
@@ -128,15 +134,17 @@ pub(super) fn all_deliveries(visitor: &Visitor, came: &[Delivery], result: Optio
         h1 { "Deliveries" }
         nav.filters aria-label="Filter deliveries" {
             a href="?" aria-current=[result.is_none().then_some("true")] { "all" }
-            @for word in ["accepted", "ignored", "duplicate", "rejected"] {
+            @for word in ["accepted", "ignored", "pong", "duplicate", "rejected"] {
                 a href={ "?result=" (word) } aria-current=[(result == Some(word)).then_some("true")] { (word) }
             }
         }
         @match (came.is_empty(), result) {
             (false, _) => (deliveries(came)),
-            (true, Some(result)) => div.empty { p { "No delivery was " (result) "." } },
+            (true, Some(result)) => div.empty { p { "No delivery here is one of: " (result) "." } },
+            (true, None) if before.is_some() => div.empty { p { "There are no older ones." } },
             (true, None) => (empty("No webhook came in yet.", "hookd doctor shows what the forge needs to know")),
         }
+        (pages("Pages of the deliveries", &result.map(|result| format!("result={result}")).unwrap_or_default(), before, older))
     })
 }
 

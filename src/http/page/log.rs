@@ -1,10 +1,13 @@
 //! The log on a deployment's page: a window of it in colours, folded by phase, with lines that can be linked to.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 
+use aho_corasick::AhoCorasick;
 use bytes::Bytes;
 use maud::{Markup, html};
+use serde::Deserialize;
 
 use super::ansi;
 use crate::logbook::{LogBook, LogLine};
@@ -12,7 +15,7 @@ use crate::logbook::{LogBook, LogLine};
 /// Most lines of a log on one page: they are read and scrolled at once, and more are behind a link.
 pub const LINES: usize = 2000;
 
-/// Most text of them, bytes.
+/// Most of them, bytes as they are in the file.
 const TEXT: usize = 1 << 20;
 
 /// Lines before one that is linked to.
@@ -61,50 +64,105 @@ pub struct Window {
     pub offset: u64,
 }
 
+/// What every line is looked at for; the others are read through by the hundred thousand.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    #[serde(borrow)]
+    stream: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+}
+
+/// Finds words, whatever their case.
+struct Finder {
+    errors: AhoCorasick,
+    contrary: AhoCorasick,
+    /// The text that is looked for: ASCII, or in small letters what is more than that.
+    looked_for: Option<(String, Option<AhoCorasick>)>,
+}
+
+impl Finder {
+    fn new(part: &Part) -> io::Result<Self> {
+        let of = |words: &[&str]| {
+            let finder = AhoCorasick::builder().ascii_case_insensitive(true).build(words);
+            finder.map_err(io::Error::other)
+        };
+        let looked_for = match part {
+            Part::Matching(text) if text.is_ascii() => Some((text.clone(), Some(of(&[text])?))),
+            Part::Matching(text) => Some((text.to_lowercase(), None)),
+            _ => None,
+        };
+        Ok(Self {
+            errors: of(ERROR_WORDS)?,
+            contrary: of(NO_ERROR_WORDS)?,
+            looked_for,
+        })
+    }
+
+    fn is_error(&self, line: &Glance<'_>) -> bool {
+        line.stream != "hookd" && self.errors.is_match(&*line.text) && !self.contrary.is_match(&*line.text)
+    }
+
+    fn finds(&self, line: &Glance<'_>) -> bool {
+        let is_plain = line.text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let plain = if is_plain {
+            line.text.clone()
+        } else {
+            ansi::plain(&line.text).into()
+        };
+        match &self.looked_for {
+            Some((_, Some(finder))) => finder.is_match(&*plain),
+            Some((text, None)) => plain.to_lowercase().contains(text),
+            None => true,
+        }
+    }
+}
+
 /// Reads a part of a log, within [`LINES`] and [`TEXT`].
 pub fn window(book: &LogBook, deployment: i64, part: &Part) -> io::Result<Window> {
+    let finder = Finder::new(part)?;
     let mut window = Window::default();
+    let mut rows: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
     let mut text = 0;
-    for (line, offset) in book.lines(deployment)? {
+    book.visit(deployment, |bytes, offset| {
+        let Ok(line) = serde_json::from_slice::<Glance<'_>>(bytes) else {
+            return;
+        };
         window.offset = offset;
         if line.stream == "progress" {
-            continue;
+            return;
         }
         window.total += 1;
         let number = window.total;
-        if window.error.is_none() && is_error(&line) {
+        if window.error.is_none() && finder.is_error(&line) {
             window.error = Some(number);
         }
-        let full = window.lines.len() >= LINES || text >= TEXT;
+        let full = rows.len() >= LINES || text >= TEXT;
         let wanted = match part {
             Part::End => true,
             Part::Before(before) => number < *before,
             Part::Around(line) => number + CONTEXT >= *line && !full,
-            Part::Matching(looked_for) => {
-                let found = ansi::plain(&line.text)
-                    .to_lowercase()
-                    .contains(&looked_for.to_lowercase());
+            Part::Matching(_) => {
+                let found = finder.finds(&line);
                 window.matches += u64::from(found);
                 found && !full
             }
         };
         if !wanted {
-            continue;
+            return;
         }
-        text += line.text.len();
-        window.lines.push_back((number, line));
-        while window.lines.len() > LINES || (text > TEXT && window.lines.len() > 1) {
-            text -= window.lines.pop_front().map_or(0, |(_, line)| line.text.len());
+        text += bytes.len();
+        rows.push_back((number, bytes.to_owned()));
+        while rows.len() > LINES || (text > TEXT && rows.len() > 1) {
+            text -= rows.pop_front().map_or(0, |(_, bytes)| bytes.len());
         }
-    }
+    })?;
+    let parsed = rows.into_iter().filter_map(|(number, bytes)| {
+        let line = serde_json::from_slice(&bytes).ok()?;
+        Some((number, line))
+    });
+    window.lines = parsed.collect();
     Ok(window)
-}
-
-fn is_error(line: &LogLine) -> bool {
-    let text = line.text.to_lowercase();
-    line.stream != "hookd"
-        && ERROR_WORDS.iter().any(|word| text.contains(word))
-        && !NO_ERROR_WORDS.iter().any(|word| text.contains(word))
 }
 
 /// The lines, one fold for each phase. `failed` is the phase that failed.

@@ -6,6 +6,7 @@
 mod acts;
 mod ansi;
 mod asked;
+mod audit;
 mod changes;
 mod delivery;
 mod deployment;
@@ -41,6 +42,7 @@ const PARTS: &[(&str, &str)] = &[
     ("/", "Targets"),
     ("/deployments", "Deployments"),
     ("/deliveries", "Deliveries"),
+    ("/audit", "Audit"),
 ];
 
 /// The page on which users log in.
@@ -69,7 +71,7 @@ const HEADERS: &[(HeaderName, &str)] = &[
 struct Page<'a> {
     /// What stands in the title of the window before the program's name.
     title: &'a str,
-    /// Which part of the navigation it belongs to: `/`, `/deployments`, `/deliveries`.
+    /// Which part of the navigation it belongs to: `/`, `/deployments`, `/deliveries`, `/audit`.
     part: &'a str,
     /// How things stand with what it shows: the colour of the icon.
     tone: Tone,

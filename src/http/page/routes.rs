@@ -35,8 +35,15 @@ impl App {
             ["deployments", id, "rows"] => self.rows(super::super::control::number(id)?, asked).await?,
             ["deliveries"] => {
                 let result = asked.query.get("result").map(String::as_str);
-                let (came, _) = self.overview.deliveries(None, result, None, 5 * ROWS).await?;
-                lists::all_deliveries(asked.visitor, &came, result)
+                let before = number_of(asked.query, "before");
+                let (came, older) = self.overview.deliveries(None, result, before, ROWS).await?;
+                lists::all_deliveries(asked.visitor, &came, result, (before, older))
+            }
+            ["audit"] => {
+                let before = number_of(asked.query, "before");
+                let rows = self.overview.audit(before, ROWS).await?;
+                let older = rows.last().filter(|_| rows.len() == ROWS).map(|row| row.id);
+                super::audit::audit(asked.visitor, &rows, (before, older))
             }
             ["deliveries", id] => self.delivery_page(id, asked).await?,
             ["deliveries", id, "replay"] => self.replay_page(id, asked.visitor).await?,
@@ -83,7 +90,7 @@ impl App {
     async fn history(&self, target: Option<String>, query: &Query) -> Result<(Page, Vec<Deployment>, Option<i64>)> {
         let page = Page {
             target,
-            before: query.get("before").and_then(|before| before.parse().ok()),
+            before: number_of(query, "before"),
             outcome: query.get("outcome").and_then(|outcome| outcome.parse().ok()),
             limit: ROWS + 1,
         };
@@ -145,11 +152,13 @@ impl App {
             None => None,
         };
         let brought = self.brought(&detail.row).await;
+        let person = self.overview.asker(&detail.row).await;
         Ok(super::deployment::deployment(&Shown {
             visitor: asked.visitor,
             detail: &detail,
             site: site.map(|(repo, target)| (&**repo, &**target)),
             brought: brought.as_ref(),
+            asker: person.as_deref(),
             progress: progress.and_then(|id| log::progress(&self.world.logs, id)),
             usual,
             window: &window,
@@ -227,9 +236,14 @@ impl App {
     }
 }
 
+/// A number in a query.
+fn number_of(query: &Query, name: &str) -> Option<i64> {
+    query.get(name)?.parse().ok()
+}
+
 /// Which part of the log a query asks for.
 fn part(query: &Query) -> Part {
-    let number = |name: &str| query.get(name).and_then(|number| number.parse().ok());
+    let number = |name: &str| number_of(query, name).and_then(|number| u64::try_from(number).ok());
     match (query.get("q").map(|text| text.trim()), number("line"), number("before")) {
         (Some(text), ..) if !text.is_empty() => Part::Matching(text.to_owned()),
         (_, Some(line), _) => Part::Around(line),

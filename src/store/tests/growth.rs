@@ -128,8 +128,16 @@ async fn work(store: &Store) -> Result<(), StoreError> {
         store.ended_badly(&id, &commit.parse().unwrap()).await?;
     }
     for repo in [None, Some("repo0"), Some("none")] {
-        for before in [None, Some(150)] {
-            store.deliveries(repo.map(str::to_owned), before, 20).await?;
+        for result in [None, Some("accepted"), Some("duplicate"), Some("pong")] {
+            for before in [None, Some(150)] {
+                let page = DeliveryPage {
+                    repo: repo.map(str::to_owned),
+                    result: result.map(str::to_owned),
+                    before,
+                    limit: 20,
+                };
+                store.deliveries(page).await?;
+            }
         }
     }
     for id in ["id5", "7", "none"] {
@@ -213,7 +221,11 @@ async fn a_slice_of_what_is_removed_is_as_large_in_a_long_history() {
     assert!(slices > 3, "{slices}");
     assert_eq!(store.history(Page::newest(None, 1000)).await.unwrap().len(), 200);
     store.prune_history(NOW.after(Duration::from_secs(1))).await.unwrap();
-    let rows = store.deliveries(None, None, 1000).await.unwrap();
+    let page = DeliveryPage {
+        limit: 1000,
+        ..DeliveryPage::default()
+    };
+    let rows = store.deliveries(page).await.unwrap();
     assert!(rows.len() < 250, "{}", rows.len());
     // Each row that goes is a statement of its own: none of them may search.
     let steps = steps.lock().unwrap();
