@@ -49,6 +49,7 @@ mod stories {
     mod restart;
     mod rotate;
     mod spare;
+    mod strangers;
     mod streams;
     mod talk;
     mod terminal;

@@ -71,6 +71,9 @@ impl Attempts {
         for key in [Key::Address(from), Key::Name(name.to_owned())] {
             if let Some((_, count)) = counts.get_mut(&key) {
                 *count = count.saturating_sub(1);
+                if *count == 0 {
+                    counts.remove(&key);
+                }
             }
         }
     }
@@ -113,6 +116,21 @@ mod tests {
         // Who gets in has not failed.
         attempts.succeeded(from(3), "alice");
         assert!(attempts.begin(from(4), "alice", most).is_ok());
+    }
+
+    #[test]
+    fn attempts_that_are_none_fill_nothing() {
+        let most = Most {
+            of_address: 2,
+            of_name: 2,
+        };
+        let (attempts, from) = (Attempts::default(), IpAddr::from([192, 0, 2, 1]));
+        for number in 0..=COUNTED_MAX {
+            let name = format!("user{number}");
+            assert!(attempts.begin(from, &name, most).is_ok());
+            attempts.succeeded(from, &name);
+        }
+        assert!(attempts.begin(from, "alice", most).is_ok());
     }
 
     #[test]

@@ -96,7 +96,8 @@ fn holds(file: &Path, text: &str) -> Result<(), Failure> {
 /// What could not be carried over, line by line.
 fn tell(from: &str, draft: &Draft) {
     for note in &draft.notes {
-        eprintln!("{}: {}", at(from, note.place), printable(&note.text));
+        let text = printable(&note.text.replace('\n', " "));
+        eprintln!("{}: {text}", at(from, note.place));
     }
 }
 

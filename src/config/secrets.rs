@@ -80,6 +80,30 @@ impl Secrets {
     }
 }
 
+impl Config {
+    /// The files that secrets, private keys and hashes of passwords are read from, as far as the configuration names them.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let file = |source: &SecretSource| match source {
+            SecretSource::File(path) => Some(path.clone()),
+            _ => None,
+        };
+        let mut all = Vec::new();
+        for repo in self.repos.values() {
+            all.extend(repo.secret.iter().chain(&repo.token).filter_map(file));
+            all.extend(repo.ssh_key.clone());
+            all.extend(repo.keys.iter().map(|(_, key)| key.clone()));
+        }
+        all.extend(self.forges.values().filter_map(|forge| file(forge.token.as_ref()?)));
+        for notify in self.notify.values() {
+            let (url, key) = sources(&notify.channel);
+            all.extend(url.into_iter().chain(key).filter_map(file));
+        }
+        all.extend(self.http.tls.as_ref().map(|tls| tls.key.clone()));
+        all.extend(self.http.login.as_ref().and_then(|login| login.users.clone()));
+        all
+    }
+}
+
 /// What a channel reads: its URL where that is a secret, and its secret, token or password.
 fn sources(channel: &Channel) -> (Option<&SecretSource>, Option<&SecretSource>) {
     match channel {

@@ -76,22 +76,6 @@ fn invalid(error: impl Into<String>) -> Refusal {
     Refusal::new(RefusalKind::Invalid, error)
 }
 
-/// The whole body of a request, within [`BODY_MAX`].
-pub(super) async fn body(request: Request<Incoming>) -> Result<bytes::Bytes> {
-    let limited = http_body_util::Limited::new(request.into_body(), BODY_MAX);
-    Ok(limited.collect().await.map_err(|e| invalid(e.to_string()))?.to_bytes())
-}
-
-async fn json_body<T: DeserializeOwned + Default>(request: Request<Incoming>) -> Result<T> {
-    let bytes = body(request).await?;
-    if bytes.is_empty() {
-        return Ok(T::default());
-    }
-    // Serde takes a list for an object, field by field.
-    let object: serde_json::Map<_, _> = serde_json::from_slice(&bytes).map_err(|e| invalid(e.to_string()))?;
-    T::deserialize(serde_json::Value::Object(object)).map_err(|e| invalid(e.to_string()))
-}
-
 /// Refuses a parameter that is not as described.
 fn checked(route: &Route, query: &Query) -> Result<()> {
     for parameter in route.query {
@@ -166,6 +150,24 @@ impl App {
         answered.map_or_else(control::refused, |answer| etag::unless_known(&headers, answer))
     }
 
+    /// The whole body of a request, within [`BODY_MAX`] and the time that any body has.
+    pub(super) async fn body(&self, request: Request<Incoming>) -> Result<bytes::Bytes> {
+        let limited = http_body_util::Limited::new(request.into_body(), BODY_MAX);
+        let read = tokio::time::timeout(self.limits().body_time, limited.collect()).await;
+        let read = read.map_err(|_| invalid("the body did not come in time"))?;
+        Ok(read.map_err(|e| invalid(e.to_string()))?.to_bytes())
+    }
+
+    async fn json_body<T: DeserializeOwned + Default>(&self, request: Request<Incoming>) -> Result<T> {
+        let bytes = self.body(request).await?;
+        if bytes.is_empty() {
+            return Ok(T::default());
+        }
+        // Serde takes a list for an object, field by field.
+        let object: serde_json::Map<_, _> = serde_json::from_slice(&bytes).map_err(|e| invalid(e.to_string()))?;
+        T::deserialize(serde_json::Value::Object(object)).map_err(|e| invalid(e.to_string()))
+    }
+
     async fn look(self: &Arc<Self>, look: Look, asks: &Asks<'_>) -> Result<Answer> {
         let overview = &self.overview;
         let (before, limit) = (asks.parameter("before"), asks.limit());
@@ -221,11 +223,12 @@ impl App {
             Change::Deploy => self.deploy(asks, request).await?,
             Change::Retry => {
                 let by = asks.by(Deed::Act)?;
-                self.on_target(asks, &by, Act::Retry(json_body(request).await?)).await?
+                self.on_target(asks, &by, Act::Retry(self.json_body(request).await?))
+                    .await?
             }
             Change::Rollback => {
                 let by = asks.by(Deed::Act)?;
-                self.on_target(asks, &by, Act::Rollback(json_body(request).await?))
+                self.on_target(asks, &by, Act::Rollback(self.json_body(request).await?))
                     .await?
             }
             Change::Cancel => self.on_target(asks, &asks.by(Deed::Act)?, Act::Cancel).await?,
@@ -236,7 +239,7 @@ impl App {
             Change::TestReport => operator.test_report(&asks.by(Deed::Manage)?, asks.value(0)).await?,
             Change::AddToken => {
                 let token = operator
-                    .add_token(&asks.by(Deed::Manage)?, json_body(request).await?)
+                    .add_token(&asks.by(Deed::Manage)?, self.json_body(request).await?)
                     .await?;
                 return Ok(answer::json(StatusCode::CREATED, &token));
             }
@@ -257,7 +260,7 @@ impl App {
             Some(target) => asks.by(Deed::Deploy(target))?,
             None => asks.by(Deed::Act)?,
         };
-        let request: DeployRequest = json_body(request).await?;
+        let request: DeployRequest = self.json_body(request).await?;
         if request.git_ref.is_some() && matches!(asks.visitor, Visitor::Token(..)) {
             let error = "a token chooses a target, and not what is deployed to it";
             return Err(Refusal::new(RefusalKind::Forbidden, error));

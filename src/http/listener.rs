@@ -223,9 +223,7 @@ pub async fn serve(socket: Socket, face: Face, tls: Option<Arc<Terminator>>, app
                 }
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    if let Some(stream) = shared.secured(stream).await {
-                        shared.connection(stream, peer).await;
-                    }
+                    shared.connection(stream, peer).await;
                     drop(place);
                 });
             }
@@ -283,16 +281,26 @@ impl Shared {
         Some(Box::new(secured))
     }
 
+    /// The peer's address, if the connection counts among those of strangers from the start. Whom a trusted proxy speaks for is
+    /// known with the head of a request; and where nobody logs in there are no strangers.
+    fn stranger(&self, peer: Peer) -> Option<IpAddr> {
+        let counts = match self.face {
+            Face::Public => true,
+            Face::Control => false,
+            Face::Status => self.app.settings().config.http.login.is_some(),
+        };
+        peer.address.filter(|address| counts && !self.trusts(*address))
+    }
+
     async fn connection(self: Arc<Self>, mut stream: Box<dyn Stream>, peer: Peer) {
         let limits = self.app.limits();
         let mut stranger = None;
-        // Whom a trusted proxy speaks for is known with the head of the request.
-        if let (Face::Public, Some(address)) = (self.face, peer.address)
-            && !self.trusts(address)
-        {
+        if let Some(address) = self.stranger(peer) {
             let place = self.strangers.place(address, limits.connections_per_address);
             match tokio::time::timeout(limits.header_time, place).await {
                 Ok(Some(place)) => stranger = Some(place),
+                // Before the handshake nobody could read why.
+                Ok(None) | Err(_) if self.tls.is_some() => return,
                 Ok(None) | Err(_) => {
                     return refuse(
                         &mut stream,
@@ -303,6 +311,15 @@ impl Shared {
                 }
             }
         }
+        // The handshake, too, is a stranger's: it takes time and memory.
+        if let Some(stream) = self.secured(stream).await {
+            self.requests(stream, peer, stranger).await;
+        }
+    }
+
+    /// Answers the requests of a connection, one after the other.
+    async fn requests(self: Arc<Self>, stream: Box<dyn Stream>, peer: Peer, stranger: Option<OwnedSemaphorePermit>) {
+        let limits = self.app.limits();
         let stranger = Arc::new(Mutex::new(stranger));
         let shared = Arc::clone(&self);
         let begun = CancellationToken::new();
@@ -409,6 +426,13 @@ impl Shared {
                     Ok(visitor) => visitor,
                     Err(refusal) => return refusal,
                 };
+                if let Visitor::Stranger(_) = visitor {
+                    if let Err(refusal) = self.count_sender(&request, peer.address, stranger).await {
+                        return refusal;
+                    }
+                } else {
+                    drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+                }
                 // A web page from elsewhere has no token.
                 if let (Visitor::Onlooker, Some(refusal)) = (&visitor, control::refused_to_onlookers(&request, http)) {
                     return refusal;

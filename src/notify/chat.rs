@@ -2,7 +2,8 @@
 //! look like hookd's own nor call a whole channel.
 //!
 //! Sources: docs.slack.dev "Sending messages using incoming webhooks"; docs.discord.com "Webhook Resource", "Execute Webhook";
-//! developers.mattermost.com "Incoming webhooks"; spec.matrix.org "Client-Server API", `PUT .../send/{eventType}/{txnId}`;
+//! developers.mattermost.com "Incoming webhooks"; spec.matrix.org "Client-Server API", `PUT .../send/{eventType}/{txnId}` and "User
+//! and room mentions";
 //! docs.ntfy.sh "Publish as JSON".
 
 use http::Method;
@@ -157,6 +158,8 @@ pub(super) fn to_matrix(homeserver: &Url, room: &str, token: &str, words: &Words
         headers: vec![("authorization".to_owned(), format!("Bearer {token}"))],
         body: json!({
             "msgtype": "m.notice", "body": text, "format": "org.matrix.custom.html", "formatted_body": html(&text),
+            // That it is there is what counts: without it `@room` and names in the text call people.
+            "m.mentions": {},
         }),
     }
 }
@@ -298,5 +301,6 @@ mod tests {
             "/_matrix/client/v3/rooms/!a:b.c/send/m.room.message/7"
         );
         assert!(!matrix.body["formatted_body"].as_str().unwrap().contains("<@U123>"));
+        assert_eq!(matrix.body["m.mentions"], json!({}));
     }
 }

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
@@ -13,12 +14,16 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::geteuid;
+use zeroize::Zeroizing;
 
 /// How a directory is held: to look things up in it, which needs no right to list it. A link is opened as such.
 const HOLD: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Most links on the way, as the kernel has it (`path_resolution(7)`).
 const LINKS_MAX: usize = 40;
+
+/// Most that is read of a file, bytes: secrets and keys have a thousandth of it.
+const TEXT_MAX: usize = 64 << 10;
 
 /// A directory that is held.
 #[derive(Debug)]
@@ -44,12 +49,7 @@ impl Directory {
                 return Err(Errno::ELOOP.into());
             }
             if !is_trusted(&fstat(&here)?, &about) {
-                let text = format!(
-                    "{}: {} is a link that not only root could make",
-                    path.display(),
-                    part.display()
-                );
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+                return Err(untrusted(path, &part));
             }
             let to = PathBuf::from(readlinkat(&next, "")?);
             if to.is_absolute() {
@@ -76,6 +76,39 @@ impl Directory {
         let number = self.fd.as_fd().as_raw_fd().to_string();
         Path::new("/proc/self/fd").join(number).join(name)
     }
+}
+
+/// The text of a file, reached by the same rule; of more than [`TEXT_MAX`] the beginning.
+pub fn read(path: &Path) -> io::Result<Zeroizing<String>> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let (directory, name) = Directory::of(&path)?;
+        let found = openat(&directory.fd, name, HOLD, Mode::empty())?;
+        let about = fstat(&found)?;
+        if is(&about, nix::libc::S_IFREG) {
+            let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+            let mut text = Zeroizing::new(String::with_capacity(TEXT_MAX));
+            file.take(TEXT_MAX as u64).read_to_string(&mut text)?;
+            return Ok(text);
+        }
+        if !is(&about, nix::libc::S_IFLNK) {
+            return Err(io::Error::other("not a file"));
+        }
+        if !is_trusted(&fstat(&directory.fd)?, &about) {
+            return Err(untrusted(&path, name));
+        }
+        path = path.with_file_name(readlinkat(&found, "")?);
+    }
+    Err(Errno::ELOOP.into())
+}
+
+fn untrusted(path: &Path, part: &OsStr) -> io::Error {
+    let text = format!(
+        "{}: {} is a link that not only root could make",
+        path.display(),
+        part.display()
+    );
+    io::Error::new(io::ErrorKind::PermissionDenied, text)
 }
 
 /// What a path goes through, from its root or from wherever it is read.

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use super::toml_string as string;
+
 /// How the first line begins, by which `hookd remove` knows its own.
 const MARK: &str = "# Made by `hookd add`";
 
@@ -38,11 +40,6 @@ pub struct Fragment {
     pub options: Vec<(&'static str, String)>,
     /// Where the forge delivers, if it is known.
     pub webhook: Option<String>,
-}
-
-/// A text as TOML writes it. JSON's strings are a part of TOML's basic strings.
-fn string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 /// A key; dots in it would separate tables.

@@ -17,16 +17,37 @@ pub mod import;
 mod keys;
 mod made;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-pub use directory::Directory;
+pub use directory::{Directory, read};
 pub use fragment::{Fragment, Header};
 pub use keys::{KeyError, deploy_key, public_key, webhook_secret};
 pub use made::{Made, Owner, replace};
 
 use crate::config;
 use crate::machine::Machine;
-use crate::model::RepoName;
+use crate::model::{RepoName, words};
+
+/// A text as TOML writes it. All of it can be seen: what would hide or reorder what stands beside it is written by its number.
+fn toml_string(text: &str) -> String {
+    let mut written = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => written.extend(['\\', c]),
+            '\n' => written.push_str("\\n"),
+            '\t' => written.push_str("\\t"),
+            c if words::is_invisible(c) => {
+                let (sign, digits) = if u32::from(c) > 0xffff { ('U', 8) } else { ('u', 4) };
+                // Writing to a string can't fail.
+                let _ = write!(written, "\\{sign}{:0digits$x}", u32::from(c));
+            }
+            c => written.push(c),
+        }
+    }
+    written.push('"');
+    written
+}
 
 /// Where the files of a repo belong, and to whom.
 #[derive(Debug, Clone)]

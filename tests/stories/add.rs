@@ -150,6 +150,29 @@ fn root_follows_no_link_that_others_can_make() {
 }
 
 /// Who can put a socket in the place of the daemon's must not choose what root signals.
+/// A secret that is there already may be a link to what root alone can read.
+#[test]
+fn root_tells_the_forge_no_secret_that_others_lead_to() {
+    let (world, server, api, options) = with_api("gitea");
+    fs::create_dir(world.path("hookd")).unwrap();
+    fs::set_permissions(world.path("hookd"), fs::Permissions::from_mode(0o777)).unwrap();
+    world.write_secret("victim", "what root alone can read");
+    std::os::unix::fs::symlink(world.path("victim"), world.path("hookd/site.secret")).unwrap();
+    let url = server.url("alice/site.git");
+    let mut more: Vec<&str> = options.iter().map(String::as_str).collect();
+    more.extend(["--hook-url", "https://blog.example.org"]);
+    let refused = add(&world, &url, &more).expect(1);
+    assert!(
+        refused.err.contains("is a link that not only root could make"),
+        "{refused:?}"
+    );
+    assert!(api.hooks().is_empty(), "{:?}", api.hooks());
+    // Where root alone can have put the link, it is the admin's.
+    fs::set_permissions(world.path("hookd"), fs::Permissions::from_mode(0o755)).unwrap();
+    add(&world, &url, &more).expect(0);
+    assert_eq!(api.hooks().len(), 1);
+}
+
 #[test]
 fn a_false_daemon_names_nobody_to_be_signalled() {
     if !nix::unistd::geteuid().is_root() {

@@ -262,6 +262,29 @@ fn what_is_no_such_file_is_refused_with_its_place() {
 }
 
 #[test]
+fn what_lies_about_in_other_directories_is_not_waited_for_and_hides_nothing() {
+    let world = World::still_site("");
+    // Where the program that is left behind worked, others may have put anything.
+    fs::create_dir_all(world.path("work/.git")).unwrap();
+    nix::unistd::mkfifo(&world.path("work/.git/config"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    symlink("/dev/zero", world.path("work/config")).unwrap();
+    let work = world.path("work").display().to_string();
+    let hooks = serde_json::json!([{
+        "id": "blog\nhookd: all is well", "execute-command": "/bin/a\u{9b}31m\u{202e}\u{e0041}b",
+        "command-working-directory": work,
+    }]);
+    fs::write(world.path("hooks.json"), hooks.to_string()).unwrap();
+    let (said, text) = imported(&world, "hooks.json", &[]);
+    says(&text, &["\\u009b31m\\u202e\\U000e0041b"]);
+    assert!(!said.err.lines().any(|line| line.starts_with("hookd:")), "{}", said.err);
+    // What a template makes of it comes through a pipe.
+    let mut command = world.hookd_command(&["import", "/dev/stdin", "--format", "webhook-json"]);
+    let pipe = fs::File::open(world.path("hooks.json")).unwrap();
+    let piped = command.stdin(pipe).output().unwrap();
+    assert!(piped.status.success(), "{piped:?}");
+}
+
+#[test]
 fn a_directory_of_capistrano_is_adopted_and_its_current_is_never_torn() {
     let mut world = World::still("");
     world.site.publish("one");

@@ -501,3 +501,28 @@ fn users_are_added_listed_and_removed() {
     let said = world.hookd(&["user", "list"]).expect(78);
     assert!(said.err.contains("[http.login]"), "{said:?}");
 }
+
+#[test]
+fn who_comes_from_elsewhere_is_sent_on_to_this_page_alone() {
+    let world = world("");
+    let from_elsewhere = [("Sec-Fetch-Site", "cross-site"), ("Accept", "text/html")];
+    let page = ask(&world, "GET", "/targets/site/live?done=deploy", &from_elsewhere, "").expect(200);
+    let page = page.text();
+    assert!(page.contains("0;url=/targets/site/live?done=deploy\""), "{page}");
+    for path in [
+        "//evil.example/",
+        "//evil.example",
+        "///evil.example/a",
+        "/\\evil.example/",
+        "http://evil.example//evil.example/",
+    ] {
+        let page = ask(&world, "GET", path, &from_elsewhere, "").text();
+        assert!(!page.contains("evil.example"), "{path}: {page}");
+        let encoded = path.replace('/', "%2F").replace('\\', "%5C").replace(':', "%3A");
+        let page = ask(&world, "GET", &format!("/login?next={encoded}"), &[], "").expect(200);
+        assert!(!page.text().contains("evil.example"), "{path}: {}", page.text());
+        let body = format!("next={encoded}&username=alice&password={}", PASSWORD.replace(' ', "+"));
+        let answer = ask(&world, "POST", "/login", &[], &body).expect(303);
+        assert_eq!(answer.header("location"), Some("/"), "{path}");
+    }
+}

@@ -98,7 +98,7 @@ fn files(plan: &Plan) -> Vec<PathBuf> {
 }
 
 pub(super) fn public_key(file: &Path) -> Result<String, Failure> {
-    let private = std::fs::read_to_string(file).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))?;
+    let private = setup::read(file).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))?;
     setup::public_key(&private).map_err(|e| Failure::failed(format!("{}: {e}", file.display())))
 }
 

@@ -21,7 +21,7 @@ use crate::config::SecretSource;
 use crate::doctor::three_lines;
 use crate::forge_api::{Api, ApiError, Change, Hook};
 use crate::model::Secret;
-use crate::setup::Made;
+use crate::setup::{self, Made};
 use confirm::{Arrivals, Confirmed, TEST_TIME};
 use make::{dry_run, make, public_key};
 pub(super) use plan::may_write;
@@ -225,8 +225,11 @@ async fn at_the_forge(plan: &Plan, options: &Add, forge: &Api, public: Option<&s
             .await?;
         steps.push(Step::new(word(change), "deploy key at the forge"));
     }
-    let secret = SecretSource::File(plan.place.secret(&plan.name)).read(&|_| None);
-    if let (Some(url), Ok(Some(secret))) = (&plan.fragment.webhook, secret) {
+    if let Some(url) = &plan.fragment.webhook {
+        let file = plan.place.secret(&plan.name);
+        let failed = |error| ApiError::unusable(format!("{}: {error}", file.display()));
+        let secret = setup::read(&file).map_err(failed)?;
+        let secret = Secret::new(secret.trim_end().as_bytes().to_vec());
         let hook = Hook { url, secret: &secret };
         // Whether the forge has the right secret shows in what it delivers.
         let is_right =
@@ -280,7 +283,7 @@ fn show(report: &Report, secret: bool) -> Result<(), Failure> {
         output::line(&format!("\n{text}"));
     }
     if secret {
-        let text = std::fs::read_to_string(&report.secret_file);
+        let text = setup::read(&report.secret_file);
         let text = text.map_err(|e| Failure::failed(format!("{}: {e}", report.secret_file.display())))?;
         output::line(&format!("\nthe secret: {}", text.trim_end()));
     }

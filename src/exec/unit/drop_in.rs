@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{FILES_GROUP, Template, UnitName};
-use crate::config::{Config, Isolation, SecretSource, Target};
+use crate::config::{Config, Isolation, Target};
 
 /// Where root keeps what it adds to units (`systemd.unit(5)`).
 const UNITS: &str = "/etc/systemd/system";
@@ -164,17 +164,7 @@ fn exposed(config: &Config) -> Vec<PathBuf> {
     if let Some(directory) = config.file.parent() {
         all.push(directory.join("hookd.d"));
     }
-    let file = |source: &SecretSource| match source {
-        SecretSource::File(path) => Some(path.clone()),
-        _ => None,
-    };
-    for repo in config.repos.values() {
-        all.extend(repo.secret.iter().chain(&repo.token).filter_map(file));
-        all.extend(repo.ssh_key.clone());
-    }
-    all.extend(config.forges.values().filter_map(|forge| file(forge.token.as_ref()?)));
-    all.extend(config.http.tls.as_ref().map(|tls| tls.key.clone()));
-    all.extend(config.http.login.as_ref().and_then(|login| login.users.clone()));
+    all.extend(config.secret_files());
     all.retain(|path| !HIDDEN.iter().any(|hidden| path.starts_with(hidden)));
     all.sort();
     all.dedup();
@@ -265,5 +255,26 @@ mod tests {
             "{}",
             run.text
         );
+    }
+
+    #[test]
+    fn every_kind_of_secret_is_hidden() {
+        let text = "state_dir = \"/var/lib/hookd\"\ncontrol = \"/run/hookd/control.sock\"\n\
+             [http]\ntls = { cert = \"/srv/cert.pem\", key = \"/srv/tls.key\" }\nstatus = \"127.0.0.1:9001\"\n\
+             [http.login]\nusers = \"/srv/users\"\n\
+             [forge.github]\napp_id = \"1\"\ntoken = \"file:/srv/app.pem\"\n\
+             [notify.chat]\nkind = \"slack\"\nurl = \"file:/srv/slack\"\n\
+             [notify.room]\nkind = \"matrix\"\nurl = \"https://m.example.org\"\nroom = \"!a:b.c\"\ntoken = \"file:/srv/matrix\"\n\
+             [notify.mail]\nkind = \"email\"\nsmtp = \"smtps://mail.example.org\"\nfrom = \"a@example.org\"\nto = [\"b@example.org\"]\n\
+             username = \"a\"\npassword = \"file:/srv/mail\"\n\
+             [repo.blog]\nurl = \"git@example.com:a/b.git\"\nsecret = \"file:/srv/secret\"\nssh_key = \"/srv/key\"\n\
+             keys = { \"git@example.com:a/lib.git\" = \"/srv/lib.key\" }\n[repo.blog.deploy.live]\nbranch = \"main\"\npath = \"/srv/blog\"\n";
+        let drop_ins = drop_ins(&load(text).1);
+        for file in [
+            "tls.key", "users", "app.pem", "slack", "matrix", "mail", "secret", "key", "lib.key",
+        ] {
+            let line = format!("InaccessiblePaths=-\"/srv/{file}\"\n");
+            assert!(drop_ins.iter().all(|drop_in| drop_in.text.contains(&line)), "{file}");
+        }
     }
 }

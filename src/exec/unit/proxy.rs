@@ -18,6 +18,7 @@ use zbus::{Connection, MatchRule, Message, MessageStream, connection};
 
 use super::bus::{MANAGER, MANAGER_PATH, SYSTEMD};
 use super::reload_rule::Asked;
+use crate::model::words;
 
 /// The bus itself, as clients call it.
 const BUS: &str = "org.freedesktop.DBus";
@@ -46,6 +47,13 @@ const JOBS: &[(&str, &str)] = &[
     ("ReloadOrRestartUnit", "reload-or-restart"),
     ("ReloadOrTryRestartUnit", "reload-or-try-restart"),
 ];
+
+/// How a job may stand to others that wait: as `systemctl` asks by itself, and weaker. polkit is not told of it, and the others could
+/// cancel every other job of the machine, or hold up its shutdown.
+const MODES: [&str; 2] = ["replace", "fail"];
+
+/// Most of what a refused call said that is told, characters.
+const SAID_MAX: usize = 200;
 
 /// What was refused, for the log.
 #[derive(Clone, Default)]
@@ -222,6 +230,7 @@ impl Gate {
         } else {
             named.join(", ")
         };
+        let what = words::shown(what, SAID_MAX);
         let text = format!("refused {what}: of systemd, the words of `reload` in the configuration name {named}");
         self.refused.add(&text);
         Answer::Error(DENIED.to_owned(), text)
@@ -243,6 +252,9 @@ impl Gate {
             let (unit, mode): (String, String) = body.deserialize().ok()?;
             if !self.allows(verb, &unit) {
                 return Some(Ok(self.deny(&format!("{verb} {unit}"))));
+            }
+            if !MODES.contains(&mode.as_str()) {
+                return Some(Ok(self.deny(&format!("{verb} {unit} with the job mode {mode}"))));
             }
             return Some(object(systemd, method, &(unit, mode)).await);
         }

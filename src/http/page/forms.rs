@@ -6,9 +6,9 @@ use hyper::body::Incoming;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::http::App;
 use crate::http::answer::{self, Answer};
 use crate::http::visitor::{Guest, Visitor};
-use crate::http::{App, api};
 use crate::model::{Refusal, RefusalKind};
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -17,8 +17,8 @@ type Result<T> = std::result::Result<T, Refusal>;
 pub(super) struct Form(Vec<(String, Zeroizing<String>)>);
 
 impl Form {
-    async fn read(request: Request<Incoming>) -> Result<Self> {
-        let body = api::body(request).await?;
+    async fn read(app: &App, request: Request<Incoming>) -> Result<Self> {
+        let body = app.body(request).await?;
         let fields = url::form_urlencoded::parse(&body).into_owned();
         Ok(Self(
             fields.map(|(name, value)| (name, Zeroizing::new(value))).collect(),
@@ -51,13 +51,13 @@ impl App {
     /// A form that a page sends.
     pub async fn page_post(&self, parts: &[&str], request: Request<Incoming>, visitor: &Visitor) -> Result<Answer> {
         if *parts == ["login"] {
-            let form = Form::read(request).await?;
+            let form = Form::read(self, request).await?;
             return self.log_in(&form, visitor).await;
         }
         let Visitor::User(guest) = visitor else {
             return Err(Refusal::new(RefusalKind::Forbidden, visitor.limits()));
         };
-        let form = Form::read(request).await?;
+        let form = Form::read(self, request).await?;
         if !form.is_of(guest) {
             let refusal = Refusal::new(
                 RefusalKind::Forbidden,

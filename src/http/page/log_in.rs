@@ -53,7 +53,7 @@ pub fn asks_to_log_in(login: &Login, request: &Request<Incoming>, parts: &[&str]
         .get("sec-fetch-site")
         .is_some_and(|site| site == "cross-site");
     if looks && from_elsewhere {
-        return Some(come_again(here));
+        return Some(come_again(local(Some(here))));
     }
     let next = utf8_percent_encode(here, NON_ALPHANUMERIC);
     Some(redirect(&format!("{LOG_IN}?next={next}")))

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{Note, Place};
+use crate::setup::toml_string as string;
 
 /// A host that never exists (RFC 2606), for repos of which the file does not say where they are.
 const NOWHERE: &str = "https://example.invalid/";
@@ -202,11 +203,6 @@ fn pair(text: &mut String, key: &str, value: Option<String>) {
         // Writing to a string can't fail.
         let _ = writeln!(text, "{key} = {value}");
     }
-}
-
-/// A text as TOML writes it.
-fn string(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
 fn list(texts: &[String]) -> String {

@@ -19,8 +19,10 @@ mod tree;
 mod webhook;
 mod webhookd;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 pub use draft::{Draft, RepoDraft, SecretFile};
 
@@ -118,10 +120,8 @@ pub fn import(path: &Path, format: Option<Format>) -> Result<Draft, Bad> {
     let mut draft = if about.is_dir() {
         releases::read(path)?
     } else {
-        if about.len() > FILE_MAX {
-            return Err(Bad::new(nowhere, format!("larger than {} MiB", FILE_MAX >> 20)));
-        }
-        let bytes = fs::read(path).map_err(|e| Bad::new(nowhere, e.to_string()))?;
+        let opened = File::open(path).map_err(|e| Bad::new(nowhere, e.to_string()))?;
+        let bytes = whole(opened).map_err(|e| Bad::new(nowhere, e.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let valid = e.utf8_error().valid_up_to();
             let place = tree::place_at(&String::from_utf8_lossy(e.as_bytes()), valid);
@@ -145,6 +145,24 @@ pub fn import(path: &Path, format: Option<Format>) -> Result<Draft, Bad> {
     Ok(draft)
 }
 
+/// All that can be read, which may be a pipe's; more than [`FILE_MAX`] is an error.
+fn whole(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(io::Error::other(format!("larger than {} MiB", FILE_MAX >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// The text of a file that nobody has named, in a directory that may be anybody's: nothing is waited for there.
+fn text_of(path: &Path) -> Option<String> {
+    let flags = nix::libc::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    file.metadata().ok().filter(fs::Metadata::is_file)?;
+    String::from_utf8(whole(file).ok()?).ok()
+}
+
 /// Where a repository of that name is to be fetched, at the forges that have one place for all.
 fn public_url(forge: Option<&str>, full_name: &str) -> Option<String> {
     let host = match forge? {
@@ -159,7 +177,7 @@ fn public_url(forge: Option<&str>, full_name: &str) -> Option<String> {
 /// The URL of `origin` in a git directory or a checkout, without user and password.
 fn origin(directory: &Path) -> Option<String> {
     let files = [directory.join(".git/config"), directory.join("config")];
-    let text = files.iter().find_map(|file: &PathBuf| fs::read_to_string(file).ok())?;
+    let text = files.iter().find_map(|file| text_of(file))?;
     let mut here = false;
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {

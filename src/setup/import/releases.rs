@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::draft::{Draft, RepoDraft};
-use super::{Bad, Place, origin};
+use super::{Bad, Place, origin, text_of};
 
 /// Deepest place in a release that is looked at for links into `shared`.
 const DEPTH_MAX: usize = 8;
@@ -149,9 +149,9 @@ fn normal(path: &Path) -> PathBuf {
 
 /// The branch of the last deployment: Capistrano's revisions.log, or Deployer's `.dep/releases_log`.
 fn branch(path: &Path) -> Option<String> {
-    let capistrano = fs::read_to_string(path.join("revisions.log")).unwrap_or_default();
+    let capistrano = text_of(&path.join("revisions.log")).unwrap_or_default();
     let of_line = |line: &str| Some(line.strip_prefix("Branch ")?.split_once(" (at ")?.0.to_owned());
-    let deployer = fs::read_to_string(path.join(".dep/releases_log")).unwrap_or_default();
+    let deployer = text_of(&path.join(".dep/releases_log")).unwrap_or_default();
     let of_json = |line: &str| {
         let line: serde_json::Value = serde_json::from_str(line).ok()?;
         let branch = ["branch", "target"].iter().find_map(|key| line.get(key)?.as_str());
