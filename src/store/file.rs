@@ -27,12 +27,9 @@ const READER_CACHE: i64 = 512;
 /// Prepared statements that a connection keeps: all that accepting, running and ending a deployment take.
 const STATEMENTS: usize = 64;
 
-/// Pages in the write-ahead log at which it is written back into the store: 16 MiB. Writing back takes two syncs more, which under
-/// a flood of deliveries is better done once in thousands of them than, as by default, in hundreds.
-const CHECKPOINT_PAGES: i64 = 4096;
-
-/// Size to which the write-ahead log is cut after a checkpoint, bytes: room for one delivery of the largest size.
-const WAL_KEEP: i64 = 32 * 1024 * 1024;
+/// Size to which the write-ahead log is cut when it begins anew, bytes: what a flood fills again and again (see `checkpoint`), so that
+/// the file need not grow with each commit.
+const WAL_KEEP: i64 = 64 * 1024 * 1024;
 
 /// Largest database that is checked from end to end before the start goes on, bytes: that takes some milliseconds.
 const CHECKED_FIRST: u64 = 4 * 1024 * 1024;
@@ -45,10 +42,12 @@ const CHECKED_MAX: u64 = 256 * 1024 * 1024;
 const WRITE_VERSION: usize = 18;
 const WITH_LOG: u8 = 2;
 
-/// The two connections to a database.
-pub(super) struct Pair {
+/// The connections to a database.
+pub(super) struct Connections {
     pub(super) writer: Connection,
     pub(super) reader: Connection,
+    /// Writes the log back.
+    pub(super) checkpointer: Connection,
 }
 
 /// What became of the files of an open database.
@@ -109,7 +108,7 @@ impl Files {
     }
 
     /// Opens or makes the database, brings it to this version, and takes note of its files.
-    pub(super) fn open(&mut self) -> Result<Pair, StoreError> {
+    pub(super) fn open(&mut self) -> Result<Connections, StoreError> {
         make_private(&self.path)?;
         remove_first_journal(&self.path)
             .map_err(|e| StoreError::NotWritable(format!("{}: {e}", beside(&self.path, "-journal").display())))?;
@@ -118,27 +117,36 @@ impl Files {
         writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.pragma_update(None, "journal_size_limit", WAL_KEEP)?;
-        writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        writer.pragma_update(None, "wal_autocheckpoint", 0)?;
         schema::migrate(&mut writer)?;
         let reader = connect(
             &self.path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         reader.query_row("SELECT count(*) FROM health", [], |_| Ok(()))?;
+        let checkpointer = connect(
+            &self.path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        checkpointer.query_row("SELECT count(*) FROM health", [], |_| Ok(()))?;
         let not_readable = |e: std::io::Error| StoreError::NotWritable(e.to_string());
         self.database = id(&self.path).map_err(not_readable)?;
         self.length = fs::metadata(&self.path).map_err(not_readable)?.len();
         for (file, noted) in log_files(&self.path).iter().zip(&mut self.log) {
             *noted = id(file).map_err(not_readable)?;
         }
-        Ok(Pair { writer, reader })
+        Ok(Connections {
+            writer,
+            reader,
+            checkpointer,
+        })
     }
 
     /// Looks for damage. In a database that takes a while it is looked for later, and `damaged` says then that it was met.
-    pub(super) fn check(&self, pair: &Pair, damaged: &Arc<AtomicBool>) -> Result<(), StoreError> {
+    pub(super) fn check(&self, open: &Connections, damaged: &Arc<AtomicBool>) -> Result<(), StoreError> {
         let size = fs::metadata(&self.path).map_or(0, |found| found.len());
         if size <= CHECKED_FIRST {
-            return look_for_damage(&pair.writer);
+            return look_for_damage(&open.writer);
         }
         if size <= CHECKED_MAX {
             let (path, damaged) = (self.path.clone(), Arc::clone(damaged));

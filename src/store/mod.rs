@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod checkpoint;
 mod checks;
 mod crashes;
 mod deliveries;
@@ -25,7 +26,7 @@ mod targets;
 mod writer;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -33,7 +34,8 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use file::{Files, Pair};
+use checkpoint::Checkpoints;
+use file::{Connections, Files};
 use writer::{Loop, Work};
 
 pub use crate::model::{ReleaseState, Source};
@@ -62,6 +64,8 @@ pub struct Store {
     writer: SyncSender<Work>,
     /// Damage was met. It stays so until a person sees to it.
     damaged: Arc<AtomicBool>,
+    /// See [`Store::writes`].
+    writes: Arc<AtomicU64>,
 }
 
 /// The writer thread; joined when the daemon stops, so that everything accepted is on disk.
@@ -80,20 +84,28 @@ impl Store {
     /// Opens or makes the store. `queue` is how many requests may wait to be written.
     pub fn open(path: &Path, queue: usize) -> Result<(Self, Writer), StoreError> {
         let mut files = Files::new(path);
-        let pair = files.open()?;
+        let open = files.open()?;
         let damaged = Arc::default();
-        files.check(&pair, &damaged)?;
-        let (store, writer) = Self::over(files, pair, queue)?;
+        files.check(&open, &damaged)?;
+        let (store, writer) = Self::over(files, open, queue)?;
         Ok((Self { damaged, ..store }, writer))
     }
 
     /// A store over connections that are open.
-    fn over(files: Files, pair: Pair, queue: usize) -> Result<(Self, Writer), StoreError> {
-        let Pair { writer, reader } = pair;
+    fn over(files: Files, open: Connections, queue: usize) -> Result<(Self, Writer), StoreError> {
+        let Connections {
+            writer,
+            reader,
+            checkpointer,
+        } = open;
         let reader = Arc::new(Mutex::new(reader));
         let (sender, receiver) = sync_channel(queue);
+        let writes = Arc::default();
         let writing = Loop {
             files,
+            writes: Arc::clone(&writes),
+            changes: 0,
+            checkpoints: Checkpoints::new(checkpointer),
             connection: writer,
             reader: Arc::clone(&reader),
             failed: None,
@@ -106,6 +118,7 @@ impl Store {
             writer: sender,
             reader,
             damaged: Arc::default(),
+            writes,
         };
         Ok((store, Writer(thread)))
     }
@@ -156,6 +169,11 @@ impl Store {
         self.noting(read.await.map_err(|e| StoreError::Other(e.to_string()))?)
     }
 
+    /// A number that grows with each transaction that changed something: while it is the same, so is whatever is read.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Acquire)
+    }
+
     /// Goes through the writer's thread without writing anything: it lives.
     pub async fn answers(&self) -> Result<(), StoreError> {
         match self.write(|_| Ok(())).await {
@@ -184,18 +202,16 @@ fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    connection.execute_batch("SAVEPOINT one")?;
+    connection.prepare_cached("SAVEPOINT one")?.execute([])?;
     let result = work(connection);
     // `SQLite` rolled back everything by itself, with the savepoint; the writer sees that, too.
     if connection.is_autocommit() {
         return result.and_then(|_| Err(StoreError::NotWritable("the transaction was rolled back".to_owned())));
     }
-    let end = if result.is_ok() {
-        "RELEASE one"
-    } else {
-        "ROLLBACK TO one; RELEASE one"
-    };
-    connection.execute_batch(end)?;
+    if result.is_err() {
+        connection.prepare_cached("ROLLBACK TO one")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE one")?.execute([])?;
     result
 }
 

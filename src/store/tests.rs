@@ -60,6 +60,34 @@ async fn an_unknown_word_is_an_error_and_never_a_default() {
     }
 }
 
+/// A flood never waits for the log to be written back, and the log does not grow with it.
+#[tokio::test]
+async fn the_log_of_a_flood_stays_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, writer) = open(directory.path());
+    let length = |name: &str| directory.path().join(name).metadata().unwrap().len();
+    store
+        .write(|c| Ok(c.execute_batch("CREATE TABLE flood (body BLOB)")?))
+        .await
+        .unwrap();
+    let (rows, row, mut longest) = (1600, 1 << 17, 0);
+    for _ in 0..rows {
+        let insert = move |c: &Connection| Ok(c.execute("INSERT INTO flood VALUES (randomblob(?1))", [row])?);
+        store.write(insert).await.unwrap();
+        longest = longest.max(length("hookd.db-wal"));
+    }
+    // 128 MiB with their headers, and what was written at once beyond them.
+    assert!(longest < 140 << 20, "{longest}");
+    assert!(length("hookd.db") > 32 << 20, "nothing was written back");
+    let count = |c: &Connection| Ok(c.query_row("SELECT count(*) FROM flood", [], |row| row.get::<_, i64>(0))?);
+    assert_eq!(store.read(count).await.unwrap(), rows);
+    drop(store);
+    writer.join();
+    // Closed after all others, the writer has put everything into the database.
+    assert!(!directory.path().join("hookd.db-wal").exists());
+    assert!(length("hookd.db") > u64::try_from(rows * row).unwrap());
+}
+
 /// `SQLite` rolls back a whole transaction by itself when the disk is full.
 #[tokio::test]
 async fn what_sqlite_rolled_back_is_not_answered_as_stored() {

@@ -1,13 +1,15 @@
 //! The one thread that writes: many requests, one transaction, one fsync.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
-use super::file::{Fate, Files, Pair, abandon};
+use super::checkpoint::Checkpoints;
+use super::file::{Connections, Fate, Files, abandon};
 
 /// Most requests in one transaction: enough to share an fsync among all connections, few enough that none waits long.
 const BATCH_MAX: usize = 256;
@@ -30,6 +32,11 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// What the thread has.
 pub(super) struct Loop {
     pub(super) files: Files,
+    /// Transactions that changed something, for [`Store::writes`](super::Store::writes).
+    pub(super) writes: Arc<AtomicU64>,
+    /// Rows that the connection had changed then.
+    pub(super) changes: u64,
+    pub(super) checkpoints: Checkpoints,
     /// Before the other, which as the last one writes the log back into the database.
     pub(super) reader: Arc<Mutex<Connection>>,
     pub(super) connection: Connection,
@@ -52,7 +59,7 @@ impl Loop {
                     // Whoever writes next is told of what is wrong.
                     let _ = self.keep();
                     if !std::mem::replace(&mut shrunk, true)
-                        && let Err(error) = self.connection.execute_batch("PRAGMA shrink_memory")
+                        && let Err(error) = self.rest()
                     {
                         tracing::warn!(%error, "the store's memory could not be given back");
                     }
@@ -67,6 +74,17 @@ impl Loop {
         }
     }
 
+    /// Gives memory back, and the log's pages to the database.
+    fn rest(&mut self) -> Result<(), StoreError> {
+        self.checkpoints.rest(&self.connection)?;
+        self.connection.execute_batch("PRAGMA shrink_memory")?;
+        Ok(self.reader().execute_batch("PRAGMA shrink_memory")?)
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn write(&mut self, batch: Vec<Work>) {
         if let Err(error) = self.keep() {
             tracing::error!(%error, "nothing can be stored");
@@ -75,7 +93,17 @@ impl Loop {
         }
         let mut works = batch.into_iter().peekable();
         while works.peek().is_some() {
-            write_some(&mut self.connection, &mut works);
+            let (answers, committed) = write_some(&mut self.connection, &mut works);
+            let changes = self.connection.total_changes();
+            if std::mem::replace(&mut self.changes, changes) != changes {
+                self.writes.fetch_add(1, Ordering::Release);
+            }
+            for answer in answers {
+                answer(committed.clone());
+            }
+        }
+        if let Err(error) = self.checkpoints.follow(&self.connection) {
+            tracing::warn!(%error, "the store's log could not be written back");
         }
     }
 
@@ -107,18 +135,19 @@ impl Loop {
     /// The database was removed or cut: writes all of it again.
     fn bring_back(&mut self) -> Result<(), StoreError> {
         self.files.write_again(&self.connection)?;
-        let pair = self.files.open()?;
+        let open = self.files.open()?;
         abandon(&self.connection);
-        self.replace(pair);
+        self.replace(open);
         tracing::error!("the database was removed or cut while hookd ran; it was written again, and nothing is lost");
         Ok(())
     }
 
     /// The write-ahead log was removed: puts what it holds into the database, and begins a new one.
     fn write_back(&mut self) -> Result<(), StoreError> {
-        // Nobody reads meanwhile.
-        let shared = Arc::clone(&self.reader);
-        let mut reader = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody reads or writes back meanwhile.
+        let (reader, checkpointer) = (Arc::clone(&self.reader), Arc::clone(&self.checkpoints.connection));
+        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checkpointer = checkpointer.lock().unwrap_or_else(PoisonError::into_inner);
         let busy: bool = self
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -127,12 +156,15 @@ impl Loop {
         }
         abandon(&self.connection);
         abandon(&reader);
+        abandon(&checkpointer);
         // As long as one connection is open, new ones share the removed log.
         self.connection = Connection::open_in_memory()?;
         *reader = Connection::open_in_memory()?;
-        let pair = self.files.open()?;
-        self.connection = pair.writer;
-        *reader = pair.reader;
+        *checkpointer = Connection::open_in_memory()?;
+        let open = self.files.open()?;
+        self.connection = open.writer;
+        *reader = open.reader;
+        *checkpointer = open.checkpointer;
         tracing::error!("the database's log was removed while hookd ran; a new one was begun, and nothing is lost");
         Ok(())
     }
@@ -140,21 +172,30 @@ impl Loop {
     /// Another database is there now: leaves nothing of the old one that would be taken for its.
     fn let_go(&mut self) {
         abandon(&self.connection);
-        abandon(&self.reader.lock().unwrap_or_else(PoisonError::into_inner));
+        abandon(&self.reader());
+        let checkpointer = &self.checkpoints.connection;
+        abandon(&checkpointer.lock().unwrap_or_else(PoisonError::into_inner));
         self.files.remove_log();
     }
 
-    fn replace(&mut self, pair: Pair) {
+    fn replace(&mut self, open: Connections) {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let checkpointer = &self.checkpoints.connection;
+        let mut checkpointer = checkpointer.lock().unwrap_or_else(PoisonError::into_inner);
         abandon(&reader);
-        *reader = pair.reader;
-        self.connection = pair.writer;
+        abandon(&checkpointer);
+        *reader = open.reader;
+        *checkpointer = open.checkpointer;
+        self.connection = open.writer;
     }
 }
 
-/// Runs requests in one transaction and answers them once it is on disk. `SQLite` may roll all of it back by itself, on a
+/// Runs requests in one transaction; gives what answers them, once it is on disk. `SQLite` may roll all of it back by itself, on a
 /// full disk for one; then those before are told so, and the others are left for a transaction of their own.
-fn write_some(connection: &mut Connection, works: &mut impl Iterator<Item = Work>) {
+fn write_some(
+    connection: &mut Connection,
+    works: &mut impl Iterator<Item = Work>,
+) -> (Vec<Answer>, Result<(), StoreError>) {
     let mut answers = Vec::new();
     let committed = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => {
@@ -179,7 +220,5 @@ fn write_some(connection: &mut Connection, works: &mut impl Iterator<Item = Work
     if let Err(error) = &committed {
         tracing::error!(%error, "a transaction failed; its requests are answered as not stored");
     }
-    for answer in answers {
-        answer(committed.clone());
-    }
+    (answers, committed)
 }

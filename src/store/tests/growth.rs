@@ -170,12 +170,12 @@ async fn work(store: &Store) -> Result<(), StoreError> {
 async fn measured(rows: i64) -> BTreeMap<String, i32> {
     let directory = tempfile::tempdir().unwrap();
     let mut files = Files::new(&directory.path().join("hookd.db"));
-    let mut pair = files.open().unwrap();
-    fill(&pair.writer, rows);
+    let mut open = files.open().unwrap();
+    fill(&open.writer, rows);
     let steps = Steps::default();
-    count(&mut pair.writer, &steps);
-    count(&mut pair.reader, &steps);
-    let (store, writer) = Store::over(files, pair, 100).unwrap();
+    count(&mut open.writer, &steps);
+    count(&mut open.reader, &steps);
+    let (store, writer) = Store::over(files, open, 100).unwrap();
     work(&store).await.unwrap();
     drop(store);
     writer.join();
@@ -204,10 +204,10 @@ async fn a_slice_of_what_is_removed_is_as_large_in_a_long_history() {
     let steps = Steps::default();
     let directory = tempfile::tempdir().unwrap();
     let mut files = Files::new(&directory.path().join("hookd.db"));
-    let mut pair = files.open().unwrap();
-    fill(&pair.writer, 3000);
-    count(&mut pair.writer, &steps);
-    let (store, _writer) = Store::over(files, pair, 100).unwrap();
+    let mut open = files.open().unwrap();
+    fill(&open.writer, 3000);
+    count(&mut open.writer, &steps);
+    let (store, _writer) = Store::over(files, open, 100).unwrap();
     let mut slices = 0;
     loop {
         let old = store.old_deployments(Timestamp(0), 100).await.unwrap();

@@ -1,0 +1,107 @@
+//! Writes the log back into the database beside the writer, so that no delivery waits for the disk to take thousands of pages.
+//!
+//! A log that is written back whole begins anew with the next transaction. While deliveries come in it never is, since they add to it
+//! meanwhile: the last few pages the writer writes back itself, in the time of one more transaction.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// Pages in the log that are not in the database yet from which on they are written back: 16 MiB. Under a flood of deliveries the syncs
+/// that this takes are better shared by thousands of them than, as by default, by hundreds.
+const WORTH_IT: i64 = 4096;
+
+/// Pages of a log that shall begin anew: 64 MiB, so that few deliveries are there when it does.
+const LONG: i64 = 16384;
+
+/// Pages that the writer then writes back itself: 2 MiB, which takes some milliseconds.
+const LAST: i64 = 512;
+
+/// Pages in the log at which the writer waits until it is written back, lest it grow for ever on a slow disk: 128 MiB.
+const TOO_LONG: i64 = 32768;
+
+/// Pages of the log: all, and those that are not in the database yet.
+struct Log {
+    all: i64,
+    left: i64,
+}
+
+/// What writes the log back.
+pub(super) struct Checkpoints {
+    /// A connection of its own, so that the writer can go on.
+    pub(super) connection: Arc<Mutex<Connection>>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Checkpoints {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            connection: Arc::new(Mutex::new(connection)),
+            running: None,
+        }
+    }
+
+    /// Looks after the log; to be called by the writer after each transaction.
+    pub(super) fn follow(&mut self, writer: &Connection) -> Result<(), StoreError> {
+        let log = look(writer, "PRAGMA wal_checkpoint(NOOP)")?;
+        let is_long = log.all >= LONG && log.left > 0;
+        if log.all >= TOO_LONG && log.left > 0 || is_long && log.left <= LAST && !self.is_running() {
+            return write_back(&self.connection);
+        }
+        if (is_long || log.left >= WORTH_IT) && !self.is_running() {
+            self.begin()?;
+        }
+        Ok(())
+    }
+
+    /// Writes everything back once nobody writes: the next transaction begins the log anew.
+    pub(super) fn rest(&mut self, writer: &Connection) -> Result<(), StoreError> {
+        let log = look(writer, "PRAGMA wal_checkpoint(NOOP)")?;
+        if log.left >= LAST && !self.is_running() {
+            self.begin()?;
+        }
+        Ok(())
+    }
+
+    fn is_running(&self) -> bool {
+        self.running.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    fn begin(&mut self) -> Result<(), StoreError> {
+        let connection = Arc::clone(&self.connection);
+        let work = move || {
+            if let Err(error) = write_back(&connection) {
+                tracing::warn!(%error, "the store's log could not be written back");
+            }
+        };
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(work);
+        self.running = Some(thread.map_err(|e| StoreError::Other(e.to_string()))?);
+        Ok(())
+    }
+}
+
+impl Drop for Checkpoints {
+    /// The connection is closed before that of the writer, which as the last one writes everything back.
+    fn drop(&mut self) {
+        if let Some(thread) = self.running.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes the store's log back panicked");
+        }
+    }
+}
+
+/// Writes back what no reader still needs in the log.
+fn write_back(connection: &Mutex<Connection>) -> Result<(), StoreError> {
+    let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+    look(&connection, "PRAGMA wal_checkpoint(PASSIVE)").map(drop)
+}
+
+fn look(connection: &Connection, sql: &str) -> Result<Log, StoreError> {
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(2)?));
+    let (all, done): (i64, i64) = connection.prepare_cached(sql)?.query_row([], read)?;
+    Ok(Log { all, left: all - done })
+}
