@@ -26,7 +26,7 @@ use crate::poll::Poller;
 use crate::ranges::Ranges;
 use crate::store::{Store, StoreError, Writer};
 use crate::worker::{Settings, Worker};
-use crate::{clock, relay, report, signature, systemd};
+use crate::{clock, memory, relay, report, signature, systemd};
 
 mod error;
 mod sockets;
@@ -79,7 +79,7 @@ pub async fn run(file: &Path) -> Result<(), StartError> {
     let (world, writer) = open_world(&config, &state)?;
     let sockets = Sockets::open(&config).await?;
     let daemon = Daemon::build(file, settings, world);
-    daemon.serve(sockets).await?;
+    daemon.serve(sockets, &state).await?;
     let Daemon { app, .. } = daemon;
     drop(app);
     drop(writer);
@@ -207,7 +207,7 @@ impl Daemon {
         }
     }
 
-    async fn serve(&self, sockets: Sockets) -> Result<(), StartError> {
+    async fn serve(&self, sockets: Sockets, state: &StateDir) -> Result<(), StartError> {
         let failed = |e: std::io::Error| StartError::new(format!("signals can't be received: {e}"), None);
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -259,6 +259,9 @@ impl Daemon {
                 control.clone(),
             ));
         }
+        // Deliveries are taken from here on. What looks for processes of a killed daemon or reads a long history begins later.
+        systemd::ready(&status_line(&self.app).await);
+        state.settle().await?;
         let mut watch = CancellationToken::new();
         let settings = self.settings.borrow().clone();
         self.app.poller.watch(&settings, &watch);
@@ -268,6 +271,7 @@ impl Daemon {
             async move { worker.run(work).await }
         });
         let chores = tokio::spawn(chores(Arc::clone(&self.app)));
+        let saving = tokio::spawn(save_memory());
         let ranges = tokio::spawn(self.app.ranges.clone().run(self.app.settings.clone()));
         let relaying = tokio::spawn(relay::run(self.app.world.clone(), self.app.settings.clone()));
         let reporting = tokio::spawn(report::run(self.app.world.clone(), self.app.settings.clone()));
@@ -276,7 +280,6 @@ impl Daemon {
             tokio::spawn(async move { world.units.tell(&world.program).await })
         };
         let guard = tokio::spawn(keep_watchdog(Arc::clone(&self.app)));
-        systemd::ready(&status_line(&self.app).await);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -297,7 +300,7 @@ impl Daemon {
         listeners.join_all().await;
         control.cancel();
         controls.join_all().await;
-        for task in [working, ranges, relaying, reporting, trial, guard] {
+        for task in [working, ranges, relaying, reporting, trial, guard, saving] {
             task.abort();
         }
         for path in sockets.made {
@@ -421,21 +424,32 @@ async fn chores(app: Arc<App>) {
     let mut tidied: Option<std::time::Instant> = None;
     let mut told = String::new();
     let mut clock = WallClock::start(&app).await;
+    let mut seen = None;
     loop {
         clock.follow(&app).await;
-        let line = status_line(&app).await;
-        if line != told && systemd::status(&line) {
-            told = line;
+        let config = Arc::clone(&app.settings.borrow().config);
+        let is_broken = app.overview.reload_error.borrow().is_some();
+        // As long as all this is the same, nothing below would say or do anything else: an idle daemon leaves the store alone.
+        let now = (
+            app.world.store.writes(),
+            app.worker.running().len(),
+            Arc::as_ptr(&config).addr(),
+            is_broken,
+        );
+        if seen != Some(now) {
+            let line = status_line(&app).await;
+            if line == told || systemd::status(&line) {
+                (told, seen) = (line, Some(now));
+            }
+            if let Err(error) = app.world.store.prune_deliveries(config.limits.deliveries).await {
+                tracing::warn!(%error, "the payloads of old deliveries could not be removed");
+            }
         }
         if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
             tidied = Some(std::time::Instant::now());
             if let Err(error) = tidy_history(&app).await {
                 tracing::warn!(%error, "old history could not be removed");
             }
-        }
-        let budget = app.settings.borrow().config.limits.deliveries;
-        if let Err(error) = app.world.store.prune_deliveries(budget).await {
-            tracing::warn!(%error, "the payloads of old deliveries could not be removed");
         }
         tokio::time::sleep(STATUS_STAYS).await;
         tokio::select! {
@@ -495,6 +509,15 @@ impl WallClock {
             tracing::warn!(%error, "what waits for a time goes by the clock as it was");
         }
         app.worker.wake();
+    }
+}
+
+/// Keeps the daemon small while it has nothing to do.
+async fn save_memory() {
+    let mut program = memory::Program::new();
+    loop {
+        tokio::time::sleep(memory::LOOK_EVERY).await;
+        program.look();
     }
 }
 

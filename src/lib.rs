@@ -9,7 +9,7 @@
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
 //! | wire | [`api`], [`dialects`] | what the control socket takes and gives; what each forge sends, a file for each |
 //! | ground | [`config`], [`clock`], [`web`], [`manifest`], [`terminal`] | the configuration as nobody needs to doubt it; the time; one outgoing HTTP request; what the files of a release looked like; what a terminal shows of what programs print |
-//! | doors | [`forge`], [`forge_api`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`] | one outside thing each: deliveries of forges, their APIs, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal |
+//! | doors | [`forge`], [`forge_api`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`], [`memory`] | one outside thing each: deliveries of forges, their APIs, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal, the pages of the program |
 //! | judgement | [`rules`], [`access`], [`schedule`], [`checks`], [`notify`] | what a delivery means; what a token may; which job starts; whether CI is green; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
 //! | hands | [`worker`] | claims a job, has it run, records its end |
@@ -70,6 +70,7 @@ pub mod logbook;
 pub mod logging;
 pub mod machine;
 pub mod manifest;
+pub mod memory;
 pub mod model;
 pub mod notify;
 pub mod operate;

@@ -21,6 +21,9 @@ use crate::worker::Settings;
 /// Pause between two looks at the outbox.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// The same where nobody is told of anything: an idle daemon leaves the store alone.
+const LONG_PAUSE: Duration = Duration::from_mins(1);
+
 /// A message is given up at this age: who learns of a deployment later than that has learnt it otherwise.
 const AGE_MAX: Duration = Duration::from_hours(36);
 
@@ -46,17 +49,21 @@ const LINE_MAX: usize = 300;
 const TAIL: u64 = 16 * 1024;
 
 /// Sends what waits, for ever.
-pub async fn run(world: World, settings: watch::Receiver<Settings>) {
+pub async fn run(world: World, mut settings: watch::Receiver<Settings>) {
     let mut reminded = HashMap::new();
     loop {
-        let now = settings.borrow().clone();
+        let now = settings.borrow_and_update().clone();
         let some_sent = round(&world, &now, &mut reminded).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the outbox could not be read");
             false
         });
         // What was sent may have held up others of its channel.
         if !some_sent {
-            tokio::time::sleep(PAUSE).await;
+            let pause = if tells_anybody(&now.config) { PAUSE } else { LONG_PAUSE };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                Ok(()) = settings.changed() => {}
+            }
         }
     }
 }
@@ -81,6 +88,11 @@ async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> R
         some_sent |= done.map_err(|e| StoreError::Other(e.to_string()))??;
     }
     Ok(some_sent)
+}
+
+/// Whether the configuration has any channel.
+fn tells_anybody(config: &Config) -> bool {
+    !config.notify.is_empty() || config.repos.values().any(|repo| repo.dispatch.is_some())
 }
 
 fn is_configured(config: &Config, channel: &str) -> bool {

@@ -54,7 +54,7 @@ pub(super) struct StateDir {
 }
 
 impl StateDir {
-    /// Makes what is missing, takes the lock, and waits until nothing runs any more that a killed daemon had started.
+    /// Makes what is missing, and takes the lock.
     pub(super) async fn own(path: &Path) -> Result<Self, StartError> {
         make(path, STATE_MODE)?;
         for (part, mode) in PARTS {
@@ -64,10 +64,16 @@ impl StateDir {
             _lock: lock(path).await?,
             path: path.to_owned(),
         };
-        let (lifeline, scratch) = (state.lifeline(), state.scratch());
-        orphans_end(&lifeline).await.map_err(|e| at(&lifeline, &e))?;
-        empty(&scratch).map_err(|e| at(&scratch, &e))?;
+        let lifeline = state.lifeline();
+        open_private(&lifeline).map_err(|e| at(&lifeline, &e))?;
         Ok(state)
+    }
+
+    /// Waits until nothing runs any more that a killed daemon had started. Nothing may be started before.
+    pub(super) async fn settle(&self) -> Result<(), StartError> {
+        let (lifeline, scratch) = (self.lifeline(), self.scratch());
+        orphans_end(&lifeline).await.map_err(|e| at(&lifeline, &e))?;
+        empty(&scratch).map_err(|e| at(&scratch, &e))
     }
 
     /// See [`LIFELINE`].

@@ -1,4 +1,4 @@
-//! libgit2's process-wide settings, and the priority of a worker: the only unsafe code of hookd. The settings are made by the
+//! libgit2's process-wide settings, and the priority of a worker: what of git takes unsafe code. The settings are made by the
 //! worker process, before it has a second thread and before any other call into libgit2.
 #![allow(unsafe_code)]
 
