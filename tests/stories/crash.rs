@@ -316,7 +316,12 @@ build = "setsid sh -c 'echo $$ >$DIR/pid; exec $DIR/gate build' & wait $!"
     assert!(lives(), "the command ended by itself");
 
     world.start();
-    assert!(!lives(), "two builds at once");
+    wait_until("what the killed daemon had started ends", || {
+        let has_next = text_of(&world.path("pid")).trim() != left;
+        let lives = lives();
+        assert!(!(has_next && lives), "two builds at once");
+        !lives
+    });
     drop(build);
     gate.reached().open();
     world.settled();
