@@ -197,13 +197,20 @@ fn stays_up_and_deploys_what_a_visitor_pushes() {
         overview.starts_with("HTTP/1.1 200") && overview.contains("site/production"),
         "{overview}"
     );
-    let page = demo.until(&["The page: "]).split_once("page: ").unwrap().1.to_owned();
+    let page = demo
+        .until(&["The site: "])
+        .split_once("site: ")
+        .unwrap()
+        .1
+        .trim()
+        .to_owned();
     let line = demo.until(&["git clone "]);
     let url = line.split_whitespace().nth(2).unwrap().to_owned();
+    let more = demo.until(&["user.email="]);
     demo.until(&["hookd.log"]);
 
     let mine = tempfile::tempdir().unwrap();
-    fresh(mine.path(), line.trim());
+    fresh(mine.path(), &format!("{}\n{}", line.trim(), more.trim()));
     let work = mine.path().join("garden");
     let file = work.join("index.html");
     let text = std::fs::read_to_string(&file).unwrap();

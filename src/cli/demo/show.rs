@@ -6,7 +6,7 @@ use std::io::Write;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::output::printable;
-use crate::cli::paint::{Tone, paint};
+use crate::cli::paint::{Tone, paint, width, wrapped};
 use crate::model::Timestamp;
 
 /// Columns of the time, in milliseconds, and of the word that says what happened.
@@ -94,7 +94,9 @@ impl Show {
         let elapsed = (at.0 - self.since.get()).max(0);
         let elapsed = paint(Tone::Dim, &format!("{elapsed:>time$} ms"));
         let what = paint(tone, &format!("{sign} {word:<word_columns$}"));
-        self.line(&format!("{elapsed}  {what} {}", printable(text)));
+        let indent = " ".repeat(time + " ms".len() + 2 + 2 + word_columns + 1);
+        let text = wrapped(&printable(text), &indent, width()).join("\n");
+        self.line(&format!("{elapsed}  {what} {}", text.trim_start()));
     }
 
     /// Something to read on the side.

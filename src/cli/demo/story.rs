@@ -35,8 +35,8 @@ const IDENTITY: &str = "-c user.name=You -c user.email=you@example.org";
 /// Plays it, to the end with `once`, else until it is stopped.
 pub async fn play(stage: &mut Stage, show: &Show, once: bool) -> Result<(), Failure> {
     let place = stage.place().to_owned();
-    show.line("hookd demo: what happens from the push to the page. All of it is on 127.0.0.1 and in");
-    show.line(&format!("{}, and is gone when the demo ends.", place.display()));
+    show.line("hookd demo: what happens from the push to the page. All of it is on 127.0.0.1");
+    show.line(&format!("and in {}, and is gone when the demo ends.", place.display()));
     show.title("Set up", clock::now());
     let props = stage.set_up().await?;
     let said = |word, text: &str| show.step(clock::now(), Mark::Good, word, text);
@@ -60,6 +60,7 @@ pub async fn play(stage: &mut Stage, show: &Show, once: bool) -> Result<(), Fail
         show,
         work: place.join("work"),
         git: props.git,
+        page: props.page,
         forge: props.forge,
         sent: props.sent,
     };
@@ -85,6 +86,8 @@ struct Story<'a> {
     /// Alice's clone.
     work: PathBuf,
     git: Git,
+    /// Where hookd's own page is.
+    page: std::net::SocketAddr,
     forge: std::sync::Arc<Forge>,
     sent: UnboundedReceiver<Delivery>,
 }
@@ -238,9 +241,11 @@ impl Story<'_> {
         let (url, site) = (self.forge.clone_url(), self.narrator.site);
         let (hookd, config) = (program(), config.display());
         self.show.title("Now you. It stays up until Ctrl-C", clock::now());
-        self.show.line(&format!("  The page: http://{site}/\n"));
+        self.show.line(&format!("  The site:     http://{site}/"));
+        self.show.line(&format!("  hookd's page: http://{}/\n", self.page));
         self.show.line("  Change it, in another terminal:\n");
-        self.show.line(&format!("    git clone {url} garden {IDENTITY}"));
+        self.show.line(&format!("    git clone {url} garden \\"));
+        self.show.line(&format!("      {IDENTITY}"));
         self.show.line("    cd garden");
         self.show
             .line("    sed -i 's/pears/figs/' index.html      # or with an editor");

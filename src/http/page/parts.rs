@@ -170,11 +170,24 @@ pub(super) fn problems(problems: &[Problem]) -> Markup {
         ul.problems {
             @for problem in problems {
                 li.problem.(if Tone::of(&problem.code) == Tone::Warn { "warn" } else { "bad" }) data-key=(problem.code) {
-                    p { (problem.text) @if let Some(since) = problem.since { " " span.dim { (ago(since)) } } }
+                    p { (told(problem)) @if let Some(since) = problem.since { " " span.dim { (ago(since)) } } }
                     @if !problem.hint.is_empty() { p.hint { (commands(&problem.hint)) } }
                 }
             }
         }
+    } }
+}
+
+/// What is wrong; the deployment that failed is at hand.
+fn told(problem: &Problem) -> Markup {
+    let failed = Some(&problem.text).filter(|_| problem.code == "failed");
+    let parts = failed.and_then(|text| text.split_once('#'));
+    html! { @match parts {
+        Some((before, after)) => {
+            @let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            (before) a href={ "/deployments/" (&after[..digits]) } { "#" (&after[..digits]) } (&after[digits..])
+        }
+        None => (problem.text),
     } }
 }
 
