@@ -21,7 +21,8 @@
 //! | service | [`systemd`] | its sockets, and what it is told |
 //! | root | [`daemon`] | builds all of this, reloads it, stops it |
 //! | place | [`machine`] | who the daemon is here, and what its unit allows |
-//! | chores | [`doctor`], [`setup`] | everything that can be wrong on this machine, each with its fix; a new repo in one go |
+//! | set-up | [`setup`] | a new repo in one go |
+//! | care | [`doctor`] | everything that can be wrong on this machine, each with its fix |
 //! | people | [`cli`] | one file per command; the only place that prints |
 //!
 //! # The way of a delivery: each step eats the last one's value

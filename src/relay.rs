@@ -74,14 +74,15 @@ type Reminded = HashMap<(String, TargetId), Timestamp>;
 /// Gives whether anything was sent.
 async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> Result<bool, StoreError> {
     remind(world, &settings.config, reminded).await?;
+    for channel in world.store.outbox_pending().await?.into_keys() {
+        if !is_configured(&settings.config, &channel) {
+            world.store.drop_channel(channel).await?;
+        }
+    }
     let mut sending = tokio::task::JoinSet::new();
     for message in world.store.outbox(clock::now()).await? {
-        if is_configured(&settings.config, &message.channel) {
-            let (world, settings) = (world.clone(), settings.clone());
-            sending.spawn(async move { deliver(&world, &settings, message).await });
-        } else {
-            world.store.drop_channel(message.channel).await?;
-        }
+        let (world, settings) = (world.clone(), settings.clone());
+        sending.spawn(async move { deliver(&world, &settings, message).await });
     }
     let mut some_sent = false;
     while let Some(done) = sending.join_next().await {

@@ -42,6 +42,7 @@ mod stories {
     mod push;
     mod queue;
     mod redelivery;
+    mod refusals;
     mod remote;
     mod removed;
     mod requests;

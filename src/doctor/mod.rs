@@ -11,6 +11,7 @@ mod daemon;
 mod directories;
 mod fence;
 mod finding;
+mod hooks;
 mod isolation;
 mod remotes;
 mod settings;
@@ -90,6 +91,7 @@ async fn look(file: &Path, told: &Told) -> Findings {
     remotes::look(&scene, &mut found).await;
     let web = web::look(&scene, &mut found).await;
     webhooks::look(&scene, &web, &mut found);
+    hooks::look(&scene, &web, &mut found).await;
     clock::look(&machine, &mut found).await;
     found
 }
@@ -97,11 +99,16 @@ async fn look(file: &Path, told: &Told) -> Findings {
 /// The tokens that can be read from here.
 fn tokens(config: &Config) -> Secrets {
     let mut secrets = Secrets::default();
+    let read = |source: &crate::config::SecretSource| source.read(&|name| std::env::var_os(name)).ok().flatten();
     for repo in config.repos.values() {
-        let read = |source: &crate::config::SecretSource| source.read(&|name| std::env::var_os(name)).ok().flatten();
         if let Some(token) = repo.token.as_ref().and_then(read) {
             secrets.token.insert(repo.name.clone(), token);
         }
+    }
+    for (name, api) in &config.forges {
+        secrets
+            .forge
+            .extend(api.token.as_ref().and_then(read).map(|token| (name.clone(), token)));
     }
     secrets
 }

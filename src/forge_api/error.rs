@@ -14,6 +14,12 @@ const WORDS_MAX: usize = 200;
 /// Longest pause that a forge's word is taken for. GitHub's limits are per hour.
 const PAUSE_MAX: Duration = Duration::from_hours(2);
 
+/// How GitHub names the limit that may come without any header.
+const SECONDARY_LIMIT: &str = "secondary rate limit";
+
+/// Pause where a limit comes without one, seconds: "at least one minute" at GitHub.
+const UNTOLD_PAUSE: i64 = 60;
+
 /// Whether to ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -69,7 +75,7 @@ impl ApiError {
     pub(super) fn answered(shown: &str, answer: &Answer, scopes: &str) -> Self {
         let status = answer.status;
         let said = words(&serde_json::from_slice(&answer.body).unwrap_or_default());
-        let limited = limit(status, &answer.headers, clock::now().0 / 1000);
+        let limited = limit(status, &answer.headers, &said, clock::now().0 / 1000);
         let (message, hint) = match (limited, status) {
             (Some(pause), _) => (
                 format!("{shown}: answered {status}: rate limit, {} s to wait", pause.as_secs()),
@@ -111,9 +117,9 @@ impl ApiError {
 }
 
 /// How long to wait, if the answer says that there were too many requests. GitHub's primary limit is 403 or 429 with
-/// `x-ratelimit-remaining: 0` and a time in `x-ratelimit-reset`, the secondary one comes with `retry-after` (docs.github.com,
-/// "Best practices for using the REST API"); GitLab and Bitbucket answer 429.
-fn limit(status: u16, headers: &HeaderMap, now: i64) -> Option<Duration> {
+/// `x-ratelimit-remaining: 0` and a time in `x-ratelimit-reset`, the secondary one comes with `retry-after`, or with its name in the
+/// message alone (docs.github.com, "Best practices for using the REST API"); GitLab and Bitbucket answer 429.
+fn limit(status: u16, headers: &HeaderMap, said: &str, now: i64) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
     let pause = |seconds: i64| Duration::from_secs(seconds.max(1).unsigned_abs()).min(PAUSE_MAX);
     let spent = number("x-ratelimit-remaining") == Some(0);
@@ -125,29 +131,21 @@ fn limit(status: u16, headers: &HeaderMap, now: i64) -> Option<Duration> {
     match (status, number("retry-after")) {
         (403 | 429 | 503, Some(seconds)) => Some(pause(seconds)),
         (403, None) if spent => reset(),
-        (429, None) => reset().or(Some(pause(60))),
+        (403, None) if said.contains(SECONDARY_LIMIT) => Some(pause(UNTOLD_PAUSE)),
+        (429, None) => reset().or(Some(pause(UNTOLD_PAUSE))),
         _ => None,
     }
 }
 
-/// What the forge says itself.
+/// What the forge says itself. GitHub's `Validation Failed` has the reason in the first of its errors.
 fn words(answer: &Value) -> String {
-    let said = [
-        answer.get("message"),
-        answer.get("error"),
-        answer.pointer("/error/message"),
-        answer.pointer("/errors/0/message"),
-    ];
-    let said = said.into_iter().flatten().find_map(|value| match value {
-        Value::String(text) => Some(text.as_str()),
-        _ => None,
-    });
-    said.map_or_else(String::new, |text| {
-        let plain: String = text[..text.floor_char_boundary(WORDS_MAX)]
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect();
-        format!(": {plain}")
+    let all = ["/message", "/error", "/error/message", "/errors/0/message", "/errors/0"];
+    let said = all.iter().filter_map(|pointer| answer.pointer(pointer)?.as_str());
+    said.take(2).fold(String::new(), |mut words, text| {
+        let shown = &text[..text.floor_char_boundary(WORDS_MAX)];
+        words.push_str(": ");
+        words.extend(shown.chars().filter(|c| !c.is_control()));
+        words
     })
 }
 
@@ -166,7 +164,7 @@ mod tests {
     #[test]
     fn limits_are_told_from_missing_rights() {
         let seconds =
-            |status, fields: &[(&'static str, &str)]| limit(status, &headers(fields), 1000).map(|d| d.as_secs());
+            |status, fields: &[(&'static str, &str)]| limit(status, &headers(fields), "", 1000).map(|d| d.as_secs());
         assert_eq!(seconds(403, &[]), None);
         assert_eq!(
             seconds(403, &[("x-ratelimit-remaining", "12"), ("x-ratelimit-reset", "1030")]),
@@ -182,5 +180,12 @@ mod tests {
         assert_eq!(seconds(503, &[("retry-after", "120")]), Some(120));
         assert_eq!(seconds(429, &[("retry-after", "99999999")]), Some(7200));
         assert_eq!(seconds(500, &[]), None);
+        let said = words(&serde_json::json!({
+            "message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+        }));
+        assert_eq!(
+            limit(403, &headers(&[("x-ratelimit-remaining", "4999")]), &said, 1000),
+            Some(Duration::from_mins(1))
+        );
     }
 }

@@ -36,6 +36,19 @@ pub struct Hook<'a> {
     pub secret: &'a Secret,
 }
 
+/// True if hookd can make webhooks at this forge.
+pub fn has_hooks(kind: ForgeKind) -> bool {
+    matches!(
+        kind,
+        ForgeKind::GitHub
+            | ForgeKind::GitLab
+            | ForgeKind::Gitea
+            | ForgeKind::Forgejo
+            | ForgeKind::Gogs
+            | ForgeKind::Bitbucket
+    )
+}
+
 /// What hooks and keys have in common: a list, and entries with an id.
 #[derive(Clone, Copy)]
 pub(super) enum Thing {
@@ -67,11 +80,12 @@ impl Api {
         Ok(Change::Updated)
     }
 
-    /// Whether the forge has a hook with that URL which is as it has to be, as far as it tells: no forge tells the secret.
-    pub async fn looks_right(&self, hook: &Hook<'_>) -> Result<bool, ApiError> {
+    /// Whether the forge's hook with that URL is as it has to be, as far as the forge tells: none tells the secret. None if there is
+    /// no such hook.
+    pub async fn looks_right(&self, hook: &Hook<'_>) -> Result<Option<bool>, ApiError> {
         let entries = self.entries(Thing::Hook).await?;
         let found = entries.iter().find(|entry| self.hook_url(entry) == Some(hook.url));
-        Ok(found.is_some_and(|found| holds(found, &self.hook_body(hook))))
+        Ok(found.map(|found| holds(found, &self.hook_body(hook))))
     }
 
     /// Has the forge send a test delivery; false if it has no such request.
@@ -185,7 +199,7 @@ impl Api {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
-        if matches!(self.kind, ForgeKind::BitbucketServer | ForgeKind::AzureDevOps) {
+        if !has_hooks(self.kind) {
             let message = format!("hookd makes no webhooks at {}", self.kind);
             return Err(ApiError::unusable(message).hint("leave out the token, and type the lines at the forge"));
         }

@@ -31,7 +31,7 @@ pub use deliveries::{Missed, has_deliveries};
 pub use deployment::{DeploymentState, NewDeployment, has_deployments};
 pub use dispatch::Event;
 pub use error::{ApiError, Refusal};
-pub use hooks::{Change, Hook};
+pub use hooks::{Change, Hook, has_hooks};
 pub use status::{CommitStatus, State, has_statuses};
 pub use tokens::Tokens;
 

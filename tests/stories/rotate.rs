@@ -22,11 +22,16 @@ struct Set {
 
 impl Set {
     fn new() -> Self {
-        let world = World::new("");
+        Self::with(|_| String::new())
+    }
+
+    fn with(config: impl FnOnce(&ForgeApi) -> String) -> Self {
+        let api = ForgeApi::new("github");
+        let mut world = World::still(&config(&api));
+        world.write_secret("token", "t0ken");
+        world.start();
         Origin::new(&world.path("alice/site.git")).commit("main", "one", &[]);
         let server = GitServer::http(world.dir());
-        let api = ForgeApi::new("github");
-        world.write_secret("token", "t0ken");
         let (url, live) = (server.url("alice/site.git"), world.path("live").display().to_string());
         let (token, at) = (format!("file:{}", world.path("token").display()), api.url());
         let words = [
@@ -112,6 +117,41 @@ fn add_ends_with_the_site_live_and_a_second_run_changes_nothing() {
     set.api.forget_hooks();
     assert!(set.add(&[]).expect(0).out.contains("made       webhook at the forge"));
     assert_eq!(set.api.hooks().len(), 1);
+}
+
+#[test]
+fn a_webhook_that_somebody_changed_or_deleted_is_found_by_doctor_and_mended_by_add() {
+    let set = Set::with(|api| {
+        let url = api.url();
+        format!("[defaults]\nreport = \"off\"\n[forge.github]\nurl = \"{url}\"\ntoken = \"file:$DIR/token\"\n")
+    });
+    set.add(&[]).expect(0);
+    let finds = |words: &str| {
+        let report = set.world.hookd(&["doctor", "--json"]).json();
+        let findings = report["findings"].as_array().unwrap().clone();
+        let found = findings
+            .iter()
+            .find(|finding| finding["text"].as_str().unwrap().contains(words));
+        let found = found
+            .unwrap_or_else(|| panic!("{words} is not in {findings:#?}"))
+            .clone();
+        (found["level"].as_str().unwrap().to_owned(), found["hint"].to_string())
+    };
+    let good = "the forge's webhook delivers to https://blog.example.org/hook/site";
+    assert_eq!(finds(good).0, "ok");
+    set.api
+        .change_hooks(|hook| hook["config"]["content_type"] = json!("form"));
+    let (level, hint) = finds("is off, or was changed there");
+    assert!(level == "warning" && hint.contains("hookd add"), "{hint}");
+    set.add(&[]).expect(0);
+    assert_eq!(finds(good).0, "ok");
+    set.api.forget_hooks();
+    assert_eq!(finds("has no webhook that delivers to").0, "warning");
+    set.add(&[]).expect(0);
+    assert_eq!(finds(good).0, "ok");
+    // A token that may not look is no fault of the webhook.
+    set.world.write_secret("token", "revoked");
+    assert_eq!(finds("the forge's webhooks can't be looked at").0, "skipped");
 }
 
 #[test]

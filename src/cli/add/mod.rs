@@ -232,8 +232,10 @@ async fn at_the_forge(plan: &Plan, options: &Add, forge: &Api, public: Option<&s
         let secret = Secret::new(secret.trim_end().as_bytes().to_vec());
         let hook = Hook { url, secret: &secret };
         // Whether the forge has the right secret shows in what it delivers.
-        let is_right =
-            !options.no_wait && !options.rotate && forge.looks_right(&hook).await? && delivers(plan, forge, url).await;
+        let is_right = !options.no_wait
+            && !options.rotate
+            && forge.looks_right(&hook).await? == Some(true)
+            && delivers(plan, forge, url).await;
         let change = if is_right {
             Change::Same
         } else {
