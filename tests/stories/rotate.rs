@@ -171,6 +171,7 @@ fn a_secret_is_replaced_while_both_are_good_and_goes_on_where_it_was_interrupted
     set.deliver(true);
     let said = set.add(&["--rotate"]).expect(0);
     assert!(said.out.contains("replaced   webhook secret"), "{said:?}");
+    assert!(!said.out.contains("nothing was changed"), "{said:?}");
     assert_eq!(set.secret(), next);
     assert_eq!((set.answer_to(&old), set.answer_to(&next)), (401, 200));
     assert!(!names(&set.world.path("hookd")).contains(&"site.secret.next".to_owned()));

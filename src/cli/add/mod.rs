@@ -151,7 +151,7 @@ async fn finish(
     let mut report = Report {
         repo: name.to_owned(),
         target: plan.target.to_string(),
-        changed,
+        changed: changed || options.rotate,
         in_force: match reloaded {
             Reloaded::Yes => Some(true),
             Reloaded::NotAllowed => Some(false),
