@@ -22,6 +22,9 @@ use std::process::{Command, ExitCode};
 /// How much more than on record a path may take, per cent.
 const MARGIN: f64 = 3.0;
 
+/// How often what took more is counted again: time may add work, such as a file that is too new to be trusted, and takes none away.
+const AGAIN: u32 = 2;
+
 /// Passed to this program when Callgrind runs it.
 const WORK: &str = "--work";
 
@@ -56,7 +59,14 @@ fn compare() -> ExitCode {
             continue;
         };
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let change = (count as f64 / before as f64 - 1.0) * 100.0;
+        let more = |count: u64| (count as f64 / before as f64 - 1.0) * 100.0;
+        let mut count = count;
+        for _ in 0..AGAIN {
+            if more(count) > MARGIN && machine == made_with {
+                count = count.min(count_one(name));
+            }
+        }
+        let change = more(count);
         println!("{name:24} {count:>12} instructions, {change:+.1} %");
         if change > MARGIN {
             worse.push(format!(
@@ -78,20 +88,23 @@ fn compare() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Instructions of one round of each path.
-fn count_all() -> BTreeMap<String, u64> {
+/// Instructions of one round of a path.
+fn count_one(name: &str) -> u64 {
     let directory = tempfile::tempdir().unwrap();
-    let count = |name: &str| {
-        let (few, many) = work::rounds(name);
-        let [less, more] = [few, many].map(|rounds| instructions(name, rounds, directory.path()));
-        (name.to_owned(), (more - less) / (many - few))
-    };
+    let (few, many) = work::rounds(name);
+    let [less, more] = [few, many].map(|rounds| instructions(name, rounds, directory.path()));
+    (more - less) / (many - few)
+}
+
+/// The same of each path.
+fn count_all() -> BTreeMap<String, u64> {
+    let count = |name: &String| (name.clone(), count_one(name));
     std::thread::scope(|scope| {
         // Two at once, as tests run on two cores.
         let names = work::names();
         let halves = [0, 1].map(|half| {
             let mine: Vec<String> = names.iter().skip(half).step_by(2).cloned().collect();
-            scope.spawn(move || mine.iter().map(|name| count(name)).collect::<Vec<_>>())
+            scope.spawn(move || mine.iter().map(count).collect::<Vec<_>>())
         });
         halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
     })
