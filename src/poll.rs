@@ -35,7 +35,7 @@ const JITTER: f64 = 0.1;
 /// What the last look at a remote found.
 #[derive(Debug, Clone, Default)]
 pub struct LastLook {
-    /// When it was.
+    /// When the last one began that saw the remote.
     pub at: Option<Timestamp>,
     /// Why it failed.
     pub error: Option<String>,
@@ -166,15 +166,16 @@ impl Poller {
             return;
         };
         let access = access(&settings.config, &settings.secrets, repo);
+        let began = clock::now();
         let found = match self.world.git.ls_remote(&access, stop).await {
             Ok(remote) => self.compare(repo, &remote).await.map_err(|e| e.to_string()),
             Err(error) => Err(error.message),
         };
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let last = looks.entry(repo.name.clone()).or_default();
-        last.at = Some(clock::now());
         match found {
             Ok(found) => {
+                last.at = Some(began);
                 last.error = None;
                 last.error_since = None;
                 last.tips = found.tips;

@@ -46,7 +46,7 @@ struct Patient<S> {
     stream: S,
     /// When patience ends; none while all is taken.
     end: Option<Pin<Box<tokio::time::Sleep>>>,
-    /// Whether the last that was written still lacks its answer: nothing was, or [`is_bare`] and held back.
+    /// Whether an answer is due: nothing was written yet, something was read since, or what was written [`is_bare`] and held back.
     owes: bool,
 }
 
@@ -75,7 +75,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.owes |= buffer.filled().len() > before;
+        result
     }
 }
 
@@ -353,8 +356,14 @@ impl Shared {
         };
         let mut stream = connection.into_parts().io.into_inner();
         match result {
-            Err(error) if error.is_timeout() => {
-                refuse(&mut stream, "408 Request Timeout", "the request did not come in time").await;
+            // A connection that is only kept open ends without a word, which its client could take for the next answer.
+            Err(error) if error.is_timeout() && stream.owes => {
+                refuse(
+                    &mut stream.stream,
+                    "408 Request Timeout",
+                    "the request did not come in time",
+                )
+                .await;
             }
             Err(error) if error.is_parse_too_large() && stream.owes => {
                 let status = "431 Request Header Fields Too Large";

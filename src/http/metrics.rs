@@ -153,7 +153,12 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
         "gauge",
         "Messages and reports that wait to be heard.",
     );
-    for (channel, count) in app.world.store.outbox_pending().await? {
+    // A channel for which nothing waits is told of, too: one that appears only with its first failure is hard to alert on.
+    let mut pending = app.world.store.outbox_pending().await?;
+    for channel in app.settings().config.notify.keys() {
+        pending.entry(channel.to_string()).or_insert(0);
+    }
+    for (channel, count) in pending {
         text.sample("hookd_outbox_pending", &[("channel", &channel)], count);
     }
     text.sample(

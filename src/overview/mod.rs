@@ -19,7 +19,7 @@ use crate::api::{
     TargetStatus, Tip, Waiting,
 };
 use crate::clock;
-use crate::config::{RefFilter, Repo, SecretSource, Target};
+use crate::config::{QueueMode, RefFilter, Repo, SecretSource, Target};
 use crate::deploy::World;
 use crate::explain::{Came, Explanation, explain_stored};
 use crate::forge::restored_headers;
@@ -28,7 +28,7 @@ use crate::model::{Refusal, RefusalKind, Timestamp};
 use crate::poll::{LastLook, Poller};
 use crate::ranges::Ranges;
 use crate::release::free_space;
-use crate::store::{CommitText, DeliveryPage, Moment, Page, StoreError, WaitingJob};
+use crate::store::{CommitText, DeliveryPage, DeploymentRow, Moment, Page, StoreError, Tip as Followed, WaitingJob};
 use crate::worker::{Settings, Worker};
 
 /// So many of a repo's newest deliveries tell where its forge sends from.
@@ -76,6 +76,14 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::new(RefusalKind::Unavailable, error.to_string())
     }
+}
+
+/// What a deployment that began after the look found at the ref that is followed, whatever became of it.
+fn fetched_since(look: &LastLook, tip: &Followed, deployments: [Option<&DeploymentRow>; 2]) -> Option<String> {
+    let is_newer =
+        |row: &&DeploymentRow| look.at.is_some_and(|at| row.started_at >= at.0) && row.git_ref == tip.git_ref;
+    let mut rows = deployments.into_iter().flatten().filter(is_newer);
+    rows.find_map(|row| row.fetched.as_ref()).map(ToString::to_string)
 }
 
 impl Overview {
@@ -255,8 +263,11 @@ impl Overview {
         // A deployment since the look has fetched the tip itself.
         let is_newer = !held && row.live_since.zip(look.at).is_some_and(|(live, look)| live >= look.0);
         let of_live = |tip: &&crate::store::Tip| is_newer && git_ref.as_deref() == Some(tip.git_ref.as_str());
-        let tip_commit = match (tip.filter(of_live), &commit) {
-            (Some(_), Some(live)) => Some(live.clone()),
+        let fetched = tip.filter(|_| target.queue == QueueMode::Latest);
+        let fetched = fetched.and_then(|tip| fetched_since(look, tip, [running.as_ref(), last.as_ref()]));
+        let tip_commit = match (fetched, tip.filter(of_live), &commit) {
+            (Some(fetched), _, _) => Some(fetched),
+            (None, Some(_), Some(live)) => Some(live.clone()),
             _ => tip.map(|tip| tip.commit.to_string()),
         };
         let tip_text = self.text_of(target, tip_commit.as_ref()).await?;

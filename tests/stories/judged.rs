@@ -293,3 +293,21 @@ fn a_typing_error_in_the_name_of_the_file_is_told_by_every_command() {
     let said = world.hookd(&["doctor", "--config", "/nowhere/typo.toml"]).expect(1);
     assert!(said.out.contains("ERROR: /nowhere/typo.toml"), "{said:?}");
 }
+
+#[test]
+fn what_a_deployment_fetched_is_the_tip_before_the_next_look() {
+    let world = World::site("build = \"test ! -e bad || { mv $DIR/site.git $DIR/away.git; exit 1; }\"\n");
+    world.deploy("one");
+    let tip = world.site.commit(&[("bad", "")]);
+    world.site.push();
+    world.send(&world.pushed()).expect(202);
+    world.settled();
+    // Nobody can look any more; the deployment saw it.
+    let target = world.target("site/live");
+    assert_eq!(
+        (&target["behind"], &target["state"]),
+        (&true.into(), &"failed".into()),
+        "{target}"
+    );
+    assert_eq!(target["tip"]["commit"], tip);
+}

@@ -516,3 +516,28 @@ fn what_is_no_request_is_answered_with_a_reason_too() {
         assert_eq!(answer.header("retry-after"), None, "{request:?}");
     }
 }
+
+#[test]
+fn a_connection_that_is_only_kept_open_ends_without_a_word() {
+    let world = limited("header_time = \"2s\"");
+    let asked = || {
+        let mut connection = world.address().connect().unwrap();
+        connection
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"\r\n\r\nok\n") {
+            let mut byte = [0];
+            connection.read_exact(&mut byte).unwrap();
+            got.extend(byte);
+        }
+        connection
+    };
+    let (mut kept, mut slow) = (asked(), asked());
+    // This one has begun a further request.
+    slow.write_all(b"GET /heal").unwrap();
+    let mut rest = Vec::new();
+    kept.read_to_end(&mut rest).unwrap();
+    assert_eq!(String::from_utf8_lossy(&rest), "");
+    assert_eq!(read_answer(&mut slow).unwrap().status, 408);
+}
