@@ -274,10 +274,10 @@ impl Run<'_> {
                     self.say_once(commit, &text);
                     Ok(())
                 }
-                None => Err(Stop::Unchanged(format!(
-                    "none of the {} changed files matches `paths`",
-                    changed.count
-                ))),
+                None => Err(Stop::Unchanged(match changed.count {
+                    1 => "the changed file does not match `paths`".to_owned(),
+                    count => format!("none of the {count} changed files matches `paths`"),
+                })),
             },
             Err(error) if error.kind == GitErrorKind::Cancelled => Err(Stop::Halted),
             Err(error) => {

@@ -129,6 +129,34 @@ impl Run<'_> {
             if let Err(stop) = tidy_releases(self.world, &self.site.target, None, None).await {
                 self.record.warn(Phase::Fetch, &stop.to_string());
             }
+            if self.require_space().is_err() {
+                self.remove_failed().await;
+            }
+        }
+    }
+
+    /// The newest failed release stays for whoever looks for the fault, but not if it keeps the repair from being deployed.
+    async fn remove_failed(&mut self) {
+        let (store, target) = (&self.world.store, &self.site.target.id);
+        let Ok(live) = self.layout.current() else { return };
+        let failed = store.releases(target).await.map(|rows| {
+            let failed = rows.into_iter().filter(|row| row.state == ReleaseState::Failed);
+            let names = failed.map(|row| row.name);
+            names
+                .filter(|name| live != Current::Release(name.clone()))
+                .collect::<Vec<_>>()
+        });
+        let forgotten = match failed {
+            Ok(failed) => store.forget_releases(target, failed.clone()).await.map(|()| failed),
+            Err(error) => Err(error),
+        };
+        for name in forgotten.unwrap_or_default() {
+            match self.layout.remove(&name) {
+                Ok(_) => self
+                    .record
+                    .say(Phase::Fetch, &format!("removed {name}, which failed, to make room")),
+                Err(error) => self.record.warn(Phase::Fetch, &error.to_string()),
+            }
         }
     }
 }

@@ -348,3 +348,29 @@ fn a_control_socket_in_the_way_is_replaced_unless_somebody_listens() {
     world.deploy("one");
     assert_eq!(world.served(), "one");
 }
+
+#[test]
+fn a_failed_release_does_not_keep_the_repair_from_a_small_disk() {
+    let config = SMALL.replace("\"0B\"", "\"4MiB\"");
+    let mut world = World::still(&format!(
+        "{config}build = \"test ! -e fill || head -c 64M /dev/zero > big\"\n"
+    ));
+    world.before_start("mkdir -p $DIR/live; mount -t tmpfs -o size=16m hookd-test $DIR/live");
+    world.start();
+    world.deploy("one");
+    world.site.commit(&[("fill", "")]);
+    world.site.push();
+    world.send(&world.pushed()).expect(202);
+    world.settled();
+    assert_eq!(world.last()["outcome"], "failed");
+    let failed = world.last()["release"].as_str().unwrap().to_owned();
+    assert!(
+        names(&world.seen("live/releases")).contains(&failed),
+        "it stays to be looked at"
+    );
+    world.site.git(&["rm", "--quiet", "fill"]);
+    world.deploy("repaired");
+    assert_eq!(world.last()["outcome"], "live", "{}", world.last());
+    assert_eq!(world.served(), "repaired");
+    assert!(!names(&world.seen("live/releases")).contains(&failed));
+}
