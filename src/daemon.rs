@@ -48,7 +48,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// How long systemd's `status` stays at least: deployments may come and go faster than anybody reads.
 const STATUS_STAYS: Duration = Duration::from_millis(200);
 
-/// How long store and worker may take to answer before systemd is not told any more that all is well.
+/// How long store and worker may take to answer before we stop pinging the watchdog.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// What stopping may take besides the deployments: answering the connections that are open.
@@ -328,7 +328,7 @@ impl Daemon {
                         .map(|t| t.id.clone())
                         .collect();
                     if let Err(error) = self.app.world.store.drop_unknown(known, clock::now()).await {
-                        tracing::warn!(%error, "jobs of removed targets still wait");
+                        tracing::warn!(%error, "jobs of removed targets are still queued");
                     }
                     watch.cancel();
                     let watch = CancellationToken::new();
@@ -363,7 +363,7 @@ impl Daemon {
             ("http.tls", old.http.tls != new.config.http.tls),
         ];
         for (key, _) in changed.iter().filter(|(_, changed)| *changed) {
-            tracing::warn!("`{key}` was changed; that takes a restart (systemctl restart hookd)");
+            tracing::warn!("`{key}` was changed; that requires a restart (systemctl restart hookd)");
         }
         if changed[0].1 {
             return Err("`state_dir` can't be changed while hookd runs".to_owned());
@@ -506,7 +506,7 @@ impl WallClock {
 
     async fn tell(&self, app: &App, by: i64) {
         if let Err(error) = app.world.store.clock_was_set(by, self.wall).await {
-            tracing::warn!(%error, "what waits for a time goes by the clock as it was");
+            tracing::warn!(%error, "timers still go by the clock as it was");
         }
         app.worker.wake();
     }
@@ -533,8 +533,8 @@ async fn keep_watchdog(app: Arc<App>) {
         };
         match tokio::time::timeout(ANSWER_TIME, alive).await {
             Ok(Ok(())) => systemd::watchdog(),
-            Ok(Err(error)) => tracing::error!(%error, "the store is not well; systemd is not told that all is well"),
-            Err(_) => tracing::error!("store or worker do not answer; systemd is not told that all is well"),
+            Ok(Err(error)) => tracing::error!(%error, "the store is unhealthy; not pinging the watchdog"),
+            Err(_) => tracing::error!("store or worker do not answer; not pinging the watchdog"),
         }
         tokio::time::sleep(interval / 3).await;
     }

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | words | [`model`] | checked values: names, refs, commits, outcomes, secrets |
 //! | wire | [`api`], [`dialects`] | what the control socket takes and gives; what each forge sends, a file for each |
-//! | ground | [`config`], [`clock`], [`web`], [`manifest`], [`terminal`] | the configuration as nobody needs to doubt it; the time; one outgoing HTTP request; what the files of a release looked like; what a terminal shows of what programs print |
+//! | ground | [`config`], [`clock`], [`web`], [`manifest`], [`terminal`] | the valid configuration; the time; one outgoing HTTP request; what the files of a release looked like; what a terminal shows of what programs print |
 //! | doors | [`forge`], [`forge_api`], [`signature`], [`store`], [`git`], [`exec`], [`release`], [`probe`], [`logbook`], [`logging`], [`memory`] | one outside thing each: deliveries of forges, their APIs, signatures of commits, the only SQL, the only libgit2, the only commands, the only mover of `current`, URLs that are asked, logs of deployments, the journal, the pages of the program |
 //! | judgement | [`rules`], [`access`], [`schedule`], [`checks`], [`notify`] | what a delivery means; what a token may; which job starts; whether CI is green; who is told what |
 //! | story | [`deploy`], [`explain`] | a deployment on one page; the same questions without doing anything |
@@ -16,9 +16,9 @@
 //! | loops | [`poll`], [`ranges`], [`relay`], [`report`] | look at the remotes; keep the addresses of forges; drain the outbox; tell the forge |
 //! | intake | [`intake`] | a delivery from bytes to stored jobs, on one page |
 //! | eyes | [`overview`] | what the daemon shows of itself: one judgement for page, API, metrics and command line |
-//! | acts | [`operate`] | what a person or a program may have done, wherever they ask |
+//! | acts | [`operate`] | what a person or a program can have done, wherever they ask |
 //! | faces | [`http`] | the public listener for forges, the control listener for people |
-//! | service | [`systemd`] | its sockets, and what it is told |
+//! | service | [`systemd`] | the sockets from systemd, and notifications to it |
 //! | root | [`daemon`] | builds all of this, reloads it, stops it |
 //! | place | [`machine`] | who the daemon is here, and what its unit allows |
 //! | set-up | [`setup`] | a new repo in one go |
@@ -39,7 +39,7 @@
 //!  8  worker           schedule::next, store::claim                              Claim
 //!  9  deploy::run      fetch, build, activate, reload, check; one way back       End
 //! 10  store::finish    outcome, what is live and the outbox, one transaction
-//! 11  relay            notifications, again until they are heard
+//! 11  relay            notifications, retried until delivered
 //! ```
 //!
 //! Steps 3 to 6 stand as one function, `Intake::take` in [`intake`]. `hookd deploy`, `retry` and `rollback` and the poll enter at 6, `replay` at 4: there is one way to deploy.

@@ -69,12 +69,12 @@ impl LogBook {
         })
     }
 
-    /// Reads from a byte offset: whole lines, and where to go on. None if there is no such log.
+    /// Reads from a byte offset: whole lines, and where to go on. `None` if there is no such log.
     pub fn read(&self, deployment: i64, offset: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
         read_lines(&self.path(deployment), offset)
     }
 
-    /// The lines of the last `length` bytes of a log, and whether there are more before them; none if there is no log.
+    /// The lines of the last `length` bytes of a log, and whether there are more before them; `None` if there is no log.
     pub fn tail(&self, deployment: i64, length: u64) -> io::Result<(Vec<LogLine>, bool)> {
         let size = match std::fs::metadata(self.path(deployment)) {
             Ok(data) => data.len(),
@@ -95,7 +95,7 @@ impl LogBook {
         Ok((lines.collect(), cut))
     }
 
-    /// Visits all whole lines of a log as they are in the file, each with the offset behind it; none if there is no log.
+    /// Visits all whole lines of a log as they are in the file, each with the offset behind it; `None` if there is no log.
     pub fn visit(&self, deployment: i64, mut visit: impl FnMut(&[u8], u64)) -> io::Result<()> {
         let mut file = match File::open(self.path(deployment)) {
             Ok(file) => BufReader::with_capacity(CHUNK, file),
@@ -113,7 +113,7 @@ impl LogBook {
         }
     }
 
-    /// Tells when the log grows, as long as it does; none if it is complete.
+    /// Tells when the log grows, as long as it does; `None` if it is complete.
     pub fn follow(&self, deployment: i64) -> Option<watch::Receiver<u64>> {
         self.growing().get(&deployment).map(watch::Sender::subscribe)
     }

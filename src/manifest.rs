@@ -69,7 +69,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// Of an open file, or of a name; none if it has several names.
+    /// Of an open file, or of a name; `None` if it has several names.
     pub fn of(stat: &FileStat) -> Option<Self> {
         let is_directory = stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR;
         (is_directory || stat.st_nlink == 1).then(|| Self {
@@ -154,7 +154,7 @@ impl Manifest {
         entry.look.changed < self.closed && Look::of(now) == Some(entry.look)
     }
 
-    /// Reads one; none if it is missing, damaged, or of another version.
+    /// Reads one; `None` if it is missing, damaged, or of another version.
     pub fn read(path: &Path) -> Option<Self> {
         let file = File::options()
             .read(true)

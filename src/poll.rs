@@ -290,7 +290,7 @@ impl LastLook {
     }
 }
 
-/// What the remote lacks of what a target follows, and what it has; none if it has it.
+/// What the remote lacks of what a target follows, and what it has; `None` if it has it.
 fn missing(target: &Target, remote: &[RemoteRef]) -> Option<Missing> {
     let (kinds, kind, patterns) = match &target.refs {
         RefFilter::Branches(patterns) => ("branches", "branch", patterns),

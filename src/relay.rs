@@ -1,4 +1,4 @@
-//! Drains the outbox: tells what became of deployments, again and again with growing pauses until it is heard.
+//! Drains the outbox: sends notifications of deployments, and retries with growing pauses until they are delivered.
 
 mod dispatch;
 

@@ -61,7 +61,7 @@ pub fn next(
     earliest.map_or(Next::Idle, Next::WaitUntil)
 }
 
-/// When a job is tried again whose fetch failed for a reason that may pass; none if it has been tried often enough.
+/// When a job is tried again whose fetch failed for a reason that may pass; `None` if it has been tried often enough.
 pub fn retry_at(attempt: u32, now: Timestamp) -> Option<Timestamp> {
     RETRY_WAITS
         .get(usize::try_from(attempt).ok()?)
@@ -144,7 +144,7 @@ pub fn reconcile(
     }
 }
 
-/// The newest version of the tags that a target follows, for targets that keep it; none if the remote has none, or if what
+/// The newest version of the tags that a target follows, for targets that keep it; `None` if the remote has none, or if what
 /// it has says too little.
 pub fn newest_version(target: &Target, remote: &[RemoteRef]) -> Option<GitRef> {
     let newest = || Some(followed(&target.refs, remote).pop()?.git_ref);

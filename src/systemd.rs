@@ -47,7 +47,7 @@ static SIGNS: LazyLock<Option<Sender<Sign>>> = LazyLock::new(|| {
     };
     let thread = std::thread::Builder::new().name("systemd".to_owned()).spawn(send);
     thread
-        .inspect_err(|error| tracing::warn!(%error, "systemd can't be told of what goes on"))
+        .inspect_err(|error| tracing::warn!(%error, "systemd cannot be notified"))
         .ok()
         .map(|_| sender)
 });
@@ -66,7 +66,7 @@ fn passing(one: Sign) -> bool {
 /// Tells systemd; a message that can't be delivered is worth a line, not a failure.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd could not be told");
+        tracing::warn!(%error, "systemd could not be notified");
     }
 }
 
@@ -86,7 +86,7 @@ pub fn reloading() {
         Ok(now) => {
             sign(Sign::Reloading(now));
         }
-        Err(error) => tracing::warn!(%error, "systemd could not be told"),
+        Err(error) => tracing::warn!(%error, "systemd could not be notified"),
     }
 }
 
@@ -105,7 +105,7 @@ pub fn watchdog() {
     passing(Sign::Watchdog);
 }
 
-/// How often systemd wants to hear that the daemon is alive; none if it doesn't.
+/// How often systemd wants to hear that the daemon is alive; `None` if it doesn't.
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }

@@ -138,7 +138,7 @@ impl Worker {
     /// Takes up what a crash left open, then works until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         while let Err(error) = self.recover().await {
-            tracing::error!(%error, "could not take up what was left open");
+            tracing::error!(%error, "could not resume what was left open");
             tokio::time::sleep(STORE_PAUSE).await;
         }
         while !stop.is_cancelled() {
@@ -159,7 +159,7 @@ impl Worker {
         }
     }
 
-    /// Waits until nothing runs any more; asks it to stop after `grace`, and waits at most as long again.
+    /// Waits until nothing runs; asks it to stop after `grace`, and waits at most as long again.
     pub async fn finish(&self, grace: Duration) {
         self.stopping.cancel();
         if let Err(error) = self.world.store.stop_orderly().await {
@@ -205,7 +205,7 @@ impl Worker {
         if lost.is_empty() {
             return Ok(());
         }
-        tracing::warn!("jobs are taken up that nothing ran any more: {lost:?}");
+        tracing::warn!("requeued jobs that nothing ran: {lost:?}");
         let open = self.world.store.recover(lost, clock::now()).await?;
         self.take_up(open).await
     }
@@ -257,10 +257,7 @@ impl Worker {
     async fn start(&self, claim: Claim) -> Result<(), StoreError> {
         let settings = self.settings.borrow().clone();
         let Some((repo, target)) = settings.config.target(&claim.job.target) else {
-            let finish = Finish::plain(
-                Outcome::Cancelled,
-                "the configuration does not have this target any more",
-            );
+            let finish = Finish::plain(Outcome::Cancelled, "the configuration no longer has this target");
             return self.world.store.finish(claim, finish, clock::now()).await;
         };
         let site = Site {
@@ -339,7 +336,7 @@ impl Worker {
         }
         let before = self.world.store.standing(&site.target.id, claim.job.id).await;
         let before = before.unwrap_or_else(|error| {
-            tracing::warn!(%error, "how the target stood before is not known");
+            tracing::warn!(%error, "the previous state of the target is unknown");
             Standing {
                 ever_live: true,
                 failing_since: None,

@@ -232,7 +232,7 @@ fn each_secret_that_cannot_be_had_is_named_with_its_fix() {
     let expected = [
         ("file:gone", "gone cannot be read: No such file", ""),
         ("file:open", "open is open to every user", "chmod 640"),
-        ("file:empty", "empty is empty", "no secret"),
+        ("file:empty", "empty is empty", "openssl rand"),
         ("file:dir", "dir is not a file", ""),
         ("credential:b", "no $CREDENTIALS_DIRECTORY", "LoadCredential=b:PATH"),
         ("env:C", "no variable C", ""),

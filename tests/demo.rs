@@ -291,7 +291,7 @@ fn says_which_step_went_wrong_and_leaves_the_log() {
     let (code, stderr, place) = demo.end();
     assert_eq!(code, Some(1));
     assert!(
-        stderr.contains("the demo went wrong at “1. Alice pushes a site”"),
+        stderr.contains("the demo failed at “1. Alice pushes a site”"),
         "{stderr}"
     );
     assert!(stderr.contains("is ready"), "the end of the log: {stderr}");

@@ -1,12 +1,35 @@
-//! The manual pages and completions that are shipped are those that the program prints.
+//! The manual pages and completions that are shipped are those that the program and the sources give; and the English of the tree.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hookd::config::ForgeKind;
+
+/// The files of that extension below a directory of the repository: names from there, and texts.
+fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut directories, mut found) = (vec![top.join(directory)], Vec::new());
+    while let Some(directory) = directories.pop() {
+        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(path).unwrap())
+    };
+    found.into_iter().map(named).collect()
+}
 
 fn page(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/man").join(file);
@@ -158,4 +181,79 @@ fn the_lines_for_the_configuration_are_accepted() {
         let told = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
         assert!(checked.status.success(), "{heading}: {told}\n{config}");
     }
+}
+
+/// Fewest words that are a phrase: what is as long as this by chance is rare.
+const PHRASE: usize = 12;
+
+#[test]
+fn the_manual_says_nothing_twice() {
+    let mut seen: BTreeMap<Vec<String>, String> = BTreeMap::new();
+    let mut twice = Vec::new();
+    for (name, page) in files("packaging/man", "md") {
+        let mut is_code = false;
+        let prose = page.lines().map(|line| {
+            let fence = line.trim_start().starts_with("```");
+            is_code ^= fence;
+            let ends = ["#", "- ", ":   "];
+            if fence || is_code || line.is_empty() || ends.iter().any(|end| line.starts_with(end)) {
+                format!("\u{b6}{}", if is_code || fence { "" } else { line })
+            } else {
+                line.to_owned()
+            }
+        });
+        let plain = prose.collect::<Vec<_>>().join("\n").replace(['`', '*'], "");
+        let plain = plain.replace('|', "\u{b6}");
+        for paragraph in plain.split('\u{b6}') {
+            let words: Vec<String> = paragraph.split_whitespace().map(str::to_lowercase).collect();
+            for phrase in words.windows(PHRASE) {
+                if let Some(first) = seen.insert(phrase.to_vec(), name.clone()) {
+                    twice.push(format!("{first}, {name}: {}", phrase.join(" ")));
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 2000, "only {} phrases were found", seen.len());
+    assert!(
+        twice.is_empty(),
+        "said twice; say it once and refer to it:\n{}",
+        twice.join("\n")
+    );
+}
+
+/// Phrases that are never plain English, and what to write instead. See CONTRIBUTING.md, "Style".
+const PHRASES: &[(&str, &str)] = &[
+    ("at the begin ", "at the start"),
+    ("asked for by", "requested by, started by"),
+    ("belongs into", "belongs in"),
+    ("belong into", "belong in"),
+    ("come about", "happened"),
+    ("takes units of", "requires `isolation`"),
+    ("would not hold", "is invalid"),
+];
+
+#[test]
+fn the_text_is_plain_english() {
+    let mut texts = Vec::new();
+    for (directory, extension) in [("src", "rs"), ("packaging/man", "md"), ("examples", "md")] {
+        texts.extend(files(directory, extension));
+    }
+    for name in ["README.md", "SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        // The table of CONTRIBUTING.md shows what not to write.
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        let plain = text
+            .lines()
+            .filter(|line| !line.starts_with('|'))
+            .collect::<Vec<_>>()
+            .join("\n");
+        texts.push((name.to_owned(), plain));
+    }
+    let mut wrong = Vec::new();
+    for (name, text) in &texts {
+        for (at, line) in text.lines().enumerate() {
+            let found = PHRASES.iter().filter(|(phrase, _)| line.contains(phrase));
+            wrong.extend(found.map(|(phrase, better)| format!("{name}:{}: `{phrase}`: {better}", at + 1)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

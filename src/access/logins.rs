@@ -130,7 +130,7 @@ impl Logins {
         })
     }
 
-    /// Whose session that is; none if it is over, or the user is gone or has another password by now.
+    /// Whose session that is; `None` if it is over, or the user is gone or has another password by now.
     pub async fn of_cookie(&self, file: &Path, cookie: &str) -> Result<Option<Signed>, StoreError> {
         let session = self.store.session(hash(cookie), clock::now()).await?;
         let users = self.users.current(file);
@@ -145,7 +145,7 @@ impl Logins {
         Ok(signed)
     }
 
-    /// A user whom a trusted proxy names, with the role that the configuration or the file of users has; none if neither has one.
+    /// A user whom a trusted proxy names, with the role that the configuration or the file of users has; `None` if neither has one.
     pub fn of_proxy(&self, login: &Login, user: &str) -> Option<Signed> {
         let of_file = || Some(self.users.current(login.users.as_ref()?).find(user)?.role);
         Some(self.named(user, login.role_of(user).or_else(of_file)?))

@@ -52,7 +52,7 @@ pub(super) fn check_hash(text: &str) -> Result<(), &'static str> {
         return Err("the hash is not complete");
     }
     if params.m_cost() > MEMORY_MAX || params.t_cost() > PASSES_MAX {
-        return Err("the hash asks for more than 128 MiB or 16 passes");
+        return Err("the hash requires more than 128 MiB or 16 passes");
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ impl Default for Verifier {
 }
 
 impl Verifier {
-    /// Whether it is the password of that hash; none if too many wait to be compared already.
+    /// Whether it is the password of that hash; `None` if too many wait to be compared already.
     pub(super) async fn verify(&self, hash: String, password: Zeroizing<String>) -> Option<bool> {
         let _place = self.places.try_acquire().ok()?;
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;

@@ -1,4 +1,4 @@
-//! What a token may.
+//! The scope of a token.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub enum Scope {
 
 /// No scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not something that a token may; write `view`, or `deploy:` and a target, as in `deploy:shop/*`")]
+#[error("`{0}` is not the scope of a token; write `view`, or `deploy:` and a target, as in `deploy:shop/*`")]
 pub struct ScopeError(String);
 
 impl FromStr for Scope {

@@ -15,13 +15,13 @@ const SCHEMAS: &str = "/components/schemas";
 
 /// The errors that any operation may give, beside those of the connection: status, and when it comes.
 const PROBLEMS: &[(&str, &str)] = &[
-    ("400", "A parameter or the body is not as described."),
+    ("400", "A parameter or the body is invalid."),
     (
         "401",
         "The token is not known; or people log in here, and the request has neither a token nor a session.",
     ),
-    ("403", "Whoever asks may not do this."),
-    ("404", "What is named is not there."),
+    ("403", "Not allowed."),
+    ("404", "Not found."),
     ("409", "The state of what is named does not allow this."),
     ("500", "The log of the deployment can't be read."),
     ("503", "The store, the remote or the other end is not available now."),
@@ -33,8 +33,8 @@ pub fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "hookd",
-            "description": "What is live, what runs, what came in, and what people and programs may have done. Times are \
-                milliseconds since the epoch. Names and meanings stay; what is added later is ignored by whoever does not know it.",
+            "description": "What is live, the deployments, the webhook deliveries, and what people and programs can do. Times are \
+                milliseconds since the epoch. Names and meanings stay; clients must ignore fields that they do not know.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
@@ -53,7 +53,7 @@ pub fn document() -> Value {
             "headers": {
                 "ETag": { "description": "For `If-None-Match`.", "schema": { "type": "string" } },
                 "Link": {
-                    "description": "Where the list goes on: `</api/v1/…?before=17>; rel=\"next\"`. Not there at its end.",
+                    "description": "The next page: `</api/v1/…?before=17>; rel=\"next\"`. Not there at its end.",
                     "schema": { "type": "string" },
                 },
             },
@@ -207,7 +207,7 @@ fn answers(route: &Route) -> Map<String, Value> {
             } });
             vec![one(
                 "200",
-                "The lines that there are, or all until the end with `follow`.",
+                "The lines so far, or with `follow` all of them until the end.",
                 log,
                 &[],
             )]
@@ -215,12 +215,12 @@ fn answers(route: &Route) -> Map<String, Value> {
         Body::Made(name) => vec![one("201", "Made.", json_of(name), &[])],
         Body::Asked if queues(route) => vec![
             one("200", "Done, or ended within `wait`.", json_of("Asked"), &[]),
-            one("202", "Stored; it waits or runs.", json_of("Asked"), &[]),
+            one("202", "Stored; the job is queued or running.", json_of("Asked"), &[]),
         ],
         Body::Asked => vec![one("200", "Done.", json_of("Asked"), &[])],
     });
     if matches!(route.operation, Operation::Look(look) if look != Look::Log) {
-        let known = json!({ "description": "It is what `If-None-Match` names." });
+        let known = json!({ "description": "Not changed since the entity tag in `If-None-Match`." });
         answers.insert("304".to_owned(), known);
     }
     answers

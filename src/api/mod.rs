@@ -369,7 +369,7 @@ pub struct QueuedJob {
 /// The answer to every act.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Asked {
-    /// How the job ended; only in the answer to a request that waits, and none if it has not ended yet.
+    /// How the job ended; only in the answer to a request that waits, and null if it has not ended yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Why, in words.
@@ -406,7 +406,7 @@ pub struct Act {
     pub object: String,
     /// Where the request came from; none for the control socket.
     pub address: Option<String>,
-    /// What came of it; none if the daemon ended before that was known.
+    /// What came of it; null if the daemon ended before that was known.
     pub result: Option<String>,
     /// How the job ended that it asked for; none while that waits or runs, and where there was none.
     #[serde(default)]

@@ -146,7 +146,7 @@ const OF_DEPLOYMENTS: &[Parameter] = &[
     ),
     parameter(
         "outcome",
-        "Only those that ended so.",
+        "Only those with this outcome.",
         Kind::Words(&[
             "live",
             "unchanged",
@@ -215,7 +215,7 @@ const fn act(change: Change, path: &'static str, takes: Option<(&'static str, bo
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
     get(Look::Description, "/openapi.json", Body::Document, "This description."),
-    get(Look::Status, "/status", Body::One("Status"), "What is live, runs, waits, and needs a person."),
+    get(Look::Status, "/status", Body::One("Status"), "What is live, running and queued, and each problem."),
     Route {
         query: OF_DEPLOYMENTS,
         ..get(Look::Deployments, "/deployments", Body::Page("Deployment"), "Deployments, newest first.")
@@ -232,17 +232,17 @@ pub static ROUTES: &[Route] = &[
     },
     get(Look::Explanation, "/deliveries/{delivery}/explain", Body::One("Explanation"),
         "What a stored delivery would do by today's configuration, and why."),
-    act(Change::Replay, "/deliveries/{delivery}/replay", None, "Treats a stored delivery as if it had just come in."),
+    act(Change::Replay, "/deliveries/{delivery}/replay", None, "Handles a stored delivery as if it had just arrived."),
     get(Look::Releases, "/targets/{repo}/{target}/releases", Body::One("Releases"), "The releases that are kept."),
     act(Change::Deploy, "/targets/{repo}/{target}/deploy", Some(("DeployRequest", false)),
-        "Brings a target to the tip of its ref. The one act that a token `deploy:` may, and without a `ref`."),
+        "Brings a target to the tip of its ref. The only act that a `deploy:` token allows, and only without a `ref`."),
     act(Change::Retry, "/targets/{repo}/{target}/retry", Some(("DeployRequest", false)),
-        "Tries again what failed or was rolled back."),
+        "Retries a failed or rolled-back deployment."),
     act(Change::Rollback, "/targets/{repo}/{target}/rollback", Some(("RollbackRequest", false)),
-        "Goes back to an earlier release, and stays there until it is resumed."),
-    post(Change::Cancel, "/targets/{repo}/{target}/cancel", Body::Asked, "Stops what runs, and drops what waits."),
+        "Rolls back to an earlier release, and pins the target to it until it is resumed."),
+    post(Change::Cancel, "/targets/{repo}/{target}/cancel", Body::Asked, "Stops the running deployment, and drops the queued one."),
     post(Change::Pause, "/targets/{repo}/{target}/pause", Body::Asked, "Deploys nothing until it is resumed."),
-    act(Change::Resume, "/targets/{repo}/{target}/resume", None, "Lets a paused or rolled-back target go on."),
+    act(Change::Resume, "/targets/{repo}/{target}/resume", None, "Resumes a paused or pinned target."),
     post(Change::TestNotify, "/notify/{name}/test", Body::Asked, "Sends a sample message to a channel."),
     post(Change::TestReport, "/repos/{repo}/report/test", Body::Asked,
         "Sets a sample status on what a repo has live, at its forge."),

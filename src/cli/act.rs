@@ -205,7 +205,7 @@ async fn wait(client: &Client, screen: &Screen, job: i64, json: bool) -> Result<
             let row: DeploymentDetail = client.get(&format!("/api/v1/deployments/{deployment}")).await?;
             if row.row.finished_at.is_some() && row.row.outcome.as_deref() != Some("interrupted") {
                 let reason = status.reason.take().unwrap_or_default();
-                status.reason = Some(format!("{reason}; it is tried again by itself"));
+                status.reason = Some(format!("{reason}; hookd retries it by itself"));
                 return Ok(Ended { job: status, tails });
             }
         }

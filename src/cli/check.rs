@@ -135,7 +135,7 @@ fn look_at_isolation(config: &Config, report: &mut Report) {
             report.warnings.push(text.into());
         } else if !target.network {
             let text = format!(
-                "target {}: network = false takes units of systemd, but {obstacle}",
+                "target {}: `network = false` requires `isolation = \"systemd\"`, but {obstacle}",
                 target.id
             );
             report.warnings.push(text.into());

@@ -55,7 +55,8 @@ impl Client {
         let stream = UnixStream::connect(&self.control)
             .await
             .map_err(|error| self.unreachable(&error))?;
-        let broken = |e: hyper::Error| Failure::new(Code::Unreachable, format!("the daemon broke off: {e}"));
+        let broken =
+            |e: hyper::Error| Failure::new(Code::Unreachable, format!("the daemon closed the connection: {e}"));
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
         let request = Request::builder()
@@ -108,7 +109,8 @@ impl Client {
         let mut body = self.send(Method::GET, path, Vec::new()).await?.into_body();
         let mut rest: Vec<u8> = Vec::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|e| Failure::new(Code::Unreachable, format!("the daemon broke off: {e}")))?;
+            let frame =
+                frame.map_err(|e| Failure::new(Code::Unreachable, format!("the daemon closed the connection: {e}")))?;
             let Ok(data) = frame.into_data() else { continue };
             rest.extend_from_slice(&data);
             while let Some(end) = rest.iter().position(|b| *b == b'\n') {
@@ -167,8 +169,8 @@ async fn parse<T: DeserializeOwned>(answer: http::Response<Incoming>) -> Result<
         serde_json::from_value(answer)
     });
     understood.map_err(|e| {
-        Failure::failed(format!("the daemon's answer is not understood: {e}"))
-            .hint("are hookd and its daemon of one version?".to_owned())
+        Failure::failed(format!("cannot parse the daemon's answer: {e}"))
+            .hint("do hookd and its daemon have the same version?".to_owned())
     })
 }
 

@@ -1,4 +1,4 @@
-//! What there is to complete: asked of the daemon while somebody types; quick, and silent if none answers.
+//! Completions from the daemon while somebody types: quick, and silent if no daemon answers.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -41,7 +41,7 @@ pub fn script(shell: Shell) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An answer of the daemon; none if it takes too long, or there is none.
+/// An answer of the daemon; `None` if it takes too long, or there is none.
 fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
     let config = std::env::var_os("HOOKD_CONFIG").unwrap_or_else(|| config::FILE.into());
     let client = Client::new(Path::new(&config));

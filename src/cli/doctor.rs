@@ -147,14 +147,14 @@ fn summary(found: &Findings, verbose: bool) -> String {
     let mut text = format!("{}, {}", some(errors, "error"), some(warnings, "warning"));
     let skipped = found.count(Level::Skipped);
     if skipped > 0 {
-        text = format!("{text}, {skipped} not looked at");
+        text = format!("{text}, {skipped} skipped");
     }
     if found.0.iter().any(|finding| !finding.fix.is_empty()) {
-        text.push_str("; what stands below `fix` is to be typed as root");
+        text.push_str("; run the commands below `fix` as root");
     }
     let well = found.count(Level::Ok);
     if !verbose && well > 0 {
-        text = format!("{text}; {well} looks found nothing wrong (-v shows all)");
+        text = format!("{text}; {well} checks found nothing wrong (-v shows all)");
     }
     text
 }

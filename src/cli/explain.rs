@@ -33,7 +33,7 @@ pub fn run(file: &Path, json: bool, options: &Explain) -> Result<ExitCode, Failu
     }
     if let (Some(error), false) = (&explanation.error, json) {
         return Err(Failure::failed(format!(
-            "{} is not understood: {error}",
+            "{} cannot be parsed: {error}",
             options.payload
         )));
     }
@@ -62,7 +62,7 @@ fn headers(lines: &[String]) -> Result<http::HeaderMap, Failure> {
     Ok(headers)
 }
 
-/// The payload of a file or of standard input; none if there is no such file, so that it may be a delivery's id.
+/// The payload of a file or of standard input; `None` if there is no such file, so that it may be a delivery's id.
 fn payload(name: &str) -> Result<Option<Vec<u8>>, Failure> {
     let mut bytes = Vec::new();
     let failed = |e: std::io::Error| Failure::failed(format!("{name}: {e}"));
@@ -86,7 +86,7 @@ fn payload(name: &str) -> Result<Option<Vec<u8>>, Failure> {
     }
 }
 
-/// The configuration with the secrets that this user may read. None if there is no file.
+/// The configuration with the secrets that this user may read. `None` if there is no file.
 fn settings(file: &Path) -> Result<Option<(config::Config, Secrets)>, Failure> {
     if !file.exists() {
         return Ok(None);

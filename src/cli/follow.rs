@@ -1,4 +1,4 @@
-//! A deployment while it runs: its lines, and on a terminal what goes on below them.
+//! Follows a running deployment: prints its output, and on a terminal its progress below.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
@@ -253,7 +253,7 @@ pub async fn show(client: &Client, screen: &Screen, deployment: i64, follow: boo
 pub async fn left() -> Result<ExitCode, Failure> {
     tokio::signal::ctrl_c()
         .await
-        .map_err(|e| Failure::failed(format!("signals can't be received: {e}")))?;
+        .map_err(|e| Failure::failed(format!("cannot receive signals: {e}")))?;
     Ok(ExitCode::from(LEFT))
 }
 

@@ -1,4 +1,4 @@
-//! `hookd --help`: the commands by what one wants, and examples.
+//! `hookd --help`: the commands by purpose, and examples.
 
 use std::fmt::Write;
 

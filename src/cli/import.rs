@@ -42,11 +42,10 @@ pub fn run(options: &Import) -> Result<ExitCode, Failure> {
     let (text, files) = draft.text(&from, &secrets_in(options)?, &options.sites);
     let output = options.output.as_deref();
     if let Some(file) = output.filter(|file| fs::symlink_metadata(file).is_ok()) {
-        return Err(Failure::failed(format!(
-            "{} is there already, and nothing is overwritten",
-            file.display()
-        ))
-        .hint("--output names another file".to_owned()));
+        return Err(
+            Failure::failed(format!("{} already exists; nothing was overwritten", file.display()))
+                .hint("--output names another file".to_owned()),
+        );
     }
     holds(output.unwrap_or(Path::new("hookd.toml")), &text)?;
     tell(&from, &draft);
@@ -89,7 +88,7 @@ fn holds(file: &Path, text: &str) -> Result<(), Failure> {
         .map(drop)
         .map_err(|report| {
             eprintln!("{report}\n");
-            Failure::failed("what the file says is no configuration for hookd; nothing was written")
+            Failure::failed("the file does not make a valid configuration of hookd; nothing was written")
         })
 }
 
@@ -130,11 +129,10 @@ fn write_secrets(options: &Import, files: &[SecretFile]) -> Result<(), Failure> 
             made.directory(directory, 0o750, Owner::default()).map_err(failed)?;
         }
         if !made.file(file, content.as_bytes(), 0o600, owner).map_err(failed)? {
-            return Err(Failure::failed(format!(
-                "{} is there already, and nothing is overwritten",
-                file.display()
-            ))
-            .hint("--secrets names another directory".to_owned()));
+            return Err(
+                Failure::failed(format!("{} already exists; nothing was overwritten", file.display()))
+                    .hint("--secrets names another directory".to_owned()),
+            );
         }
         let new = if secret.is_some() {
             "the secret"

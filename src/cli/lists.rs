@@ -1,4 +1,4 @@
-//! `hookd history`, `hookd deliveries`, `hookd releases`: what ran, what came in, what is kept.
+//! `hookd history`, `hookd deliveries`, `hookd releases`: lists deployments, webhook deliveries and releases.
 
 use std::path::Path;
 use std::process::ExitCode;

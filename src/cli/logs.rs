@@ -77,7 +77,7 @@ async fn deployment(client: &Client, what: Option<&str>) -> Result<i64, Failure>
         Failure::new(
             Code::NotFound,
             format!(
-                "nothing was deployed yet{}",
+                "nothing has been deployed yet{}",
                 what.map(|w| format!(" to {w}")).unwrap_or_default()
             ),
         )

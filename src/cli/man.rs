@@ -149,7 +149,7 @@ fn one_key(text: &mut String, key: &Key) {
     line(text, &format!(".B {}", key.path));
     line(text, &roff(key.meaning));
     if key.in_defaults {
-        line(text, "May stand in [defaults], too.");
+        line(text, "Also allowed in [defaults].");
     }
     line(text, ".br");
     line(

@@ -43,7 +43,7 @@ use runtime::block_on;
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     if let Err(error) = crate::exec::close_memory() {
-        return Failure::failed(format!("this process can't be closed to others: {error}")).report();
+        return Failure::failed(format!("cannot make the process non-dumpable: {error}")).report();
     }
     // The hidden commands are how hookd starts itself as a child process; they come before anything else is set up.
     match std::env::args_os().nth(1) {

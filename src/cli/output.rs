@@ -1,4 +1,4 @@
-//! How hookd speaks on a terminal: errors with causes and a hint, tables, times; nothing that a terminal would obey.
+//! Output on a terminal: errors with causes and a hint, tables, times; never control sequences from outside.
 
 use std::fmt;
 use std::io::Write;

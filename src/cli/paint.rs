@@ -1,4 +1,4 @@
-//! Colours by meaning, and tables that fit where they are shown.
+//! Colours by meaning, and tables that fit the terminal.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -163,7 +163,7 @@ impl Cell {
     }
 }
 
-/// Columns that standard output shows; none if it is no terminal, and everything is printed whole.
+/// Columns that standard output shows; `None` if it is no terminal, and everything is printed whole.
 pub fn width() -> Option<usize> {
     if !std::io::stdout().is_terminal() {
         return None;

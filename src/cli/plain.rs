@@ -1,4 +1,4 @@
-//! Text as a terminal may see it.
+//! Text that is safe to show on a terminal.
 
 use crate::model::words;
 

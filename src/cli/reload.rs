@@ -1,4 +1,4 @@
-//! Has the running daemon read its configuration again, and waits for what comes of it.
+//! Has the running daemon reload its configuration, and waits for the result.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

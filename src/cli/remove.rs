@@ -1,4 +1,4 @@
-//! `hookd remove NAME`: what `hookd add` made goes away again.
+//! `hookd remove NAME`: removes everything that `hookd add` made.
 
 use std::fs;
 use std::io::{BufRead, ErrorKind, IsTerminal, Write};
@@ -24,7 +24,7 @@ use crate::setup::{Directory, Header, Place};
 enum Part {
     /// With all that is in it.
     Whole(PathBuf),
-    /// If nothing is in it any more.
+    /// If it is empty.
     Empty(PathBuf),
 }
 
@@ -104,7 +104,7 @@ async fn plan(config_file: &Path, options: &Remove) -> Result<Plan, Failure> {
         eprintln!("{report}\n");
         Failure::new(
             Code::Config,
-            "the configuration is broken, so it is not known what belongs to the repo",
+            "the configuration is invalid, so hookd cannot tell which files belong to the repo",
         )
     })?;
     let repo = loaded.config.repos.get(&name).ok_or_else(|| {
@@ -133,7 +133,7 @@ async fn plan(config_file: &Path, options: &Remove) -> Result<Plan, Failure> {
         eprintln!("{report}\n");
         Failure::new(
             Code::Config,
-            format!("the configuration would not hold without repo {name}; nothing was changed"),
+            format!("removing repo {name} makes the configuration invalid; nothing was changed"),
         )
     })?;
     let own = [
@@ -228,7 +228,7 @@ fn confirm(plan: &Plan, options: &Remove) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(
             Failure::new(Code::Usage, format!("--purge deletes {}", shown.join(", ")))
-                .hint("--yes says that this is meant".to_owned()),
+                .hint("--yes confirms it".to_owned()),
         );
     }
     eprint!(

@@ -1,4 +1,4 @@
-//! What waits for the network or for others, on a thread without a runtime.
+//! Runs futures that wait for the network on a thread without a runtime.
 
 use super::output::Failure;
 

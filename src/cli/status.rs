@@ -1,4 +1,4 @@
-//! `hookd status`: what is live, what runs, what waits, and what needs a person.
+//! `hookd status`: what is live, running and queued, and each problem.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -160,13 +160,13 @@ fn write(file: &Path, directory: &Path, text: &str, owner: Owner) -> io::Result<
 fn new_hash() -> Result<String, Failure> {
     let password = read_password()?;
     if password.is_empty() {
-        return Err(Failure::failed("an empty password is none"));
+        return Err(Failure::failed("the password must not be empty"));
     }
     if password.len() > PASSWORD_MAX {
         return Err(Failure::failed(format!("a password has at most {PASSWORD_MAX} bytes")));
     }
     if password.chars().count() < SHORT {
-        anstream::eprintln!("hookd: warning: the password has fewer than {SHORT} characters, and is soon guessed");
+        anstream::eprintln!("hookd: warning: the password has fewer than {SHORT} characters, and is easy to guess");
     }
     access::hash_password(&password).map_err(|error| Failure::failed(error.to_string()))
 }
@@ -177,7 +177,7 @@ fn read_password() -> Result<Zeroizing<String>, Failure> {
         let ask = |what: &str| rpassword::prompt_password(what).map(Zeroizing::new).map_err(failed);
         let first = ask("Password: ")?;
         if *first != *ask("The same again: ")? {
-            return Err(Failure::failed("the two are not the same; nothing was changed"));
+            return Err(Failure::failed("the passwords differ; nothing was changed"));
         }
         return Ok(first);
     }

@@ -1,4 +1,4 @@
-//! The words of `[notify.NAME]`: who is told of deployments, and how.
+//! The words of `[notify.NAME]`: who is notified of deployments, and how.
 
 use super::value::{Command, SecretSource};
 use crate::model::Happening;

@@ -24,7 +24,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The file it stands in.
     pub file: String,
-    /// The line, from 1; none if the file as a whole is meant.
+    /// The line, from 1; `None` if the file as a whole is meant.
     pub line: Option<usize>,
     /// The column, from 1, in characters.
     pub column: Option<usize>,

@@ -1,4 +1,4 @@
-//! The example: every key with its default and its sentence, as a file that holds as it is.
+//! The example: every key with its default and its sentence, as a valid file.
 
 use std::fmt::Write;
 

@@ -16,7 +16,7 @@ use super::source::{Place, Source};
 /// Directory of the drop-ins, beside the main file.
 pub(super) const DROP_INS: &str = "hookd.d";
 
-/// Tables that a drop-in may add to; everything else belongs into the main file.
+/// Tables that a drop-in may add to; everything else belongs in the main file.
 const IN_DROP_INS: &[&str] = &["repo", "notify", "forge"];
 
 /// Largest file that is taken for a configuration: a thousand repos are a tenth of it, a disk image is not read.
@@ -92,7 +92,7 @@ fn read_text(path: &Path) -> Result<String, Box<Diagnostic>> {
     })
 }
 
-/// One tree of all the files. None if one has a syntax error: what stands in a broken file can only be guessed.
+/// One tree of all the files. `None` if one has a syntax error: what stands in a broken file can only be guessed.
 pub(super) fn merge(problems: &Problems) -> Option<Table> {
     let mut merged = Table::new();
     let mut broken = false;
@@ -148,7 +148,7 @@ fn keep_drop_in_keys(table: &mut Table, problems: &Problems) {
         if !allowed {
             let main = problems.sources[0].file.display();
             let hint = format!("write it into {main}; a drop-in has [repo.NAME], [notify.NAME] and [forge.NAME]");
-            problems.error(entry.key, format!("`{key}` does not belong into a drop-in"), hint);
+            problems.error(entry.key, format!("`{key}` does not belong in a drop-in"), hint);
         }
         allowed
     });

@@ -1,4 +1,4 @@
-//! Secrets that can never fit: what no forge's web page, and no header, can carry. No message holds a part of one.
+//! Secrets that can never match, since no forge's web page or header can carry them. No message contains a part of one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! `[forge.NAME]`: the APIs of forges, and what is told there.
+//! `[forge.NAME]`: the APIs of forges, and what hookd reports there.
 
 use super::ForgeKind;
 use super::value::SecretSource;

@@ -1,4 +1,4 @@
-//! What may stand under a key: the types of the configuration, with their ranges.
+//! The types of keys, with their ranges.
 
 use std::time::Duration as StdDuration;
 

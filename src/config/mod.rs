@@ -1,4 +1,4 @@
-//! The configuration: text to a `Config` that nobody needs to doubt, or all the diagnostics at once.
+//! The configuration: parses text to a valid `Config`, or to all diagnostics at once.
 //!
 //! The way of a file:
 //!
@@ -9,7 +9,7 @@
 //! | find what contradicts itself | `check` | [`Config`] |
 //! | say what is wrong, and where | `problems`, `diagnostic` | [`Report`] |
 //!
-//! No step stops at its first problem: whoever mends the file wants to see all of them.
+//! No step stops at its first problem: whoever fixes the file wants to see all of them.
 
 mod channel;
 mod check;

@@ -1,4 +1,4 @@
-//! Paths: by their letters, and where their links lead.
+//! Paths: compared as text, and with their links resolved.
 
 use std::path::{Component, Path, PathBuf};
 

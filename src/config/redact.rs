@@ -1,4 +1,4 @@
-//! Finds what must not be shown when a line of the file is: secrets typed where they don't belong.
+//! Finds secrets that were typed where they don't belong, and must not be shown with their line.
 
 use super::problems::Problems;
 use super::raw::{Node, Table, Value};

@@ -14,7 +14,7 @@ pub(super) enum RemoteError {
     Syntax(String),
     #[error("the scheme `{0}` is not supported")]
     Scheme(String),
-    #[error("a password or token stands in the URL")]
+    #[error("the URL contains a password or token")]
     Password,
     #[error("the URL has a query or a fragment, which the URL of a repository never has")]
     Query,
@@ -63,7 +63,7 @@ const TWO_PARTS: &[&str] = &["github.com", "bitbucket.org", "codeberg.org"];
 pub(super) fn mistaken(text: &str, base: &Path) -> Option<(&'static str, String)> {
     let trimmed = text.trim();
     if trimmed.len() != text.len() {
-        return Some(("a blank stands before or after it", format!("write \"{trimmed}\"")));
+        return Some(("there is a space before or after it", format!("write \"{trimmed}\"")));
     }
     if let Some(reason) = paths::refuse_unexpanded(text) {
         return Some((reason, "write the path from the root".to_owned()));

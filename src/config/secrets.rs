@@ -179,7 +179,7 @@ fn read_one(source: &SecretSource, environment: Environment) -> Result<Option<Se
     if secret.is_empty() {
         return Err(Unreadable(
             format!("{what} is empty"),
-            Some("an empty secret would be no secret".to_owned()),
+            Some("make one: openssl rand -hex 32".to_owned()),
         ));
     }
     Ok(Some(Secret::new(secret.to_vec())))

@@ -57,7 +57,7 @@ impl<'a> Section<'a> {
         self.tables("deploy", "repo.NAME.deploy.TARGET", self.defaults)
     }
 
-    /// The table under a key; none if there is none.
+    /// The table under a key; `None` if there is none.
     pub fn sub(&self, key: &'static str, schema: &'static str) -> Option<Self> {
         let entry = self.table.get(key)?;
         self.open(schema, self.full(key), entry, self.defaults)
@@ -128,7 +128,7 @@ impl<'a> Section<'a> {
                 _ if misplaced.is_some() => misplaced,
                 (Some(word), _) => Some(format!("did you mean `{word}`?")),
                 (None, Some("")) => Some(format!("`{key}` stands at the top level, before the first table")),
-                (None, Some(home)) => Some(format!("`{key}` belongs into `[{home}]`")),
+                (None, Some(home)) => Some(format!("`{key}` belongs in `[{home}]`")),
                 (None, None) => None,
             };
             if near.is_none_or(redact::is_secret_key) {

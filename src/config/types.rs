@@ -1,4 +1,4 @@
-//! The words of a checked configuration: plain data, nothing in it needs to be doubted.
+//! The words of a checked configuration: plain data that is known to be valid.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -193,7 +193,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// What a user may whom a trusted proxy names; none if not even to look.
+    /// What a user may whom a trusted proxy names; `None` if not even to look.
     pub fn role_of(&self, user: &str) -> Option<Role> {
         self.roles.get(user).or_else(|| self.roles.get("*")).copied()
     }
@@ -285,7 +285,7 @@ pub struct Published {
     pub name: String,
     /// Which forge it is, and so how it writes them.
     pub kind: ForgeKind,
-    /// Where they are fetched from; none if the forge has them in its manual only, and hookd knows them.
+    /// Where they are fetched from; `None` if the forge has them in its manual only, and hookd knows them.
     pub url: Option<url::Url>,
 }
 

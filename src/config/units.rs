@@ -33,7 +33,7 @@ pub enum UnitError {
     #[error("a unit is missing")]
     NoUnit,
     /// A larger unit stands after a smaller one, or one stands twice.
-    #[error("the units must go from the longest to the shortest")]
+    #[error("the units must be in descending order")]
     Order,
     /// More than 64 bits can count.
     #[error("too large")]

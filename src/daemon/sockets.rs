@@ -1,4 +1,4 @@
-//! The sockets that are listened on: handed over by systemd, kept by it since the last start, or opened here.
+//! The listening sockets: passed by systemd, kept by it since the last start, or opened here.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -54,7 +54,7 @@ impl Sockets {
             let socket = sockets.socket(status, 0o666).await?;
             sockets.status.push(socket);
         }
-        // What was kept and is not wanted any more is closed with this, and systemd forgets it below.
+        // A socket that was kept and is no longer wanted is closed with this, and systemd forgets it below.
         sockets.kept.clear();
         let own = (sockets.public.len(), sockets.control.len());
         sockets.public.extend(public);

@@ -1,4 +1,4 @@
-//! The state directory: made, mended, and owned by one daemon at a time.
+//! The state directory: created, repaired, and locked by one daemon at a time.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -205,7 +205,7 @@ fn is_held_by_others(file: &File) -> bool {
     holders.peek().is_some() && !holders.any(is_mine)
 }
 
-/// Waits until nothing runs any more that a killed daemon had started. A supervisor ends by itself once its daemon is gone, but
+/// Waits until everything that a killed daemon had started has ended. A supervisor ends by itself once its daemon is gone, but
 /// not before the next one could begin with the same directories; what has lost its supervisor is killed.
 async fn orphans_end(lifeline: &Path) -> io::Result<()> {
     let (file, _) = open_private(lifeline)?;
@@ -221,7 +221,7 @@ async fn orphans_end(lifeline: &Path) -> io::Result<()> {
             Err(std::fs::TryLockError::Error(error)) => return Err(error),
         }
         if Instant::now() >= end {
-            tracing::warn!("something that the last hookd had started does not end");
+            tracing::warn!("a process that the previous hookd started does not end");
             return Ok(());
         }
         tokio::time::sleep(PAUSE).await;

@@ -1,4 +1,4 @@
-//! What a command of the configuration gets to know, and the running of it.
+//! Runs the commands of the configuration, with their environment.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -117,7 +117,7 @@ impl Run<'_> {
         Ok(given.map_err(|error| Stop::failed(error.to_string()))??)
     }
 
-    /// The unit that a command runs in; none if it runs below the daemon.
+    /// The unit that a command runs in; `None` if it runs below the daemon.
     async fn unit(&mut self, phase: Phase, change: &Change) -> Result<Option<Unit>, Stop> {
         let target = &self.site.target;
         let in_unit = match target.isolation {
@@ -130,7 +130,7 @@ impl Run<'_> {
                 Ok(None)
             } else {
                 Err(Stop::failed(
-                    "network = false takes units of systemd (isolation = \"systemd\"), see `hookd check`",
+                    "`network = false` requires `isolation = \"systemd\"`, see `hookd check`",
                 ))
             };
         }
@@ -165,7 +165,7 @@ impl Run<'_> {
         }))
     }
 
-    /// Where the payload is, for jobs that came of a delivery. None if it could not be written.
+    /// Where the payload is, for jobs that came of a delivery. `None` if it could not be written.
     fn payload_file(&self) -> Option<PathBuf> {
         let path = self.payload_path();
         path.exists().then_some(path)

@@ -187,7 +187,7 @@ impl Run<'_> {
         }
         let git_ref = &self.git_ref;
         Err(Stop::failed(format!(
-            "commit {} can't be reached from {git_ref} any more; was it force-pushed away?",
+            "commit {} can no longer be reached from {git_ref}; was it force-pushed away?",
             wanted.short()
         )))
     }

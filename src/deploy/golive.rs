@@ -1,4 +1,4 @@
-//! The phases `activate`, `reload`, `check` and `finish`; and the one way back.
+//! The phases `activate`, `reload`, `check` and `finish`; and the rollback.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ impl Run<'_> {
         let (layout, shared, sealed) = (self.layout.clone(), self.site.target.shared.clone(), name.clone());
         match super::blocking(move || layout.is_sealed(&sealed, &shared)).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(format!("release {name} is not whole after the restart")),
+            Ok(false) => Err(format!("release {name} is incomplete after the restart")),
             Err(stop) => Err(stop.to_string()),
         }
     }
@@ -301,7 +301,7 @@ impl Run<'_> {
         ) {
             (Strategy::Release, Some(previous), _) => {
                 if !self.layout.is_intact(previous) {
-                    let why = format!("the release before it, {previous}, is gone, so it stays live");
+                    let why = format!("the previous release, {previous}, is gone, so this one stays live");
                     return Err(NoWayBack::Failed(why));
                 }
                 self.activate(Some(previous))
@@ -311,24 +311,24 @@ impl Run<'_> {
                 self.layout
                     .deactivate()
                     .map_err(|e| NoWayBack::Failed(format!("`current` could not be removed: {e}")))?;
-                return Err("there is no release before it to go back to, so `current` was removed".into());
+                return Err("there is no previous release to go back to, so `current` was removed".into());
             }
             (Strategy::InPlace, _, Some(previous)) => {
                 self.bring_back(&change.commit, previous).await;
                 if self.may(Phase::Reload) {
                     self.build(&back)
                         .await
-                        .map_err(|stop| NoWayBack::of("building the commit before it failed", &stop))?;
+                        .map_err(|stop| NoWayBack::of("building the previous commit failed", &stop))?;
                 }
             }
-            (Strategy::InPlace, _, None) => return Err("there is nothing before it to go back to".into()),
+            (Strategy::InPlace, _, None) => return Err("there is no previous commit to go back to".into()),
         }
         self.reload_back(&back).await
     }
 
     async fn reload_back(&mut self, back: &Change) -> Result<(), NoWayBack> {
         if !self.may(Phase::Reload) {
-            let text = "the release before it is live again, but was not reloaded: hookd was killed while a reload ran";
+            let text = "the previous release is live again, but was not reloaded: hookd was killed while a reload ran";
             self.record.warn(Phase::Reload, text);
             return Ok(());
         }
@@ -339,7 +339,7 @@ impl Run<'_> {
         if matches!(stop, Stop::Halted) {
             return Err(NoWayBack::CutOff);
         }
-        let text = format!("the release before it is live again, but its reload failed: {stop}");
+        let text = format!("the previous release is live again, but its reload failed: {stop}");
         self.record.warn(Phase::Reload, &text);
         Ok(())
     }

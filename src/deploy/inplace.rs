@@ -1,4 +1,4 @@
-//! `strategy = "in-place"`: one plain directory whose files are changed where they are. Not atomic, and said to be so.
+//! `strategy = "in-place"`: one plain directory whose files are changed where they are. Not atomic, as documented.
 
 use crate::git::{Fetched, Progress as GitProgress};
 use crate::model::{CommitId, Phase};
@@ -94,7 +94,7 @@ impl Run<'_> {
         match self.bring_to(Some(from), to, &never).await {
             Ok(_) => self.settle(),
             Err(stop) => {
-                let text = format!("the directory could not be brought back to {}: {stop}", to.short());
+                let text = format!("the directory could not be restored to {}: {stop}", to.short());
                 self.record.warn(Phase::Build, &text);
             }
         }

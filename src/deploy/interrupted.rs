@@ -1,4 +1,4 @@
-//! What the end of the daemon or of the machine does to a deployment, and when one is given up that ends the daemon again and again.
+//! How a deployment ends when the daemon or the machine stops, and when hookd gives up one that crashes it repeatedly.
 
 use std::time::Duration;
 

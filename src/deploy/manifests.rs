@@ -23,7 +23,7 @@ impl Manifests {
         self.0.join(name.as_str())
     }
 
-    /// Where that of a new release is written: nothing is there, and the directory is. None if that can't be.
+    /// Where that of a new release is written: nothing is there, and the directory is. `None` if that can't be.
     pub(super) fn fresh(&self, name: &ReleaseName) -> Option<PathBuf> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
         let path = self.of(name);
@@ -40,7 +40,7 @@ impl Manifests {
         for entry in entries.flatten() {
             let name = entry.file_name();
             if !kept.iter().any(|kept| *kept.as_str() == *name) {
-                // It is asked for by nobody; the next sweep tries it again.
+                // Nobody needs it; the next sweep tries again.
                 let _ = fs::remove_file(entry.path());
             }
         }

@@ -51,7 +51,7 @@ pub enum Why {
 pub struct Halt {
     token: CancellationToken,
     why: Arc<OnceLock<Why>>,
-    /// Cancelled once the daemon has been told to stop: what runs may finish, but not every failure is believed any more.
+    /// Cancelled once the daemon has been told to stop: what runs may finish, but its failures may come from the stop.
     stopping: CancellationToken,
 }
 
@@ -255,7 +255,7 @@ impl Run<'_> {
                 format!("what was live is gone; going back to {release}")
             }
             (None, Some(release)) => format!("rolling back to {release}"),
-            (None, None) => format!("deploying {} (asked for by {})", job.git_ref, job.source),
+            (None, None) => format!("deploying {} (started by: {})", job.git_ref, job.source),
         }
     }
 

@@ -280,7 +280,7 @@ impl Run<'_> {
         let row = releases
             .into_iter()
             .find(|r| r.name == name && r.state == ReleaseState::Good)
-            .ok_or_else(|| Stop::failed(format!("release {name} is not kept any more")))?;
+            .ok_or_else(|| Stop::failed(format!("release {name} is no longer kept")))?;
         if !self.layout.is_intact(&name) {
             return Err(Stop::failed(format!("the directory of release {name} is gone")));
         }

@@ -1,4 +1,4 @@
-//! What a deployment says while it runs: to the journal, and to its own log.
+//! Records a running deployment in the journal and in its own log.
 
 use crate::clock;
 use crate::git::Progress as GitProgress;

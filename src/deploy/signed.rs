@@ -1,4 +1,4 @@
-//! `require_signed`: whether somebody of the file of allowed signers vouches for what is to be built.
+//! `require_signed`: whether a key in the file of allowed signers signed the commit or tag.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is deployed where, and with what.
+//! A target with its repo: what is deployed, and where.
 
 use std::path::PathBuf;
 use std::sync::Arc;

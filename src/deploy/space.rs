@@ -1,4 +1,4 @@
-//! Free space: asked for before a deployment begins, and watched while it writes.
+//! Free space: required before a deployment begins, and watched while it writes.
 
 use std::path::Path;
 use std::pin::pin;

@@ -1,5 +1,5 @@
-//! What a deployment leaves behind, whatever its end: the good releases that are to be kept, the newest failed one, and
-//! nothing half made.
+//! Cleans up after each deployment: keeps the good releases that `keep` allows and the newest failed one, and nothing half
+//! made.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) struct Tidied {
 }
 
 impl Tidied {
-    /// `pruned 20261122T101500Z-1a2b3c4`; none if nothing was.
+    /// `pruned 20261122T101500Z-1a2b3c4`; `None` if nothing was.
     fn pruned(&self) -> Option<String> {
         let names: Vec<&str> = self.removed.iter().map(ReleaseName::as_str).collect();
         (!names.is_empty()).then(|| format!("pruned {}", names.join(", ")))

@@ -1,4 +1,4 @@
-//! Everything that a forge has to say of itself.
+//! Everything that hookd has to know of a forge.
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -55,7 +55,7 @@ pub struct Dialect {
     pub is_body: fn(&Value) -> bool,
     /// Keys in bodies that tell it from the others, or lead to the repo's name, beside the common ones.
     pub keys: &'static [&'static str],
-    /// The event's name that the body looks like; none if it could be any.
+    /// The event's name that the body looks like; `None` if it could be any.
     pub infer: fn(&Value) -> Option<String>,
     /// The repo's full name.
     pub repo: fn(&Value) -> Option<String>,

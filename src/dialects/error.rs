@@ -1,4 +1,4 @@
-//! Why a delivery is not believed, not understood, or cannot be signed.
+//! Why a delivery is rejected, cannot be parsed, or cannot be signed.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ pub enum Rejection {
     #[error("the signature is empty: the forge does not know the secret")]
     Empty,
     /// Not made with any of the secrets, or not over these bytes.
-    #[error("the signature does not fit: another secret, or the body was changed on its way")]
+    #[error("the signature does not match: the secret differs, or the body was modified")]
     Wrong,
     /// Rightly signed, but not now.
     #[error("the signed time stamp is too old or lies in the future")]
@@ -69,7 +69,7 @@ pub enum ParseError {
     #[error("the body is JSON, but not an object")]
     NotAnObject,
     /// Neither headers nor body look like a forge that hookd knows.
-    #[error("the delivery looks like none of the forges that are known; `forge` in the configuration can name it")]
+    #[error("cannot tell which forge sent the delivery; set `forge` in the configuration")]
     UnknownForge,
     /// The header that names the event is missing or empty.
     #[error("the header {0} is missing: it names the event")]

@@ -19,7 +19,7 @@ pub(super) fn all_by(events: Vec<Event>, repo: Option<&str>, pusher: Option<&str
         .collect()
 }
 
-/// The header's value, trimmed; none if it is absent, empty, or not visible ASCII.
+/// The header's value, trimmed; `None` if it is absent, empty, or not visible ASCII.
 pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let value = headers.get(name)?.to_str().ok()?.trim();
     // `to_str` lets tabs pass.

@@ -1,4 +1,4 @@
-//! The forges: the one table of them, and a file for each with everything that a forge has to say of itself.
+//! The forges: the one table of them, and a file for each with everything that hookd has to know of it.
 //!
 //! Pure: no I/O, no clock, no configuration. [`crate::forge`] takes a delivery through it.
 

@@ -1,4 +1,4 @@
-//! A request that is checked, and what it is checked with.
+//! A request, and the secrets and keys that it is checked with.
 
 use std::time::Duration;
 

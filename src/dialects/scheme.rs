@@ -41,7 +41,7 @@ pub fn algorithm(name: &str) -> Option<HashAlgorithm> {
     .find_map(|(known, algorithm)| known.eq_ignore_ascii_case(name).then_some(algorithm))
 }
 
-/// The NAME of a value `NAME=…`; none if there is nothing that could be a name.
+/// The NAME of a value `NAME=…`; `None` if there is nothing that could be a name.
 pub fn algorithm_name(value: &str) -> Option<&str> {
     let (name, _) = value.split_once('=')?;
     let name_like = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/');
@@ -161,7 +161,7 @@ pub(super) fn ed25519(key: &[u8; 32], parts: &[&[u8]], signature: &[u8]) -> bool
 }
 
 /// The key in a secret of Standard Webhooks: base64 behind `whsec_`, with or without that; what is no base64 is the key
-/// itself. None if there is nothing behind it.
+/// itself. `None` if there is nothing behind it.
 pub(super) fn standard_key(secret: &Secret) -> Option<Zeroizing<Vec<u8>>> {
     // What is shown beside it may have been copied with it: the version of the signature, blanks.
     let text = secret.expose().trim_ascii();

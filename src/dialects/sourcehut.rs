@@ -78,7 +78,7 @@ fn read(event: &str, body: &Value) -> Result<Vec<Event>, ParseError> {
     Ok(all_by(events, repo(body).as_deref(), pusher.as_deref()))
 }
 
-/// `old` is null for a new ref, `new` for one that is gone; what is not there was not asked for by the subscription's query.
+/// `old` is null for a new ref, `new` for one that is gone; the subscription's query did not request what is missing.
 fn update(update: &Value) -> Result<Event, ParseError> {
     let name = first_text(update, &["/ref/name", "/name"]).ok_or(ParseError::MissingField("/refs/*/name".into()))?;
     let end = |side: &str| commit(update, &format!("/{side}/id")).or_else(|| commit(update, &format!("/{side}")));

@@ -39,7 +39,7 @@ fn judge(synchronised: bool, can: bool, on: bool, found: &mut Findings) {
     match (can, on) {
         (false, _) => warning.fix("apt-get install -y systemd-timesyncd"),
         (true, false) => warning.fix("timedatectl set-ntp true"),
-        (true, true) => warning.hint("it is asked for and has not come about: timedatectl timesync-status says why"),
+        (true, true) => warning.hint("time sync is enabled but not in sync yet: timedatectl timesync-status says why"),
     };
 }
 

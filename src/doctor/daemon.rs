@@ -59,7 +59,7 @@ fn not_running(scene: &Scene<'_>, found: &mut Findings) {
     let path = scene.config.control.display();
     match &scene.machine.unit {
         Some(unit) if active(unit) => {
-            let text = format!("hookd runs, and does not answer at {path}");
+            let text = format!("hookd runs but does not answer at {path}");
             found.error(Area::Sockets, text).fix("systemctl restart hookd");
         }
         // The unit's own look says that it does not run, and what to do.
@@ -89,7 +89,7 @@ pub fn status(status: &Status, managed: bool, found: &mut Findings) {
         if managed {
             warning.fix("systemctl restart hookd");
         } else {
-            warning.hint("start the daemon anew");
+            warning.hint("restart the daemon");
         }
     }
     for warning in &status.warnings {

@@ -1,4 +1,4 @@
-//! What keeps commands from each other and from root: templates, rules of polkit, the kernel, and who owns what.
+//! The isolation of commands from each other and from root: unit templates, polkit rules, the kernel, and file owners.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -168,7 +168,7 @@ fn rules(others: Option<Vec<(PathBuf, String)>>, found: &mut Findings) {
     }
 }
 
-/// All rules but hookd's own, with their files; none if they can't be read.
+/// All rules but hookd's own, with their files; `None` if they can't be read.
 pub(super) fn polkit_rules() -> Option<Vec<(PathBuf, String)>> {
     let mut texts = Vec::new();
     for directory in POLKIT_RULES {

@@ -1,4 +1,4 @@
-//! What a look at the machine finds: what is wrong, and what to type against it.
+//! The findings of a check of the machine: each problem, and the commands that fix it.
 
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ pub enum Area {
     Remotes,
     /// The web server in front.
     Web,
-    /// What came in from the forges.
+    /// Webhook deliveries from the forges.
     Webhooks,
     /// What is live.
     Targets,

@@ -68,7 +68,7 @@ pub struct Reload {
     pub units: String,
     /// The user.
     pub user: String,
-    /// Whether a rule of polkit names both; none if its rules can't be read.
+    /// Whether a rule of polkit names both; `None` if its rules can't be read.
     pub allowed: Option<bool>,
     /// Shell lines that write the rule.
     pub fix: Vec<String>,

@@ -36,7 +36,7 @@ use crate::machine::Machine;
 pub struct Told {
     /// What goes on.
     pub status: Option<Status>,
-    /// What came in, newest first.
+    /// Webhook deliveries, newest first.
     pub deliveries: Option<Vec<Delivery>>,
 }
 

@@ -20,7 +20,7 @@ const OPEN_TO_OTHERS: u32 = 0o006;
 /// Shortest webhook secret that nobody complains of, bytes: 128 bits as hexadecimal digits are twice as many.
 const SECRET_LEAST: usize = 16;
 
-/// Reads the configuration; none if it is broken or may not be read, which is a finding.
+/// Reads the configuration; `None` if it is broken or may not be read, which is a finding.
 pub fn read(file: &Path, found: &mut Findings) -> Option<Config> {
     let area = Area::Configuration;
     let closed = |file: &PathBuf| fs::File::open(file).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);

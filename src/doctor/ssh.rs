@@ -112,7 +112,7 @@ fn key(scene: &Scene<'_>, repo: &Repo, path: &Path, found: &mut Findings) {
         Ok(Algorithm::Dsa) => {
             found.error(
                 AREA,
-                format!("{what} {shown} is a DSA key, which nobody takes any more"),
+                format!("{what} {shown} is a DSA key, which servers no longer accept"),
             );
         }
         Ok(Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) => {

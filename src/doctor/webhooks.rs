@@ -1,4 +1,4 @@
-//! What came in from the forges: never anything, refused, or well.
+//! Webhook deliveries from the forges: none, rejected, or accepted.
 
 use super::Scene;
 use super::finding::{Area, Findings};

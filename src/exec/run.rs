@@ -39,7 +39,7 @@ const LANG_DEFAULT: &str = "C.UTF-8";
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs a command to its end, under a supervisor that is `program` (`/proc/self/exe` in the daemon), and hands every line
-/// that it prints to `output`. When this returns, nothing that the command started runs any more, and if the future is
+/// that it prints to `output`. When this returns, nothing that the command started is still running, and if the future is
 /// dropped everything is killed.
 pub async fn run(
     program: &Path,
@@ -77,7 +77,7 @@ pub async fn run(
     judge(running.stopping, report).ok_or_else(|| ExecError::NoReport(status.to_string()))
 }
 
-/// How the command ended; none if that is not known.
+/// How the command ended; `None` if that is not known.
 fn judge(stopping: Option<Ended>, report: Option<Report>) -> Option<Ended> {
     let Some(report) = report else { return stopping };
     match (report.end, stopping) {

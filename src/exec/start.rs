@@ -142,7 +142,7 @@ fn change_user(user: &User) -> io::Result<()> {
     let all = [now.real, now.effective, now.saved];
     let way_back = !user.uid.is_root() && setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok();
     if way_back || all.iter().any(|&uid| uid != user.uid) {
-        return Err(io::Error::other("the kernel did not let go of root's rights"));
+        return Err(io::Error::other("the kernel did not drop root's privileges"));
     }
     Ok(())
 }

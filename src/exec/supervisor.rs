@@ -160,7 +160,7 @@ fn tell(parent: &mut UnixStream, report: &Report) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
     match parent.write_all(&line) {
-        // It is gone, or has no interest any more.
+        // It is gone, or has lost interest.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
@@ -378,7 +378,7 @@ impl Supervisor {
         let mut line = String::new();
         match self.control.read_line(&mut line) {
             Ok(1..) if line.trim_end() == STOP => self.stop(),
-            // It is gone: nobody waits for the end of this command any more, and the next daemon runs it anew.
+            // It is gone: nobody waits for the end of this command, and the next daemon runs it anew.
             _ => {
                 self.abandoned = true;
                 self.kill_from_now();

@@ -14,7 +14,7 @@ const SHARED: &[(&str, ForgeKind)] = &[
     ("authorization", ForgeKind::AzureDevOps),
 ];
 
-/// The forge that the headers speak for; none if they say nothing. Never `generic`, which only the configuration can name.
+/// The forge that the headers speak for; `None` if they say nothing. Never `generic`, which only the configuration can name.
 pub fn detect(headers: &HeaderMap) -> Option<ForgeKind> {
     let is_there = |name: &str| headers.contains_key(name);
     by_event(headers)

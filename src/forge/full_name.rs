@@ -87,7 +87,7 @@ pub struct ClaimedRepo {
     pub addresses: Vec<String>,
 }
 
-/// The repo that the payload claims to be about. Reads the body once and keeps no more of it than names; none if it is no JSON.
+/// The repo that the payload claims to be about. Reads the body once and keeps no more of it than names; `None` if it is no JSON.
 pub fn claimed_repo(headers: &HeaderMap, raw: &[u8]) -> Option<ClaimedRepo> {
     let text = body::json_text(headers, raw);
     let mut left = KEYS_MAX;

@@ -20,7 +20,7 @@ pub struct Verified<'a> {
 }
 
 impl Verified<'_> {
-    /// The forge whose signature it bears; none if nothing was checked and the headers say nothing.
+    /// The forge whose signature it bears; `None` if nothing was checked and the headers say nothing.
     pub fn forge(&self) -> Option<ForgeKind> {
         self.forge
     }

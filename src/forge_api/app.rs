@@ -22,7 +22,7 @@ const JWT_SECONDS: i64 = 8 * 60;
 /// Seconds that the start of validity lies in the past, for clocks that are not quite right.
 const JWT_SLACK: i64 = 60;
 
-/// Seconds before its end that a token is not used any more.
+/// Seconds before its end from which a token is no longer used.
 const TOKEN_SLACK: i64 = 5 * 60;
 
 /// Why a private key can't be used.

@@ -33,7 +33,7 @@ pub fn has_deliveries(kind: ForgeKind) -> bool {
 }
 
 impl Api {
-    /// The webhook that delivers to this path of this host; none if there is none, or several.
+    /// The webhook that delivers to this path of this host; `None` if there is none, or several.
     pub async fn hook_to(&self, path: &str, host: Option<&str>) -> Result<Option<String>, ApiError> {
         let entries = self.entries(Thing::Hook).await?;
         let ours = |entry: &&Value| {

@@ -82,7 +82,7 @@ pub fn public_base(kind: ForgeKind) -> Option<&'static str> {
     }
 }
 
-/// The base of a forge's API on the repo's host; none if hookd knows no API of that forge.
+/// The base of a forge's API on the repo's host; `None` if hookd knows no API of that forge.
 fn base_of(kind: ForgeKind, host: &str) -> Option<String> {
     let is_public = ForgeKind::of_host(host) == Some(kind);
     match kind {

@@ -45,7 +45,7 @@ impl Tokens {
         Ok(made.0)
     }
 
-    /// Forgets the App's tokens for a repository, which the forge does not take any more; false if there were none.
+    /// Forgets the App's tokens for a repository, which the forge no longer accepts; false if there were none.
     pub fn forget(&self, full_name: &str) -> bool {
         let mut made = self.made();
         let before = made.len();

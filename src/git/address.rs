@@ -131,7 +131,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// The URL of a submodule as `.gitmodules` writes it, seen from the superproject's own URL (gitsubmodules(7): only
-/// `./` and `../` are relative). None if it climbs over the root.
+/// `./` and `../` are relative). `None` if it climbs over the root.
 pub fn resolve(superproject: &str, url: &str) -> Option<String> {
     if !url.starts_with("./") && !url.starts_with("../") {
         return Some(url.to_owned());

@@ -28,10 +28,7 @@ const OUT_OF_MEMORY: &str = "memory allocation of ";
 pub(super) type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
 
 pub(super) fn unexpected() -> GitError {
-    GitError::new(
-        GitErrorKind::Other,
-        "the git worker answered something else than it was asked",
-    )
+    GitError::new(GitErrorKind::Other, "the git worker gave an unexpected answer")
 }
 
 pub(super) fn too_long(what: &str, limit: Duration) -> GitError {

@@ -27,7 +27,7 @@ impl Git {
         }
     }
 
-    /// The newest of the candidates that can be reached from `tip` and not from `live`. None if there is no such commit, or only
+    /// The newest of the candidates that can be reached from `tip` and not from `live`. `None` if there is no such commit, or only
     /// one too far back.
     pub async fn newest_of(
         &self,

@@ -49,7 +49,7 @@ impl Known {
 }
 
 impl Base {
-    /// Opens it; none if there is none, or it can't be read. A manifest that can't be used is left out.
+    /// Opens it; `None` if there is none, or it can't be read. A manifest that can't be used is left out.
     pub(super) fn open(reuse: &Reuse, refuse_lfs: bool) -> Option<Self> {
         let folder = Folder::open_real(reuse.previous.as_deref()?).ok()?;
         let manifest = reuse.previous_manifest.as_deref().and_then(Manifest::read);

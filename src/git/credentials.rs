@@ -52,7 +52,7 @@ impl<'a> Wallet<'a> {
         }
         if allowed.contains(CredentialType::SSH_KEY) {
             let key = self.spec.ssh_key.as_deref().ok_or_else(|| {
-                refused(format!("{host} wants an ssh key, and none is configured"))
+                refused(format!("{host} requires an ssh key, and none is configured"))
                     .hint("set `ssh_key` of the repo, or `keys` for a submodule, to a private key whose public half is a deploy key there")
             })?;
             check_key_file(key)?;
@@ -95,7 +95,7 @@ pub(super) fn user_and_password(spec: &RemoteSpec, address: &Address) -> Result<
     match (user, url.as_ref().and_then(url::Url::password)) {
         (Some(user), Some(password)) => Ok((user, decoded(password))),
         _ => Err(refused(format!(
-            "{} wants a user and password, and no token is configured",
+            "{} requires a user and password, and no token is configured",
             address.display()
         ))
         .hint("set `token` of the repo, or check `url`: forges also ask for a password where nothing exists")),

@@ -116,7 +116,7 @@ impl KnownHosts {
             let (known, place) = (fingerprint(&entry.key), place(entry));
             return refuse(format!(
                 "the {key_type} host key of {name} is {print}, but {place} says {known}: it was changed, \
-                 or somebody is in between"
+                 or somebody intercepts the connection"
             ))
             .map_err(|e| e.hint("ask the host's owner for the new fingerprint, then replace the line"));
         }

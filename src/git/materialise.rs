@@ -158,7 +158,7 @@ impl Making<'_> {
         Ok(made)
     }
 
-    /// Makes a file; none if it is a pointer that is to be refused. Also whether it was copied.
+    /// Makes a file; `None` if it is a pointer that is to be refused. Also whether it was copied.
     fn file(
         &self,
         hands: &mut Hands,

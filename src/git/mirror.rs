@@ -145,7 +145,7 @@ impl Mirror {
     }
 
     /// Packs the mirror if a deployment has just ended and it has grown too many packs: the small ones, and all of it once it has
-    /// grown to twice its size, which also drops what nobody needs any more.
+    /// grown to twice its size, which also drops what nobody needs.
     pub(super) fn pack_if_many(&self, reporter: &Reporter) {
         let (count, bytes) = packs(&self.path);
         let Some(git) = Program::find().filter(|_| count > PACKS_MAX) else {

@@ -129,7 +129,7 @@ pub struct SignedObject {
     pub time: Timestamp,
     /// What is signed.
     pub payload: Vec<u8>,
-    /// The signature, armoured; none if it has none.
+    /// The signature, armoured; `None` if it has none.
     pub signature: Option<Vec<u8>>,
 }
 

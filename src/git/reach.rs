@@ -64,7 +64,7 @@ pub(super) struct Reach {
 
 impl Reach {
     /// Refuses a submodule at `address` that the repository at `own` may not name. `listed` has hosts and networks; with a proxy
-    /// the proxy looks the name up, so only its spelling is judged. None if nothing is left to judge.
+    /// the proxy looks the name up, so only its spelling is judged. `None` if nothing is left to judge.
     pub(super) fn judge(
         address: &Address,
         own: &Address,

@@ -57,7 +57,7 @@ impl<'a> Remote<'a> {
         let address = Address::parse(&spec.url).ok_or_else(|| {
             GitError::new(
                 GitErrorKind::Unsupported,
-                "the remote's URL is of no kind that hookd fetches from",
+                "the remote's URL is not of a kind that hookd supports",
             )
             .hint("use https://…, ssh://…, user@host:path or an absolute path")
         })?;

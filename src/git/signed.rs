@@ -48,7 +48,7 @@ pub(super) fn signed(mirror: &Path, git_ref: &GitRef, commit: &CommitId) -> Resu
     Ok(all)
 }
 
-/// The tag object under a ref of the mirror; none if the ref names the commit itself, or something else by now.
+/// The tag object under a ref of the mirror; `None` if the ref names the commit itself, or something else by now.
 fn tag(repo: &Repository, git_ref: &GitRef, commit: Oid) -> Result<Option<WireSigned>, GitError> {
     let failed = |e: git2::Error| GitError::from_git2(&e, "reading a tag");
     let reference = repo.find_reference(&tip_ref(git_ref.as_str())).map_err(failed)?;

@@ -41,7 +41,7 @@ const MANIFEST: &str = "manifest";
 /// How long a tick of the clock is waited for: most take 1 to 10 ms.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Makes the spare the plan's tree; none if there is no spare, or something was done to it: then it is gone, and nothing else is
+/// Makes the spare the plan's tree; `None` if there is no spare, or something was done to it: then it is gone, and nothing else is
 /// changed.
 pub(super) fn adopt(making: &Making<'_>) -> Result<Option<CheckedOut>, GitError> {
     let Some(spare) = &making.reuse.spare else {

@@ -183,7 +183,7 @@ fn shown(url: &str) -> String {
 /// also locally.
 fn reach(url: &GitUrl, top: &Remote<'_>) -> Result<Option<Reach>, GitError> {
     let refuse = |why: &str| GitError::new(GitErrorKind::Submodule, format!("its URL {} {why}", shown(url)));
-    let address = Address::parse(url).ok_or_else(|| refuse("is of no kind that hookd fetches from"))?;
+    let address = Address::parse(url).ok_or_else(|| refuse("is not of a kind that hookd supports"))?;
     let is_local = |address: &Address| address.transport == Transport::Local;
     match (is_local(&address), is_local(&top.address)) {
         (true, false) => Err(refuse("is a local path, which the repository of a remote may not name")),
@@ -198,7 +198,7 @@ fn reach(url: &GitUrl, top: &Remote<'_>) -> Result<Option<Reach>, GitError> {
 /// How to reach a submodule, with the credentials of the repo only where they belong.
 fn spec(url: &GitUrl, top: &Remote<'_>) -> Result<RemoteSpec, GitError> {
     let refuse = |why: &str| GitError::new(GitErrorKind::Submodule, format!("its URL {} {why}", shown(url)));
-    let address = Address::parse(url).ok_or_else(|| refuse("is of no kind that hookd fetches from"))?;
+    let address = Address::parse(url).ok_or_else(|| refuse("is not of a kind that hookd supports"))?;
     let own_key = top.spec.ssh_key.clone().filter(|_| address.host == top.address.host);
     let listed = top.spec.keys.iter().find(|(listed, _)| same_repository(listed, url));
     Ok(RemoteSpec {

@@ -1,4 +1,4 @@
-//! Reads the tree of a commit, and refuses what must not reach a disk. What a remote sends is hostile until shown
+//! Reads the tree of a commit, and refuses entries that must not reach a disk. What a remote sends is hostile until shown
 //! otherwise: git itself takes trees with `..`, `.git`, duplicate names and setuid modes without complaint.
 
 use std::collections::HashSet;

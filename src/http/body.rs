@@ -1,5 +1,5 @@
-//! Reads a request body within its limits of size, time, rate and memory. What is long waits in a file until all of it is there,
-//! so that no sender, however slow, holds more than a little memory.
+//! Reads a request body within its limits of size, time, rate and memory. A long body is buffered in a file until it is complete, so
+//! that no slow sender takes much memory.
 
 use std::collections::HashMap;
 use std::io::SeekFrom;

@@ -1,4 +1,4 @@
-//! The control listener: what is live, what ran, and what a person wants done.
+//! The control listener: the API, the metrics and the status pages.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -91,8 +91,7 @@ pub(super) fn refused(refusal: Refusal) -> Answer {
 /// web page from elsewhere whose name was made to lead here (DNS rebinding) sees nothing.
 pub fn refused_to_onlookers(request: &Request<Incoming>, http: &Http) -> Option<Answer> {
     if !visitor::is_addressed_here(request.headers(), http) {
-        let error =
-            "not asked for by this address; a proxy in front passes its own Host on, which nginx does by itself";
+        let error = "the Host header does not match this address; a proxy in front passes its own Host on, which nginx does by itself";
         return Some(answer::problem(StatusCode::FORBIDDEN, error, None));
     }
     let acts = *request.method() == Method::POST

@@ -169,7 +169,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 struct Strangers(Mutex<HashMap<IpAddr, Arc<Semaphore>>>);
 
 impl Strangers {
-    /// A place for an address; waits while all its places are taken. None if too many wait already: they would take the
+    /// A place for an address; waits while all its places are taken. `None` if too many wait already: they would take the
     /// places of everybody else. A proxy on this machine stands for many, and does not pass on what is slow.
     async fn place(&self, address: IpAddr, places: usize) -> Option<OwnedSemaphorePermit> {
         let address = counted_with(address);
@@ -273,7 +273,7 @@ async fn accept(socket: &Socket) -> std::io::Result<(Box<dyn Stream>, Peer)> {
 type Pending = Pin<Box<dyn Future<Output = Result<Answer, std::convert::Infallible>> + Send>>;
 
 impl Shared {
-    /// The stream within TLS, if this listener speaks it; none if the peer does not.
+    /// The stream within TLS, if this listener speaks it; `None` if the peer does not.
     async fn secured(&self, stream: Box<dyn Stream>) -> Option<Box<dyn Stream>> {
         let Some(tls) = &self.tls else {
             return Some(stream);
@@ -490,7 +490,7 @@ async fn refuse(stream: &mut (impl AsyncWrite + Unpin), status: &str, what: &str
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{retry}Connection: close\r\n\r\n{body}",
         body.len()
     );
-    // Whoever does not listen any more misses nothing.
+    // A receiver that is gone misses nothing.
     if stream.write_all(text.as_bytes()).await.is_ok() {
         drop(stream.shutdown().await);
     }

@@ -1,4 +1,4 @@
-//! Who sent a request: the peer of the connection, or whom a trusted proxy names.
+//! The sender of a request: the peer of the connection, or the address that a trusted proxy forwards.
 
 use std::net::{IpAddr, Ipv4Addr};
 

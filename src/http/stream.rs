@@ -46,7 +46,7 @@ impl Default for Streams {
 }
 
 impl Streams {
-    /// A place; none if all are taken.
+    /// A place; `None` if all are taken.
     pub fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).try_acquire_owned().ok()
     }

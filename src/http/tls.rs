@@ -53,7 +53,7 @@ impl Terminator {
                         state.acceptor = acceptor;
                         state.changed = changed;
                     }
-                    Err(error) => tracing::error!("the certificate before stays in use: {error}"),
+                    Err(error) => tracing::error!("the previous certificate stays in use: {error}"),
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Who asks on the control socket or the status address, and what that one may.
+//! Who sends a request to the control socket or the status address, and what they may do.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -48,7 +48,7 @@ pub struct Arrival<'a> {
     pub settings: &'a Settings,
     /// Who sent it.
     pub from: IpAddr,
-    /// The repo that it was sent for, by name; none if the payload is to tell.
+    /// The repo that it was sent for, by name; `None` if the payload is to tell.
     pub repo: Option<&'a str>,
     /// Headers and body.
     pub delivery: Delivery<'a>,

@@ -1,4 +1,4 @@
-//! What strangers tried: counted per address, the newest kept in memory. The store has nothing of it.
+//! Rejected requests: counted per address, the newest kept in memory, never in the store.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};

@@ -1,4 +1,4 @@
-//! A stored delivery once more, judged by the configuration of now.
+//! Replays a stored delivery, judged by the current configuration.
 
 use super::{Intake, jobs, reason};
 use crate::clock;
@@ -10,7 +10,7 @@ use crate::worker::Settings;
 
 /// What became of a replay.
 pub struct Replayed {
-    /// The jobs that wait now; none if no target wants the delivery.
+    /// The jobs that wait now; `None` if no target wants the delivery.
     pub jobs: Vec<AcceptedJob>,
     /// Each target's verdict.
     pub reason: String,
@@ -22,13 +22,13 @@ pub enum NotReplayed {
     /// Nothing of that id is stored.
     #[error("there is no stored delivery {0}")]
     Unknown(String),
-    /// Its repo is not in the configuration any more.
-    #[error("repo {0} is not configured any more")]
+    /// Its repo is no longer in the configuration.
+    #[error("repo {0} is no longer configured")]
     NoRepo(String),
     /// It says nothing.
     #[error(transparent)]
     NotUnderstood(#[from] ParseError),
-    /// Its payload is not kept any more.
+    /// Its payload is no longer kept.
     #[error("the payload of delivery {0} is no longer kept; `hookd deploy` deploys the tip")]
     Emptied(String),
     /// The store can't be read or written.

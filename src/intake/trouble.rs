@@ -1,4 +1,4 @@
-//! What is wrong with a repo's webhook, until a right delivery shows that it isn't any more.
+//! What is wrong with a repo's webhook, until a good delivery shows that it is fixed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -53,7 +53,7 @@ impl Unit {
 pub struct Machine {
     /// Who asks.
     pub me: Account,
-    /// Who the daemon is, or would be; none if the user of the unit does not exist.
+    /// Who the daemon is, or would be; `None` if the user of the unit does not exist.
     pub daemon: Option<Account>,
     /// Whether systemd runs this machine.
     pub systemd: bool,

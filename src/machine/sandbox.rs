@@ -17,7 +17,7 @@ const SYSTEM: &[&str] = &["/usr", "/boot", "/efi"];
 /// What stays writable under `ProtectSystem=strict`.
 const ALWAYS: &[&str] = &["/dev", "/proc", "/sys", "/tmp", "/var/tmp"];
 
-/// What is in the way of writing.
+/// What prevents writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Block {
     /// `ProtectHome=`

@@ -7,7 +7,7 @@ use std::str::FromStr;
 pub enum CheckState {
     /// Not finished, or not begun.
     Pending,
-    /// Finished, and not with success: also cancelled, skipped and neutral, since none of them shows that all is well.
+    /// Finished, and not with success: also cancelled, skipped and neutral, since none of them shows success.
     Red,
     /// Finished with success.
     Green,

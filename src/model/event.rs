@@ -1,4 +1,4 @@
-//! What a delivery says, in no forge's dialect.
+//! The events of a delivery, the same for all forges.
 
 use super::CommitId;
 
@@ -67,15 +67,15 @@ pub struct Event {
     pub name: String,
     /// What happened.
     pub action: Action,
-    /// Full name on the forge, `alice/blog`; none where the forge does not say.
+    /// Full name on the forge, `alice/blog`; `None` where the forge does not say.
     pub repo: Option<String>,
     /// Full ref as claimed (`refs/heads/main`), not yet validated.
     pub git_ref: Option<String>,
-    /// Where the ref was; zeros for a new ref, none where the forge does not say.
+    /// Where the ref was; zeros for a new ref, `None` where the forge does not say.
     pub before: Option<CommitId>,
-    /// Where the ref is; zeros for a deleted ref, none where the forge does not say.
+    /// Where the ref is; zeros for a deleted ref, `None` where the forge does not say.
     pub after: Option<CommitId>,
-    /// Whether history was rewritten; none where the forge does not say.
+    /// Whether history was rewritten; `None` where the forge does not say.
     pub forced: Option<bool>,
     /// Who pushed, as the forge names them.
     pub pusher: Option<String>,

@@ -16,13 +16,13 @@ pub enum GitUrlError {
     #[error("the URL of a repository has 1 to {URL_MAX} bytes")]
     Length,
     /// A line end or the like, as it is or percent-encoded.
-    #[error("the URL has a control or format character in it")]
+    #[error("the URL contains a control or format character")]
     Control,
     /// A blank where none may be.
-    #[error("the URL has a blank in it")]
+    #[error("the URL contains a space")]
     Blank,
     /// A percent sign in the host, which some programs decode and others don't.
-    #[error("the host of the URL has a `%` in it")]
+    #[error("the host of the URL contains a `%`")]
     EncodedHost,
 }
 

@@ -1,4 +1,4 @@
-//! Words: values that cannot be wrong once they exist. No I/O, no clock, no serde.
+//! Words: values that are always valid once they exist. No I/O, no clock, no serde.
 
 mod asker;
 mod check;

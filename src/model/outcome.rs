@@ -66,7 +66,7 @@ words! {
         Superseded = "superseded",
         /// It failed; what was live before still is.
         Failed = "failed",
-        /// It went live, failed its check, and the release before it is live again.
+        /// It went live, failed its check, and the previous release is live again.
         RolledBack = "rolled-back",
         /// A person cancelled it.
         Cancelled = "cancelled",

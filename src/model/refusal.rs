@@ -1,4 +1,4 @@
-//! Why a look or an act can't be had as it was asked for.
+//! Why a request to the daemon is refused.
 
 use std::fmt;
 

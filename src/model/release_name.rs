@@ -37,7 +37,7 @@ impl ReleaseName {
         &self.0[STAMP + 1..]
     }
 
-    /// When it was made, to the second. None if it is no time of the calendar.
+    /// When it was made, to the second. `None` if it is no time of the calendar.
     pub fn time(&self) -> Option<Timestamp> {
         Timestamp::from_compact(self.stamp())
     }

@@ -1,4 +1,4 @@
-//! What a user may.
+//! The role of a user.
 
 use std::fmt;
 use std::str::FromStr;

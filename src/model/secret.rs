@@ -1,4 +1,4 @@
-//! Bytes that must never be seen.
+//! Secret bytes, which are never shown.
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;

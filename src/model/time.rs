@@ -47,7 +47,7 @@ impl Timestamp {
         self.civil().strftime(COMPACT).to_string()
     }
 
-    /// The time that [`Timestamp::compact`] shows so. None if it is no time of the calendar.
+    /// The time that [`Timestamp::compact`] shows so. `None` if it is no time of the calendar.
     pub fn from_compact(text: &str) -> Option<Self> {
         let civil = jiff::civil::DateTime::strptime(COMPACT, text).ok()?;
         let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;

@@ -50,7 +50,7 @@ fn without_prefix(name: &str) -> Option<&str> {
     digits.map(|(at, _)| at).find(|at| begins(*at)).map(|at| &name[at..])
 }
 
-/// What follows the numbers, as a pre-release; none if it makes the whole no version. After fewer than three numbers a
+/// What follows the numbers, as a pre-release; `None` if it makes the whole no version. After fewer than three numbers a
 /// pre-release is a word, since `2026-11-27` is a date.
 fn prerelease(rest: &str, numbers: usize) -> Option<Prerelease> {
     if rest.is_empty() {

@@ -1,4 +1,4 @@
-//! Texts of people whom nobody vouches for: how much of them is kept, and what of them may be shown.
+//! Untrusted text: how much of it is kept, and how it is made safe to show.
 
 /// Most of a commit's subject that is kept, characters: four times what fits a line of a forge.
 pub const SUBJECT_MAX: usize = 300;

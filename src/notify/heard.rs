@@ -1,4 +1,4 @@
-//! Whether a message was heard.
+//! Whether a message was delivered.
 
 use crate::forge_api::Refusal;
 

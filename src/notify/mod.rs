@@ -1,4 +1,4 @@
-//! Who is told of a deployment's end, and in which words.
+//! Notifications of a deployment's end: to whom, and in which words.
 //!
 //! | step | file |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What there is to say of a deployment, and hookd's own words for it.
+//! The contents of a notification, and hookd's own words for it.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Sends one message, and tells whether to send it again.
+//! Sends one message, and says whether to retry it.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Each act by its name, noted in the audit with who asked for it and what came of it.
+//! Each act by its name, recorded in the audit log with who asked for it and its result.
 
 use super::{Operator, Result};
 use crate::api::{Asked, DeployRequest, RollbackRequest};
@@ -64,7 +64,7 @@ impl Operator {
         self.noted(by, word, target.id.to_string(), doing).await
     }
 
-    /// Treats a stored delivery as if it had just come in.
+    /// Handles a stored delivery as if it had just arrived.
     pub async fn replay(&self, by: &By, id: &str) -> Result<Asked> {
         self.noted(by, "replay", id.to_owned(), self.replay_stored(&by.asker, id))
             .await
@@ -89,7 +89,7 @@ impl Operator {
         let job = done.as_ref().ok().and_then(|asked| Some(asked.jobs.first()?.id));
         let noted = self.world.store.note_result(number, in_words(&done), job).await;
         if let Err(error) = noted {
-            tracing::warn!(%error, "the audit lacks what came of act {number}");
+            tracing::warn!(%error, "the audit log lacks the result of act {number}");
         }
         done
     }

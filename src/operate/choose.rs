@@ -1,4 +1,4 @@
-//! Which ref and which release a person means who names none.
+//! The default ref and release of an act that names none.
 
 use super::{Operator, Result, invalid};
 use crate::config::{RefFilter, Target};

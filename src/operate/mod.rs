@@ -1,4 +1,4 @@
-//! What a person or a program may have done to a target, wherever they ask: deploy, retry, roll back, cancel, pause, resume,
+//! What a person or a program can have done to a target, wherever they ask: deploy, retry, roll back, cancel, pause, resume,
 //! replay.
 //!
 //! An act only asks for a job or changes what may start; the worker does the rest. Each returns when it is on disk.
@@ -74,7 +74,7 @@ impl Operator {
         self.run(by, target, request.git_ref.as_deref(), Source::Deploy).await
     }
 
-    /// Tries again what failed or was rolled back.
+    /// Retries a failed or rolled-back deployment.
     async fn retry(&self, by: &Asker, target: &Target, request: DeployRequest) -> Result<Asked> {
         self.require_free(target).await?;
         let mut named = request.git_ref;
@@ -159,7 +159,7 @@ impl Operator {
         Ok(done("paused", format!("{} is paused", target.id)))
     }
 
-    /// Lets a paused or rolled-back target go on. After a rollback, the tip that it went away from is deployed anew: no look at
+    /// Resumes a paused or pinned target. After a rollback, the tip that it went away from is deployed anew: no look at
     /// the remote would find it, since it was dealt with once.
     async fn resume(&self, by: &Asker, target: &Target) -> Result<Asked> {
         let was_pinned = self.world.store.target(&target.id).await?.pinned.is_some();
@@ -184,7 +184,7 @@ impl Operator {
         Ok(asked)
     }
 
-    /// Treats a stored delivery as if it had just come in.
+    /// Handles a stored delivery as if it had just arrived.
     async fn replay_stored(&self, by: &Asker, id: &str) -> Result<Asked> {
         let replayed = self
             .intake

@@ -1,4 +1,4 @@
-//! Tries a channel or the token for a forge, and says what came back.
+//! Tests a channel or the token for a forge, and reports the answer.
 
 use super::{By, Operator, Result, done};
 use crate::api::Asked;

@@ -1,4 +1,4 @@
-//! The one judgement of a target: its state, whether it is behind, and what of it needs a person.
+//! The one judgement of a target: its state, whether it is behind, and its problems.
 
 use std::collections::BTreeMap;
 
@@ -144,7 +144,7 @@ fn failed(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
         .iter()
         .any(|failure| failure.git_ref.as_str() == last.git_ref);
     let hint = if !status.waiting.is_empty() {
-        format!("it is tried again by itself; hookd logs {}", last.id)
+        format!("hookd retries it by itself; hookd logs {}", last.id)
     } else if rests {
         format!(
             "remove the cause, then hookd retry {}; until then it is tried rarely",
@@ -237,7 +237,7 @@ fn unheard(signs: &Signs<'_>) -> Vec<Problem> {
 
 /// A channel that nobody hears.
 pub(super) fn notify_failing(name: &str, trouble: &Trouble) -> Problem {
-    let text = format!("notifications to {name} do not get through: {}", trouble.reason);
+    let text = format!("notifications to {name} cannot be delivered: {}", trouble.reason);
     let hint = format!("hookd notify test {name}");
     problem("notify-failing", text, hint, Some(trouble.since.0))
 }

@@ -1,4 +1,4 @@
-//! Rows of the store as the wire tells of them.
+//! Converts rows of the store to wire types.
 
 use std::collections::{BTreeMap, BTreeSet};
 

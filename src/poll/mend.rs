@@ -1,4 +1,4 @@
-//! What is recorded as live against what is on disk: brings back what somebody removed.
+//! Compares the recorded live release with the disk, and restores one that somebody removed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,7 +71,7 @@ impl Poller {
         Ok(())
     }
 
-    /// A kept release of the live commit, else the tip; none where only a person or a certain delivery may choose.
+    /// A kept release of the live commit, else the tip; `None` where only a person or a certain delivery may choose.
     async fn way_back(&self, target: &Target, row: &TargetRow) -> Result<Option<NewJob>, StoreError> {
         let Some(git_ref) = row.live_ref.clone() else {
             return Ok(None);

@@ -1,8 +1,8 @@
 //! The addresses that forges publish as those of their webhooks: fetched, refreshed daily, and kept on disk for when the
 //! forge's API is away.
 //!
-//! Until something is known of a forge, nobody is taken for it: deliveries are answered 503 and the poll finds the pushes.
-//! What is known stays in force however old it is, and its age is told.
+//! Until the addresses of a forge are known, no sender counts as that forge: deliveries are answered 503 and the poll finds the pushes.
+//! Known addresses stay in force however old they are, and their age is shown.
 
 pub mod read;
 
@@ -288,7 +288,7 @@ async fn fetch(published: &Published, url: &url::Url) -> Result<Known, String> {
     })
 }
 
-/// What was kept; none if there is nothing, or nothing that can be believed.
+/// What was kept; `None` if there is nothing, or nothing that can be believed.
 fn read_kept(file: &Path) -> Option<Known> {
     let known: Known = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     read::plausible(known.networks.clone()).ok()?;

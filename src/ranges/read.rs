@@ -1,4 +1,4 @@
-//! What forges publish, read: the networks that their webhooks come from.
+//! Parses the networks that forges publish for their webhooks.
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -35,7 +35,7 @@ struct Item {
 
 /// The networks in an answer; or why it can't be the right answer.
 pub fn read(kind: ForgeKind, body: &[u8]) -> Result<Vec<IpNet>, String> {
-    let wrong = |e: serde_json::Error| format!("the answer is not understood: {e}");
+    let wrong = |e: serde_json::Error| format!("the answer cannot be parsed: {e}");
     let networks: Vec<IpNet> = match kind {
         ForgeKind::Bitbucket => {
             let all: Atlassian = serde_json::from_slice(body).map_err(wrong)?;

@@ -14,7 +14,7 @@ use crate::model::{CommitId, Timestamp};
 const REVISION: &str = "REVISION";
 
 impl Layout {
-    /// Gives the release that `current` points at a name of hookd's, if it is a directory in `releases`; none if it is not. Its
+    /// Gives the release that `current` points at a name of hookd's, if it is a directory in `releases`; `None` if it is not. Its
     /// old name becomes a link to the new one in the same step, so whoever uses either path goes on.
     pub fn adopt(&self) -> Result<Option<(ReleaseName, Option<CommitId>)>, ReleaseError> {
         let Some(old) = self.foreign_release() else {

@@ -1,4 +1,4 @@
-//! Gives a tree to the user that commands run as.
+//! Changes the owner of a tree to the user that commands run as.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
@@ -24,7 +24,7 @@ impl Layout {
         }
     }
 
-    /// The user and group that a tree is given to; none if hookd already runs as that user.
+    /// The user and group that a tree is given to; `None` if hookd already runs as that user.
     pub fn owner(&self, user: &str) -> Result<Option<(u32, u32)>, ReleaseError> {
         let found = User::from_name(user).map_err(ReleaseError::io("looking up the user of", self.path()))?;
         let found = found.ok_or_else(|| ReleaseError::Obstacle(format!("`run_as`: there is no user {user}")))?;

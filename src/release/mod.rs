@@ -223,7 +223,7 @@ fn sync_directory(directory: &Path) -> Result<(), ReleaseError> {
     sync().map_err(ReleaseError::io("writing to disk the directory", directory))
 }
 
-/// The names in a directory, as far as they are text; none if there is no such directory.
+/// The names in a directory, as far as they are text; `None` if there is no such directory.
 fn names_in(directory: &Path) -> Result<Vec<String>, ReleaseError> {
     let read = || -> io::Result<Vec<String>> {
         let entries: Vec<fs::DirEntry> = match fs::read_dir(directory) {

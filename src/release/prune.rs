@@ -51,7 +51,7 @@ impl Layout {
         Ok(names)
     }
 
-    /// What was to be removed and is still there, and is no release any more: other users' files, say. Empty while
+    /// What was to be removed and is still there, and is no longer a release: other users' files, say. Empty while
     /// everything could be removed; for a look when no deployment of the target runs.
     pub fn unremoved(&self) -> Result<Vec<PathBuf>, ReleaseError> {
         let releases = self.releases();

@@ -94,7 +94,7 @@ impl Removing {
             match open_directory(dir, name) {
                 Ok(child) => return self.directory(dir, name, child, path, depth),
                 Err(Errno::ENOENT) => return Step::Gone,
-                // It is no directory, or not any more.
+                // It is not a directory, or no longer one.
                 Err(Errno::ENOTDIR | Errno::ELOOP) => {}
                 Err(error) => return self.stays(path, error),
             }

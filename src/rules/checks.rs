@@ -17,7 +17,7 @@ pub struct Note {
     pub check: String,
     /// Its state.
     pub state: CheckState,
-    /// The ref that it ran for, as claimed; none where the forge does not say.
+    /// The ref that it ran for, as claimed; `None` where the forge does not say.
     pub git_ref: Option<String>,
     /// The targets that require it.
     pub targets: Vec<TargetId>,

@@ -34,7 +34,7 @@ pub struct ActRow {
     pub object: String,
     /// Where the request came from.
     pub address: Option<String>,
-    /// What came of it; none if that was never known.
+    /// What came of it; `None` if that was never known.
     pub result: Option<String>,
     /// How the job ended that it asked for.
     pub outcome: Option<Outcome>,

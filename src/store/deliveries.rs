@@ -20,7 +20,7 @@ enum Known {
     No,
     /// These targets want it and nothing good has come of it for them.
     Again {
-        /// The row of the delivery; none if only its body was known, under another id.
+        /// The row of the delivery; `None` if only its body was known, under another id.
         number: Option<i64>,
         targets: Vec<TargetId>,
         /// Nothing came of it for any target until now.
@@ -227,18 +227,18 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
         // Nobody says that it is the same: two people may join a group, and both deliveries look alike.
         Known::No
     } else if newest.is_empty() {
-        Known::Done("known, and there was nothing to do")
+        Known::Done("this push is known, and there was nothing to do")
     } else if newest
         .iter()
         .any(|(_, ended)| ended.is_some_and(Outcome::may_run_again))
     {
-        Known::Done("known, and what failed of it is not wanted any more")
+        Known::Done("this push is known, and what failed is no longer wanted")
     } else if newest.iter().any(|(_, ended)| ended.is_none()) {
-        Known::Done("known, and it is still being worked on")
+        Known::Done("this push is known, and its deployment has not ended yet")
     } else if ended(Outcome::RolledBack) {
-        Known::Done("known, and rolled back; `hookd retry` tries that commit again")
+        Known::Done("this push is known, and was rolled back; `hookd retry` tries that commit again")
     } else {
-        Known::Done("known, and done")
+        Known::Done("this push was already deployed")
     })
 }
 

@@ -88,7 +88,7 @@ fn log_files(path: &Path) -> [PathBuf; 2] {
     [beside(path, "-wal"), beside(path, "-shm")]
 }
 
-/// The file at a path; none if there is none. An error of the disk is no sign that it was removed.
+/// The file at a path; `None` if there is none. An error of the disk is no sign that it was removed.
 fn id(path: &Path) -> std::io::Result<Option<FileId>> {
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(Some((found.dev(), found.ino()))),
@@ -223,7 +223,7 @@ impl Files {
     }
 }
 
-/// Lets go of a connection whose files are not those at its path any more: it must not remove the log of another database.
+/// Lets go of a connection whose files are no longer those at its path: it must not remove the log of another database.
 pub(super) fn abandon(connection: &Connection) {
     if let Err(error) = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
         tracing::warn!(%error, "the old database is closed as usual");

@@ -1,4 +1,4 @@
-//! What ran.
+//! The history of deployments.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Page {
     pub target: Option<String>,
     /// Only deployments older than this one.
     pub before: Option<i64>,
-    /// Only those that ended so.
+    /// Only those with this outcome.
     pub outcome: Option<Outcome>,
     /// At most so many.
     pub limit: usize,

@@ -10,7 +10,7 @@ use super::{Store, StoreError, failures};
 use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseName, Source, TargetId, Timestamp};
 
 impl Store {
-    /// Takes a waiting job for running and begins a deployment; none if it does not wait any more.
+    /// Takes a waiting job for running and begins a deployment; `None` if it no longer waits.
     pub async fn claim(&self, job: i64, now: Timestamp) -> Result<Option<Claim>, StoreError> {
         self.write(move |c| {
             let sql = format!(

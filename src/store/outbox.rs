@@ -34,7 +34,7 @@ pub struct Trouble {
 pub struct Standing {
     /// Something was live once.
     pub ever_live: bool,
-    /// Since when the newest deployments have failed; none if the newest one did not.
+    /// Since when the newest deployments have failed; `None` if the newest one did not.
     pub failing_since: Option<Timestamp>,
     /// The newest deployment, if it failed.
     pub failing: Option<i64>,
@@ -112,7 +112,7 @@ impl Store {
         .await
     }
 
-    /// Drops what waits for a channel that is not configured any more.
+    /// Drops what waits for a channel that is no longer configured.
     pub async fn drop_channel(&self, channel: String) -> Result<(), StoreError> {
         self.write(move |c| {
             c.execute("DELETE FROM outbox WHERE channel = ?1", [&channel])?;

@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// Brings the deliveries down to `budget` bytes: first the payloads of those that led to nothing go, then the others' that
-    /// no job needs any more, then whole rows, the oldest first each time.
+    /// no job needs, then whole rows, the oldest first each time.
     pub async fn prune_deliveries(&self, budget: u64) -> Result<(), StoreError> {
         let budget = i64::try_from(budget).unwrap_or(i64::MAX);
         loop {

@@ -224,14 +224,14 @@ impl Store {
         .await
     }
 
-    /// Ends the jobs of targets that the configuration does not have any more; says how many.
+    /// Ends the jobs of targets that the configuration no longer has; says how many.
     pub async fn drop_unknown(&self, known: Vec<TargetId>, now: Timestamp) -> Result<usize, StoreError> {
         self.write(move |c| {
             let targets: Vec<TargetId> = c
                 .prepare_cached("SELECT DISTINCT repo, target FROM jobs WHERE state = 'waiting'")?
                 .query_map([], |row| target_of(row, 0))?
                 .collect::<Result<_, _>>()?;
-            let reason = "the configuration does not have this target any more";
+            let reason = "the configuration no longer has this target";
             let mut count = 0;
             for target in targets.iter().filter(|target| !known.contains(target)) {
                 count += end_waiting(c, target, Waiting::All, Outcome::Cancelled, reason, now)?.count;

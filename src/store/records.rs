@@ -179,7 +179,7 @@ pub struct Finish {
     pub reason: String,
     /// What is live now, if that changed.
     pub live: Option<WentLive>,
-    /// Nothing is live any more.
+    /// Nothing is live now.
     pub nothing_live: bool,
     /// What the release that it made is worth.
     pub release: Option<(ReleaseName, ReleaseState)>,

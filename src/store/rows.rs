@@ -291,7 +291,7 @@ const LONGEST_PAUSE: Duration = PAUSES[PAUSES.len() - 1];
 pub struct FailureRow {
     /// The ref that was to be deployed.
     pub git_ref: GitRef,
-    /// The object that the remote had there; none if no look has seen it yet.
+    /// The object that the remote had there; `None` if no look has seen it yet.
     pub advertised: Option<CommitId>,
     /// What failed.
     pub reason: String,

@@ -5,7 +5,7 @@ use std::path::Path;
 use hookd::config;
 use serde_json::Value;
 
-/// What the validator says; none if it finds nothing wrong.
+/// What the validator says; `None` if it finds nothing wrong.
 fn refused(text: &str) -> Option<String> {
     let table: toml::Table = text.parse().unwrap();
     let instance = serde_json::to_value(table).unwrap();

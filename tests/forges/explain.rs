@@ -151,7 +151,7 @@ fn what_is_not_understood_has_a_reason_and_no_events() {
     );
     let text = explain(&HeaderMap::new(), b"{}", None, None, NOW).to_string();
     assert!(
-        text.starts_with("forge      unknown\nerror      the delivery looks like none"),
+        text.starts_with("forge      unknown\nerror      cannot tell which forge sent the delivery"),
         "{text}"
     );
 }

@@ -235,7 +235,7 @@ fn a_running_machine_that_goes_wrong_is_found_out() {
     // Another daemon than the one that the program is of would be told, too; and one that hangs.
     machine.sh("systemctl kill -s STOP hookd; rm -f /run/hookd/control.sock");
     let (findings, _) = doctor(&machine);
-    found(&findings, "error", &["hookd runs, and does not answer"]);
+    found(&findings, "error", &["hookd runs but does not answer"]);
 }
 
 #[test]

@@ -315,7 +315,7 @@ fn without_the_right_commands_run_as_processes_and_it_is_said() {
         "{text}"
     );
     let text = bench.deploy("offline").failed();
-    assert!(text.contains("network = false takes units"), "{text}");
+    assert!(text.contains("requires `isolation = \"systemd\"`"), "{text}");
     assert!(bench.journal().contains("commands run as processes"));
 }
 

@@ -114,7 +114,7 @@ fn with_less_than_the_least_free_space_nothing_is_begun() {
     let target = world.target("site/live");
     assert!(
         target["next_try"].as_i64().is_some(),
-        "it is tried again by itself: {target}"
+        "hookd retries it by itself: {target}"
     );
 }
 
@@ -164,7 +164,7 @@ fn a_fetch_stops_before_the_disk_is_full_and_leaves_nothing() {
     assert_eq!(world.served(), "one");
     assert!(
         world.target("site/live")["next_try"].is_i64(),
-        "it is tried again by itself"
+        "hookd retries it by itself"
     );
 
     fs::remove_file(&others).unwrap();

@@ -207,7 +207,7 @@ fn a_first_deployment_whose_check_fails_leaves_nothing_live() {
         last["reason"]
             .as_str()
             .unwrap()
-            .starts_with("check exited with 1; there is no release before it"),
+            .starts_with("check exited with 1; there is no previous release"),
         "{last}"
     );
     assert_eq!(world.target("site/live")["commit"], serde_json::Value::Null);

@@ -145,7 +145,7 @@ fn a_hooks_json_with_every_feature_of_its_manual_is_carried_over_or_told_of() {
     let again = world.path("hooks.json").display().to_string();
     let out = world.path("out.toml").display().to_string();
     let refused = world.hookd(&["import", &again, "--output", &out]).expect(1);
-    assert!(refused.err.contains("nothing is overwritten"), "{refused:?}");
+    assert!(refused.err.contains("nothing was overwritten"), "{refused:?}");
     assert_eq!(text_of(&world.path("out.toml")), text);
     let shown = world.hookd(&["import", &again]).expect(0);
     assert!(

@@ -130,7 +130,7 @@ fn queue_all_refuses_a_commit_that_was_pushed_away() {
         row["reason"]
             .as_str()
             .unwrap()
-            .contains("can't be reached from refs/heads/main"),
+            .contains("can no longer be reached from refs/heads/main"),
         "{row}"
     );
 }

@@ -364,7 +364,7 @@ impl World {
         text_of(&self.seen("live/current/index.html"))
     }
 
-    /// The release that `current` points at; none if there is none.
+    /// The release that `current` points at; `None` if there is none.
     pub fn release(&self) -> Option<String> {
         let link = fs::read_link(self.seen("live/current")).ok()?;
         let name = link.strip_prefix("releases").expect("a link into releases/");
@@ -432,7 +432,7 @@ impl Drop for World {
     }
 }
 
-/// The names in a directory, sorted; none if there is no such directory.
+/// The names in a directory, sorted; `None` if there is no such directory.
 pub fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries

@@ -43,10 +43,10 @@ pub(super) async fn host_key(
         format!("{print}, as {host} publishes it")
     } else if !published.is_empty() {
         return Err(Failure::failed(format!(
-            "{host} shows the host key {print}, which is none of those that it publishes"
+            "{host} shows the host key {print}, which it does not publish"
         ))
         .cause(format!("it publishes {}", published.join(", ")))
-        .hint("somebody is in between, or the forge has a new key: read its page before anything else".to_owned()));
+        .hint("somebody intercepts the connection, or the forge has a new key: read its page before anything else".to_owned()));
     } else {
         accept(host, print, options, json)?;
         format!("{print}, as you said")
@@ -64,7 +64,7 @@ fn accept(host: &str, print: &str, options: &Add, json: bool) -> Result<(), Fail
     }
     if json || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return refused(format!(
-            "{host} shows the host key {print}, and nobody has said that it is the right one"
+            "{host} shows the host key {print}, and nobody has confirmed it"
         ))
         .map_err(|failure| {
             failure.hint(format!(

@@ -64,7 +64,7 @@ pub fn run(config: &Path, json: bool, options: &Add) -> Result<ExitCode, Failure
         if token.is_some() && plan.fragment.webhook.is_none() {
             return Err(Failure::new(
                 Code::Usage,
-                "with a token the forge is told where to deliver, so that must be known",
+                "--token requires --hook-url, the address that the forge delivers to",
             )
             .hint("--hook-url https://blog.example.org".to_owned()));
         }

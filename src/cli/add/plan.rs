@@ -80,7 +80,7 @@ fn checked(place: &Place, name: &RepoName, text: &str) -> Result<Config, Failure
         eprintln!("{report}\n");
         Failure::new(
             Code::Config,
-            format!("the configuration would not hold with repo {name}; nothing was changed"),
+            format!("adding repo {name} makes the configuration invalid; nothing was changed"),
         )
     })
 }
@@ -156,7 +156,7 @@ pub(super) async fn plan(config: &Path, json: bool, options: &Add) -> Result<Pla
     both.next_secret = Some(place.next_secret(&name));
     if before.is_some_and(|before| before != text && before != both.text()) {
         return Err(
-            Failure::failed(format!("repo {name} is there already, with other settings")).hint(format!(
+            Failure::failed(format!("repo {name} already exists, with other settings")).hint(format!(
                 "edit {}, or: hookd remove {name}",
                 place.fragment(&name).display()
             )),

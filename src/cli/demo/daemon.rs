@@ -101,7 +101,7 @@ pub fn log(config: &Path) -> PathBuf {
     config.with_file_name("hookd.log")
 }
 
-/// The last lines of its log, indented; none if there is no log.
+/// The last lines of its log, indented; `None` if there is no log.
 pub fn log_tail(config: &Path) -> Option<String> {
     let text = std::fs::read_to_string(log(config)).ok()?;
     let lines: Vec<String> = text.lines().map(|line| format!("    {line}")).collect();

@@ -152,7 +152,7 @@ impl Forge {
         tokio::spawn(async move {
             for push in pushes {
                 let delivery = forge.deliver(push, &forge.secret).await;
-                // Nobody listens any more only when the demo ends.
+                // The receiver is gone only when the demo ends.
                 drop(forge.sent.send(delivery));
             }
         });
@@ -264,7 +264,7 @@ fn changes(before: &Refs, after: &Refs, at: Timestamp) -> Vec<Push> {
     names.into_iter().filter_map(push).collect()
 }
 
-/// The answer that a CGI program wrote (RFC 3875, section 6); none if it is not one.
+/// The answer that a CGI program wrote (RFC 3875, section 6); `None` if it is not one.
 fn from_cgi(output: &Output) -> Option<Answer> {
     let end = output.stdout.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&output.stdout[..end]).ok()?;

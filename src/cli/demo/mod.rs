@@ -59,7 +59,7 @@ async fn end(mut stage: Stage, show: &Show, ending: Ending) -> Result<ExitCode, 
     let log = stage.log_tail();
     match ending {
         Ending::Wrong(failure) => {
-            let failure = failure.within(&format!("the demo went wrong at “{}”", show.current()));
+            let failure = failure.within(&format!("the demo failed at “{}”", show.current()));
             let Some(log) = log else {
                 stage.remove().await?;
                 return Err(failure);
@@ -81,7 +81,7 @@ async fn end(mut stage: Stage, show: &Show, ending: Ending) -> Result<ExitCode, 
 /// Ctrl-C, `kill`, and the end of the terminal.
 fn stop_on_signals(stop: &CancellationToken) -> Result<(), Failure> {
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let mut signals = signal(kind).map_err(|e| Failure::failed(format!("signals can't be received: {e}")))?;
+        let mut signals = signal(kind).map_err(|e| Failure::failed(format!("cannot receive signals: {e}")))?;
         let stop = stop.clone();
         tokio::spawn(async move {
             signals.recv().await;

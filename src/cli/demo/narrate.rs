@@ -1,4 +1,4 @@
-//! Tells what comes of a webhook while it happens: the daemon's answer, the log of the deployment, the page.
+//! Shows the effects of a webhook as they happen: the daemon's answer, the log of the deployment, the page.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Narrator<'a> {
 }
 
 impl Narrator<'_> {
-    /// Tells of a webhook and of the deployment that it asked for; none if it asked for none.
+    /// Tells of a webhook and of the deployment that it asked for; `None` if it asked for none.
     pub async fn delivery(&self, delivery: &Delivery) -> Result<Option<Deployment>, Failure> {
         let push = &delivery.push;
         let what = if push.after.is_zero() {
@@ -150,7 +150,7 @@ impl Narrator<'_> {
         Ok(page)
     }
 
-    /// What ran, newest first, as `hookd history` tells it; without what found nothing to do.
+    /// The deployments, newest first, as `hookd history` lists them, without those that found nothing to do.
     pub async fn history(&self) -> Result<Vec<Deployment>, Failure> {
         let mut rows: Vec<Deployment> = self.client.get("/api/v1/deployments").await?;
         rows.retain(|row| row.outcome.as_deref() != Some(Outcome::Unchanged.as_str()));

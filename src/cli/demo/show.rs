@@ -48,7 +48,7 @@ pub struct Show {
 }
 
 impl Show {
-    /// Standard output. `closed` is cancelled when nobody reads it any more (`| head`).
+    /// Standard output. `closed` is cancelled when nobody reads it (`| head`).
     pub fn new(closed: CancellationToken) -> Self {
         Self {
             since: Cell::default(),
@@ -77,7 +77,7 @@ impl Show {
         self.since.set(since.0);
     }
 
-    /// True if nobody reads any more.
+    /// True if the reader is gone.
     pub fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
     }

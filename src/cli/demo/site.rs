@@ -39,7 +39,7 @@ pub fn respond(root: &Path, request: &Request<Incoming>) -> Answer {
     }
 }
 
-/// The file that a path names; none if it could lead out of `root`.
+/// The file that a path names; `None` if it could lead out of `root`.
 fn file(root: &Path, path: &str) -> Option<PathBuf> {
     let path = percent_decode_str(path).decode_utf8().ok()?;
     let path = Path::new(path.trim_start_matches('/'));

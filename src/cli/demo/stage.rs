@@ -1,4 +1,4 @@
-//! All that the demo makes, in one temporary directory and on ports that were free: made here, and taken away again.
+//! Everything that the demo makes, in one temporary directory and on free ports: made and removed here.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
@@ -174,7 +174,7 @@ impl Stage {
         self.servers.shutdown().await;
     }
 
-    /// The last lines of the daemon's log; none if there is none.
+    /// The last lines of the daemon's log; `None` if there is none.
     pub fn log_tail(&self) -> Option<String> {
         daemon::log_tail(&self.place().join("hookd.toml"))
     }

@@ -1,5 +1,5 @@
 //! The story that the demo tells: two pushes that go live, a webhook that is refused, a mistake that is rolled back,
-//! and its repair. Each step is held against what it should be.
+//! and its repair. Each step is compared with the expected result.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -117,7 +117,7 @@ impl Story<'_> {
         self.git.run(&self.work, &["revert", "--no-edit", "HEAD"]).await?;
         self.goes_live(SECOND).await?;
 
-        self.title("What ran, as `hookd history` tells it");
+        self.title("The deployments, as `hookd history` lists them");
         self.history().await?;
         let seconds = clock::now().since(begun).as_secs_f64();
         self.show.line(&format!("\nAll as it should be, in {seconds:.1} s."));
@@ -177,7 +177,7 @@ impl Story<'_> {
         let (_, (push, row)) = both.unwrap_or_else(|_| {
             let seconds = STEP_TIME.as_secs();
             Err(Failure::failed(format!(
-                "the push did not come to an end within {seconds} s"
+                "the deployment did not end within {seconds} s"
             )))
         })?;
         let row = row.ok_or_else(|| Failure::failed("the webhook did not lead to a deployment"))?;

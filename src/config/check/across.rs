@@ -1,4 +1,4 @@
-//! What single tables can't know: two targets in one place, an open repo on an open address.
+//! Checks across tables: two targets in one directory, an unauthenticated repo on a public address.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
     for (number, (id, path, here)) in targets.iter().enumerate() {
         if here.starts_with(&real_state) || real_state.starts_with(here) {
             let message = format!(
-                "`path` and `state_dir` ({}) lie one inside the other",
+                "`path` and `state_dir` ({}) must not contain each other",
                 state_dir.display()
             );
             problems.error(
@@ -103,7 +103,7 @@ fn full_names(seen: &Seen, problems: &Problems) {
     for (number, (repo, name)) in seen.full_names.iter().enumerate() {
         let same = |other: &&(String, At<String>)| other.1.value.eq_ignore_ascii_case(&name.value);
         if let Some((first, _)) = seen.full_names[..number].iter().find(same) {
-            let message = format!("`{repo}` and `{first}` have one full name, `{}`", name.value);
+            let message = format!("`{repo}` and `{first}` have the same full name, `{}`", name.value);
             let hint = format!("`POST /hook` can't tell them apart; `POST /hook/{repo}` can");
             problems.warning(name.place, message, hint);
         }

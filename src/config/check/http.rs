@@ -1,4 +1,4 @@
-//! `[http]`: who is believed, where the status pages are, and who may use them.
+//! `[http]`: trusted proxies, the address of the status pages, and who may use them.
 
 use std::path::Path;
 
@@ -57,11 +57,19 @@ pub(super) fn read(section: &Section, control: &Path, seen: &mut Seen) -> Http {
 fn stands_alone(section: &Section, status: &At<Listen>, control: &Path, seen: &Seen) {
     if seen.listeners.iter().any(|other| other.value == status.value) {
         let hint = "webhooks and the status pages need an address each";
-        section.wrong(status.place, "`status` and `listen` are one address", hint.to_owned());
+        section.wrong(
+            status.place,
+            "`status` and `listen` are the same address",
+            hint.to_owned(),
+        );
     }
     if matches!(&status.value, Listen::Unix(path) if path == control) {
         let hint = "whoever may open the control socket may do everything; the status pages need a socket of their own";
-        section.wrong(status.place, "`status` and `control` are one socket", hint.to_owned());
+        section.wrong(
+            status.place,
+            "`status` and `control` are the same socket",
+            hint.to_owned(),
+        );
     }
 }
 
@@ -140,7 +148,7 @@ pub(super) fn network(section: &Section, key: &str, text: At<&str>) -> Option<Ip
     let one_address = || text.value.parse::<std::net::IpAddr>().map(IpNet::from);
     let network = text.value.parse::<IpNet>().or_else(|_| one_address());
     if network.is_err() {
-        let message = format!("`{key}`: `{}` is no network", text.value.escape_debug());
+        let message = format!("`{key}`: `{}` is not a network", text.value.escape_debug());
         section.wrong(
             text.place,
             message,

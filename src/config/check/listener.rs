@@ -39,7 +39,7 @@ pub(super) fn listener(root: &Section, key: &str, text: At<&str>) -> Option<List
     };
     root.wrong(
         text.place,
-        format!("`{key}` is no address with a port, and no `unix:` path"),
+        format!("`{key}` needs an address with a port, or `unix:PATH`"),
         hint,
     );
     None

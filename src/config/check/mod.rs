@@ -1,4 +1,4 @@
-//! From the merged tree to a [`Config`]: each table in its own file, then what they say about each other.
+//! From the merged tree to a [`Config`]: each table in its own file, then the checks across tables.
 
 mod across;
 mod apis;

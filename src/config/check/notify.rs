@@ -1,4 +1,4 @@
-//! `[notify.NAME]`: who is told of deployments, and how.
+//! `[notify.NAME]`: who is notified of deployments, and how.
 
 use std::collections::BTreeMap;
 
@@ -178,7 +178,7 @@ fn refuse_foreign_keys(section: &Section, kind: Kind) {
                 .map(|kind| format!("`{}`", word(*kind)))
                 .collect::<Vec<_>>()
                 .join(" and ");
-            section.wrong(entry.key, message, format!("it belongs to {meant}"));
+            section.wrong(entry.key, message, format!("it is for {meant}"));
         }
     }
     if let Some(entry) = section.own("url")

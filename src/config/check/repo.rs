@@ -58,7 +58,7 @@ pub(super) fn options(s: &Section, forges: &Forges) -> Options {
     }
 }
 
-/// None if it is not given: then the status is reported where there is a token.
+/// `None` if it is not given: then the status is reported where there is a token.
 fn report(section: &Section) -> Option<Vec<Reporting>> {
     if section.is_word("report", "off") {
         return Some(Vec::new());
@@ -301,7 +301,11 @@ fn secrets(section: &Section, forge: Option<ForgeKind>, seen: &mut Seen) -> Vec<
     if let Some(open) = open {
         seen.insecure.push(open.place);
         if texts.len() > 1 {
-            section.wrong(open.place, "`insecure-none` stands beside another secret", None);
+            section.wrong(
+                open.place,
+                "`insecure-none` cannot be combined with another secret",
+                None,
+            );
         }
     }
     texts

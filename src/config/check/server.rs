@@ -1,4 +1,4 @@
-//! The top level, `[limits]` and `[http]`: what concerns the daemon as a whole.
+//! The top level, `[limits]` and `[http]`: the keys of the daemon as a whole.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -55,7 +55,7 @@ pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) ->
             .any(|other| other.value == Listen::Unix(at.value.clone()))
         {
             let hint = "the control socket is for hookd's own commands, `listen` for webhooks";
-            root.wrong(at.place, "`control` and `listen` are one socket", hint.to_owned());
+            root.wrong(at.place, "`control` and `listen` are the same socket", hint.to_owned());
         }
         at.value
     });

@@ -18,7 +18,7 @@ pub(super) fn parse(section: &Section, key: &str, text: At<&str>) -> Option<Secr
     }
 }
 
-/// The source; none if the path was reported already; or what is wrong, and a hint.
+/// The source; `None` if the path was reported already; or what is wrong, and a hint.
 fn read(section: &Section, key: &str, text: At<&str>) -> Result<Option<SecretSource>, (&'static str, &'static str)> {
     if let Some(name) = text.value.strip_prefix("credential:") {
         if matches!(name, "" | "." | "..") || name.contains('/') {
@@ -52,7 +52,7 @@ fn read(section: &Section, key: &str, text: At<&str>) -> Result<Option<SecretSou
         ("insecure-none", "secret") => Ok(Some(SecretSource::InsecureNone)),
         ("insecure-none", _) => Err((": `insecure-none` is for webhook secrets only", HINT)),
         _ => Err((
-            " holds the text itself, which does not belong into the configuration",
+            " contains the secret itself, which does not belong in the configuration",
             HINT,
         )),
     }

@@ -130,7 +130,7 @@ fn shared(section: &Section) -> Vec<String> {
         if let Some(other) = taken.iter().find(|other| within(&path, other) || within(other, &path)) {
             section.wrong(
                 text.place,
-                format!("`shared`: `{shown}` and `{other}` are one inside the other"),
+                format!("`shared`: `{shown}` and `{other}` must not contain each other"),
                 None,
             );
             return None;
@@ -150,7 +150,7 @@ fn environment(section: &Section) -> BTreeMap<String, String> {
     for (name, text) in section.pairs("env") {
         let shown = name.value.escape_debug();
         if !is_variable(name.value) {
-            let hint = "letters, digits and `_`, and no digit at the begin".to_owned();
+            let hint = "letters, digits and `_`; must not start with a digit".to_owned();
             section.wrong(
                 name.place,
                 format!("`env`: `{shown}` is not the name of a variable"),

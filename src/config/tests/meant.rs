@@ -1,4 +1,4 @@
-//! What is typed wrong by people who know what they want: told at its place, with what was meant.
+//! Common mistakes: each is reported at its place, with what was probably meant.
 
 use super::{each_gives_one, errors, read, warnings, with_repo, with_target};
 
@@ -93,7 +93,7 @@ fn urls_that_are_none_of_a_repository() {
         ),
         (
             " https://github.com/alice/blog",
-            "a blank stands before or after it",
+            "there is a space before or after it",
             "https://github.com/alice/blog",
         ),
         (
@@ -196,7 +196,7 @@ fn what_people_type_wrong() {
         ),
         (
             "listen = \"127.0.0.1:9000\"\nhttp.status = \"127.0.0.1:9000\"".into(),
-            "2:15: `status` and `listen` are one address",
+            "2:15: `status` and `listen` are the same address",
             "an address each",
         ),
         (

@@ -245,7 +245,7 @@ fn warnings_do_not_stop() {
     );
     assert_eq!(
         warnings(&twin),
-        ["7:7: `copy` and `blog` have one full name, `Alice/blog`"]
+        ["7:7: `copy` and `blog` have the same full name, `Alice/blog`"]
     );
 }
 

@@ -1,4 +1,4 @@
-//! What each table of the configuration refuses.
+//! Invalid values of each table of the configuration.
 
 use super::{each_gives_one, errors, read, warnings, with_repo, with_target};
 
@@ -7,12 +7,12 @@ fn listeners_and_the_top_level() {
     each_gives_one(&[
         (
             "listen = \":9000\"".into(),
-            "1:10: `listen` is no address with a port, and no `unix:` path",
+            "1:10: `listen` needs an address with a port, or `unix:PATH`",
             "0.0.0.0:9000",
         ),
         (
             "listen = \"localhost:1\"".into(),
-            "1:10: `listen` is no address with a port, and no `unix:` path",
+            "1:10: `listen` needs an address with a port, or `unix:PATH`",
             "127.0.0.1:1",
         ),
         (
@@ -53,7 +53,7 @@ fn listeners_and_the_top_level() {
         ),
         (
             "http.trusted_proxies = \"10.0.0.0/33\"".into(),
-            "1:24: `trusted_proxies`: `10.0.0.0/33` is no network",
+            "1:24: `trusted_proxies`: `10.0.0.0/33` is not a network",
             "/8",
         ),
         (
@@ -104,7 +104,7 @@ fn who_may_use_the_pages() {
         ),
         (
             "control = \"/run/c\"\nhttp.status = \"unix:/run/c\"".into(),
-            "2:15: `status` and `control` are one socket",
+            "2:15: `status` and `control` are the same socket",
             "socket of their own",
         ),
         (
@@ -167,7 +167,7 @@ fn repos() {
         ),
         (
             url("https://a:b@h/x"),
-            "3:7: `url`: a password or token stands in the URL",
+            "3:7: `url`: the URL contains a password or token",
             "`token = ",
         ),
         (
@@ -183,7 +183,7 @@ fn repos() {
         ),
         (
             with_repo("allow_from = \"10.0.0.0.0\""),
-            "4:14: `allow_from`: `10.0.0.0.0` is no network",
+            "4:14: `allow_from`: `10.0.0.0.0` is not a network",
             "10.0.0.0/8",
         ),
         (
@@ -247,7 +247,7 @@ fn sources_of_secrets() {
     each_gives_one(&[
         (
             secret("\"hunter2\""),
-            "3:10: `secret` holds the text itself, which does not belong into the configuration",
+            "3:10: `secret` contains the secret itself, which does not belong in the configuration",
             "\"credential:NAME\", \"file:PATH\" or \"env:VAR\"",
         ),
         (
@@ -267,7 +267,7 @@ fn sources_of_secrets() {
         ),
         (
             secret("[\"env:S\", \"insecure-none\"]"),
-            "3:20: `insecure-none` stands beside another secret",
+            "3:20: `insecure-none` cannot be combined with another secret",
             "",
         ),
         (
@@ -327,7 +327,7 @@ fn refs_and_paths_of_targets() {
         ),
         (
             target("path = \"/var/lib/hookd/x\"\ntag = \"v\""),
-            "5:8: `path` and `state_dir` (/var/lib/hookd) lie one inside the other",
+            "5:8: `path` and `state_dir` (/var/lib/hookd) must not contain each other",
             "/srv/NAME",
         ),
         (
@@ -395,7 +395,7 @@ fn other_keys_of_targets() {
         (with_target("shared = \"\""), "7:10: `shared` is empty", ""),
         (
             with_target("shared = [\"a\", \"a/b\"]"),
-            "7:16: `shared`: `a/b` and `a` are one inside the other",
+            "7:16: `shared`: `a/b` and `a` must not contain each other",
             "",
         ),
         (

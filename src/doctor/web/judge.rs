@@ -1,4 +1,4 @@
-//! What is wrong with what a web server serves and hands on.
+//! Finds mistakes in what a web server serves and forwards.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};

@@ -92,9 +92,9 @@ pub struct Forward {
     pub place: Place,
     /// The address: `127.0.0.1:9000` or a path.
     pub to: String,
-    /// The path at which webhooks come in from outside, `/hook/`; none if they end up somewhere else.
+    /// The path at which webhooks come in from outside, `/hook/`; `None` if they end up somewhere else.
     pub path: Option<String>,
-    /// Largest body, bytes; none if there is no limit.
+    /// Largest body, bytes; `None` if there is no limit.
     pub body_max: Option<u64>,
     /// Where that limit is set, if it is set just there.
     pub body_place: Option<Place>,

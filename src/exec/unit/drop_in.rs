@@ -1,4 +1,4 @@
-//! What root has to write so that a target's limits and its user hold in its units; and what the templates do not hide.
+//! The drop-ins that root must write for a target's limits, user and hidden paths.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub struct DropIn {
 }
 
 /// All drop-ins that a configuration asks for: of both templates, for what they have to hide besides, and of each target's
-/// units, for its limits and its user. None if the templates alone do. Targets with `isolation = "process"` need none.
+/// units, for its limits and its user. `None` if the templates alone do. Targets with `isolation = "process"` need none.
 pub fn drop_ins(config: &Config) -> Vec<DropIn> {
     const TEMPLATES: [Template; 2] = [Template::Run, Template::Reload];
     let hidden = exposed(config).iter().fold(String::new(), |lines, path| {

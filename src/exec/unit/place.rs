@@ -57,7 +57,7 @@ impl Place {
         Ok(Self { directory, listener })
     }
 
-    /// Nobody has to connect any more.
+    /// The connection was made.
     pub(super) fn close(&self) {
         // What stays goes with the directory.
         let _ = fs::remove_file(self.directory.join(SOCKET));

@@ -245,7 +245,7 @@ impl Gate {
         }
     }
 
-    /// A question to systemd itself. None if it is not to be asked.
+    /// A question to systemd itself. `None` if it is not to be asked.
     async fn as_manager(&self, systemd: &Connection, method: &str, call: &Message) -> Option<zbus::Result<Answer>> {
         let body = call.body();
         if let Some((_, verb)) = JOBS.iter().find(|(name, _)| *name == method) {

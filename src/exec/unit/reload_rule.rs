@@ -83,7 +83,7 @@ pub fn writing(path: &Path, text: &str) -> Vec<String> {
     ]
 }
 
-/// The rule that `user` needs for the `reload` of a target; none if it asks systemd for nothing.
+/// The rule that `user` needs for the `reload` of a target; `None` if it asks systemd for nothing.
 pub fn reload_rule(target: &Target, user: &str) -> Option<ReloadRule> {
     let asked = Asked::by(target.reload.as_ref()?).jobs;
     if asked.is_empty() {

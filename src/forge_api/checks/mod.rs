@@ -14,7 +14,7 @@ use crate::model::{CheckState, CommitId};
 pub type States = BTreeMap<String, CheckState>;
 
 impl Api {
-    /// The states of the named checks of a commit; none if hookd knows no way to ask this forge. Checks that the forge does
+    /// The states of the named checks of a commit; `None` if hookd knows no way to ask this forge. Checks that the forge does
     /// not know are left out.
     pub async fn checks(&self, commit: &CommitId, names: &[String]) -> Option<Result<States, ApiError>> {
         let answer = match self.kind {

@@ -25,7 +25,7 @@ const ACTS: &[(&str, &str, &str)] = &[
     (
         "cancel",
         "Cancel",
-        "What ran is being stopped, and what waited is dropped.",
+        "The running deployment is being stopped, and the queued one is dropped.",
     ),
     (
         "pause",
@@ -284,7 +284,7 @@ fn plan(
         _ => html! {
             @if status.pinned.is_some() {
                 (change(repo, status, tip(status)))
-                p { "The target is not held at its release any more, and deploys the tip of its ref." }
+                p { "The target is no longer held at its release, and deploys the tip of its ref." }
             } @else {
                 p { b { (name) } " deploys again; what was pushed meanwhile comes first." }
             }

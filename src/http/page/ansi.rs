@@ -1,4 +1,4 @@
-//! What commands print, as markup: colours by classes, and the text stays text.
+//! The output of commands as markup: colours become classes, and text is escaped.
 
 use maud::{Markup, html};
 

@@ -44,7 +44,7 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// What `to` has and `from` has not; none if the mirror can't tell any more.
+    /// What `to` has and `from` has not; `None` if the mirror can no longer tell.
     pub(super) async fn between(
         &self,
         world: &World,

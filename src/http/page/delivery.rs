@@ -1,4 +1,4 @@
-//! `GET /deliveries/ID`: what came in, and which rule decided.
+//! `GET /deliveries/ID`: a webhook delivery, and which rule decided.
 
 use maud::{Markup, html};
 

@@ -245,7 +245,7 @@ fn log(shown: &Shown<'_>) -> Markup {
             @if last < window.total && !matches!(shown.part, Part::Matching(_)) {
                 p.more-lines { a href={ (here) "?line=" (last + 1) "#L" (last + 1) } { (window.total - last) " later lines" } }
             }
-            @if window.total == 0 { p.dim.silent { "Nothing was printed yet." } }
+            @if window.total == 0 { p.dim.silent { "Nothing has been printed yet." } }
         }
     }
 }

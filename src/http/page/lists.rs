@@ -14,7 +14,7 @@ use crate::model::Outcome;
 pub(super) struct History<'a> {
     /// The rows, newest first.
     pub rows: &'a [Deployment],
-    /// Only those that ended so.
+    /// Only those with this outcome.
     pub outcome: Option<Outcome>,
     /// The number that the rows are older than.
     pub before: Option<i64>,
@@ -63,7 +63,7 @@ pub(super) fn deployments(config: &Config, history: &History<'_>, with_target: b
         @if history.rows.is_empty() {
             @match history.outcome {
                 Some(outcome) => div.empty { p { "No deployment here ended " (outcome.as_str().replace('-', " ")) "." } },
-                None => (empty("Nothing was deployed yet.", "Push, or type hookd deploy TARGET")),
+                None => (empty("Nothing has been deployed yet.", "Push, or type hookd deploy TARGET")),
             }
         } @else {
             (rows(config, history.rows, with_target))
@@ -142,7 +142,7 @@ pub(super) fn all_deliveries(
             (false, _) => (deliveries(came)),
             (true, Some(result)) => div.empty { p { "No delivery here is one of: " (result) "." } },
             (true, None) if before.is_some() => div.empty { p { "There are no older ones." } },
-            (true, None) => (empty("No webhook came in yet.", "hookd doctor shows what the forge needs to know")),
+            (true, None) => (empty("No webhook has been received yet.", "hookd doctor shows what the forge needs to know")),
         }
         (pages("Pages of the deliveries", &result.map(|result| format!("result={result}")).unwrap_or_default(), before, older))
     })

@@ -26,7 +26,7 @@ fn is_for_programs(parts: &[&str]) -> bool {
     matches!(parts[0], "api" | "metrics" | "readyz" | "badge")
 }
 
-/// The answer to a stranger; none if what is asked for is public.
+/// The answer to a stranger; `None` if what is asked for is public.
 pub fn asks_to_log_in(login: &Login, request: &Request<Incoming>, parts: &[&str]) -> Option<Answer> {
     let looks = matches!(*request.method(), Method::GET | Method::HEAD);
     let is_public = match parts {

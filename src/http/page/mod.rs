@@ -75,7 +75,7 @@ struct Page<'a> {
     part: &'a str,
     /// How things stand with what it shows: the colour of the icon.
     tone: Tone,
-    /// Whether something goes on that it shows; none if nothing on it ever changes.
+    /// Whether something goes on that it shows; `None` if nothing on it ever changes.
     busy: Option<bool>,
     /// Who looks at it.
     visitor: &'a Visitor,

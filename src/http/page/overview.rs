@@ -56,11 +56,11 @@ pub(super) fn overview(
         @if knows_all {
             section {
                 h2 { "Deployments" a.more href="/deployments" { "All deployments" } }
-                @if history.is_empty() { (empty("Nothing was deployed yet.", "hookd deploy TARGET")) } @else { (rows(config, history, true)) }
+                @if history.is_empty() { (empty("Nothing has been deployed yet.", "hookd deploy TARGET")) } @else { (rows(config, history, true)) }
             }
             section {
                 h2 { "Deliveries" a.more href="/deliveries" { "All deliveries" } }
-                @if came.is_empty() { (empty("No webhook came in yet.", "hookd doctor shows what the forge needs to know")) } @else { (deliveries(came)) }
+                @if came.is_empty() { (empty("No webhook has been received yet.", "hookd doctor shows what the forge needs to know")) } @else { (deliveries(came)) }
             }
             footer {
                 "hookd " (status.version) ", up since " (time(status.started_at)) " · " (status.config) " · "

@@ -150,7 +150,7 @@ pub(super) fn commands(hint: &str) -> Markup {
     } }
 }
 
-/// The command at the begin of a text: up to a word that goes on with the sentence.
+/// The command at the start of a text: up to a word that goes on with the sentence.
 fn command(text: &str) -> &str {
     let ends = [" lists", " shows", " says", " tells"];
     let end = ends.iter().filter_map(|word| text.find(word)).min();

@@ -22,7 +22,7 @@ use crate::store::Page;
 type Result<T> = std::result::Result<T, Refusal>;
 
 impl App {
-    /// The page at a path; none if there is none.
+    /// The page at a path; `None` if there is none.
     pub async fn page(self: &Arc<Self>, asked: &Asked<'_>) -> Result<Option<Answer>> {
         let page = match *asked.parts {
             [""] => self.overview_page(asked.visitor).await?,

@@ -60,7 +60,7 @@ fn kept(visitor: &Visitor, repo: &Repo, target: &Target, releases: &Releases) ->
         );
     }
     if releases.releases.is_empty() {
-        return empty("No release was made yet.", &format!("hookd deploy {}", target.id));
+        return empty("No release has been made yet.", &format!("hookd deploy {}", target.id));
     }
     html! { ol.list.releases {
         @for release in &releases.releases {

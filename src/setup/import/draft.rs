@@ -64,7 +64,7 @@ pub struct RepoDraft {
     pub queue: Option<&'static str>,
 }
 
-/// A secret that belongs into a file.
+/// A secret that belongs in a file.
 #[derive(Debug)]
 pub struct SecretFile {
     /// The file.

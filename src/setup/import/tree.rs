@@ -39,7 +39,7 @@ impl Node {
             .map(|(_, _, node)| node)
     }
 
-    /// Keys, their places and values; none if it is no object.
+    /// Keys, their places and values; `None` if it is no object.
     pub fn entries(&self) -> &[(String, Place, Self)] {
         match &self.value {
             Value::Map(entries) => entries,
@@ -47,7 +47,7 @@ impl Node {
         }
     }
 
-    /// Its items; none if it is no list.
+    /// Its items; `None` if it is no list.
     pub fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
@@ -55,7 +55,7 @@ impl Node {
         }
     }
 
-    /// Its text; none if it is no string, number or boolean.
+    /// Its text; `None` if it is no string, number or boolean.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
