@@ -1,11 +1,14 @@
 //! Changes the owner of a tree to the user that commands run as.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::Path;
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::{Uid, User};
 
+use super::walk::walk;
 use super::{Layout, ReleaseError};
 
 impl Layout {
@@ -51,39 +54,33 @@ impl Layout {
     }
 }
 
-fn open(path: &Path, me: u32, group: u32) -> Result<(), ReleaseError> {
-    let opening = || ReleaseError::io("letting the group into", path);
-    let found = fs::symlink_metadata(path).map_err(opening())?;
-    if found.is_symlink() {
-        return Ok(());
-    }
-    let mode = found.mode() & 0o7777;
-    let wanted = mode | (mode & 0o700) >> 3;
-    if found.uid() == me && found.gid() != group {
-        lchown(path, None, Some(group)).map_err(opening())?;
-    }
-    if found.uid() == me && mode != wanted {
-        fs::set_permissions(path, fs::Permissions::from_mode(wanted)).map_err(opening())?;
-    }
-    if found.is_dir() {
-        for entry in fs::read_dir(path).map_err(opening())? {
-            open(&entry.map_err(opening())?.path(), me, group)?;
+fn open(tree: &Path, me: u32, group: u32) -> Result<(), ReleaseError> {
+    walk(tree, &mut |found| {
+        let opening = || ReleaseError::io("letting the group into", found.path);
+        if found.is.is_symlink() {
+            return Ok(false);
         }
-    }
-    Ok(())
+        let mode = found.is.mode() & 0o7777;
+        let wanted = mode | (mode & 0o700) >> 3;
+        if found.is.uid() == me && found.is.gid() != group {
+            lchown(found.held, None, Some(group)).map_err(opening())?;
+        }
+        if found.is.uid() == me && mode != wanted {
+            let bits = Mode::from_bits_truncate(wanted);
+            let opened = fchmodat(AT_FDCWD, found.held, bits, FchmodatFlags::NoFollowSymlink);
+            opened.map_err(|errno| opening()(errno.into()))?;
+        }
+        Ok(true)
+    })
 }
 
-fn give(path: &Path, uid: u32, gid: u32) -> Result<(), ReleaseError> {
-    let found = path.symlink_metadata().map_err(ReleaseError::io("reading", path))?;
-    // What is theirs already keeps its times.
-    if (found.uid(), found.gid()) != (uid, gid) {
-        lchown(path, Some(uid), Some(gid)).map_err(ReleaseError::io("changing the owner of", path))?;
-    }
-    if !found.is_dir() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(path).map_err(ReleaseError::io("reading", path))? {
-        give(&entry.map_err(ReleaseError::io("reading", path))?.path(), uid, gid)?;
-    }
-    Ok(())
+fn give(tree: &Path, uid: u32, gid: u32) -> Result<(), ReleaseError> {
+    walk(tree, &mut |found| {
+        // What is theirs already keeps its times.
+        if (found.is.uid(), found.is.gid()) != (uid, gid) {
+            let given = lchown(found.held, Some(uid), Some(gid));
+            given.map_err(ReleaseError::io("changing the owner of", found.path))?;
+        }
+        Ok(true)
+    })
 }

@@ -112,7 +112,8 @@ fn fingerprint(release: &Path, shared: &[String]) -> Result<String, ReleaseError
     // Their parents may be made for them alone.
     let above: BTreeSet<&Path> = shared.iter().flat_map(|entry| entry.ancestors().skip(1)).collect();
     let mut digest = Sha256::new();
-    walk(release, &mut |path, found| {
+    walk(release, &mut |found| {
+        let path = found.path;
         if shared.contains(path) {
             return Ok(false);
         }
@@ -120,7 +121,7 @@ fn fingerprint(release: &Path, shared: &[String]) -> Result<String, ReleaseError
             return Ok(true);
         }
         let below = path.strip_prefix(release).unwrap_or(path);
-        add(&mut digest, below, found.mode(), found.len());
+        add(&mut digest, below, found.is.mode(), found.is.len());
         Ok(true)
     })?;
     Ok(hex::encode(digest.finalize()))

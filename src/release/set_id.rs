@@ -10,7 +10,7 @@ use nix::fcntl::AT_FDCWD;
 use nix::libc::O_NOFOLLOW;
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
-use super::walk::walk;
+use super::walk::{Found, walk};
 use super::{Layout, ReleaseError, unique};
 
 /// The set-user-ID and set-group-ID bits.
@@ -43,12 +43,13 @@ impl Layout {
         let is_clear = untouched && fs::symlink_metadata(tree).is_ok_and(|found| found.mode() & SET_ID == 0);
         let tree = (!is_clear).then(|| tree.to_owned());
         for root in tree.into_iter().chain(kept) {
-            walk(&root, &mut |path, found| {
-                let inherited = found.is_dir() && group == Some(found.gid()) && found.mode() & SET_ID == SET_GROUP;
-                let is_root_in_place = path == self.path();
-                if !found.is_symlink() && found.mode() & SET_ID != 0 && !inherited && !is_root_in_place {
-                    clear(path, found)?;
-                    cleared.push(path.to_owned());
+            walk(&root, &mut |found| {
+                let is = found.is;
+                let inherited = is.is_dir() && group == Some(is.gid()) && is.mode() & SET_ID == SET_GROUP;
+                let is_root_in_place = found.path == self.path();
+                if !is.is_symlink() && is.mode() & SET_ID != 0 && !inherited && !is_root_in_place {
+                    clear(found)?;
+                    cleared.push(found.path.to_owned());
                 }
                 Ok(true)
             })?;
@@ -76,21 +77,25 @@ fn told(cleared: &[PathBuf], below: &Path) -> Option<String> {
 
 /// A file that has other names, or belongs to somebody else, is replaced by a copy: the other name may be a program of the
 /// system, which needs its bits.
-fn clear(path: &Path, found: &Metadata) -> Result<(), ReleaseError> {
-    let mode = found.mode() & 0o7777 & !SET_ID;
-    if !found.is_file() || found.nlink() == 1 {
+fn clear(found: &Found<'_>) -> Result<(), ReleaseError> {
+    let mode = found.is.mode() & 0o7777 & !SET_ID;
+    if !found.is.is_file() || found.is.nlink() == 1 {
         let bits = Mode::from_bits_truncate(mode);
-        match fchmodat(AT_FDCWD, path, bits, FchmodatFlags::NoFollowSymlink) {
+        match fchmodat(AT_FDCWD, found.held, bits, FchmodatFlags::NoFollowSymlink) {
             Ok(()) => return Ok(()),
-            Err(nix::errno::Errno::EPERM) if found.is_file() => {}
-            Err(errno) => return Err(refused(path, &errno.into())),
+            Err(nix::errno::Errno::EPERM) if found.is.is_file() => {}
+            Err(errno) => return Err(refused(found.path, &errno.into())),
         }
     }
-    replace(path, found, mode).map_err(|error| refused(path, &error))
+    replace(found.held, found.is, mode).map_err(|error| refused(found.path, &error))
 }
 
 fn replace(path: &Path, found: &Metadata, mode: u32) -> io::Result<()> {
     let mut from = File::options().read(true).custom_flags(O_NOFOLLOW).open(path)?;
+    let key = |about: &Metadata| (about.dev(), about.ino());
+    if key(&from.metadata()?) != key(found) {
+        return Err(io::Error::other("something else took its place"));
+    }
     let copy = path.with_file_name(unique(".hookd-copy-")?);
     let mut fill = || -> io::Result<()> {
         let mut to = File::options().write(true).create_new(true).mode(0o600).open(&copy)?;

@@ -78,3 +78,52 @@ fn unchanged_files_keep_their_times() {
     let kept = |path: &str| fs::metadata(new.join(path)).unwrap().modified().unwrap() == then;
     assert!(kept("a/same") && !kept("a/changed") && !kept("longer"));
 }
+
+/// A program that may write to what is shared, the site's own say, exchanges a directory for a link as fast as it can.
+#[test]
+fn directories_that_become_links_lead_to_nobody_elses_files() {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    const FILES: u32 = 40;
+    let (directory, layout) = layout();
+    let (victim, uploads) = (directory.path().join("victim"), layout.shared().join("uploads"));
+    let tree = layout.release(&release(&layout));
+    let (inner, link) = (uploads.join("inner"), uploads.join("link"));
+    fs::create_dir_all(&inner).unwrap();
+    symlink(&victim, &link).unwrap();
+    for file in 0..FILES {
+        write(victim.join(file.to_string()), "nobody else's");
+        fs::set_permissions(victim.join(file.to_string()), fs::Permissions::from_mode(0o600)).unwrap();
+        write(inner.join(file.to_string()), "");
+    }
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                renameat2(AT_FDCWD, &inner, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE).unwrap();
+            }
+        });
+        for _ in 0..200 {
+            for place in [&inner, &link] {
+                for file in 0..FILES {
+                    // Wherever it is at the moment; the victim's stay as they are.
+                    let path = place.join(file.to_string());
+                    let is_own = fs::symlink_metadata(place).is_ok_and(|found| found.is_dir());
+                    let opened = fs::File::options().read(true).open(&path).ok().filter(|_| is_own);
+                    let opened = opened.filter(|file| file.metadata().unwrap().len() == 0);
+                    if let Some(file) = opened {
+                        file.set_permissions(fs::Permissions::from_mode(0o4666)).unwrap();
+                    }
+                }
+            }
+            // What is exchanged at this very moment may be passed over, or told.
+            let _ = layout.clear_set_ids(&tree, &list(&["uploads"]), false);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    for file in 0..FILES {
+        let found = fs::metadata(victim.join(file.to_string())).unwrap();
+        assert_eq!(found.mode() & 0o7777, 0o600, "{file}");
+    }
+}
