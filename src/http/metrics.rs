@@ -156,7 +156,7 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
     // A channel for which nothing waits is told of, too: one that appears only with its first failure is hard to alert on.
     let mut pending = app.world.store.outbox_pending().await?;
     for channel in app.settings().config.notify.keys() {
-        pending.entry(channel.to_string()).or_insert(0);
+        pending.entry(channel.clone()).or_insert(0);
     }
     for (channel, count) in pending {
         text.sample("hookd_outbox_pending", &[("channel", &channel)], count);
