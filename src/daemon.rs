@@ -403,7 +403,7 @@ async fn status_line(app: &App) -> String {
     if let Some((target, commit)) = newest.and_then(|(name, row)| Some((name, row.live_commit?))) {
         line = format!("{line}; {target} live at {}", commit.short());
     }
-    if app.overview.reload_error.borrow().is_some() {
+    if app.overview.refused().is_some() {
         line += "; the configuration file is broken, the one before it stays in force";
     }
     line
@@ -428,7 +428,7 @@ async fn chores(app: Arc<App>) {
     loop {
         clock.follow(&app).await;
         let config = Arc::clone(&app.settings.borrow().config);
-        let is_broken = app.overview.reload_error.borrow().is_some();
+        let is_broken = app.overview.refused().is_some();
         // As long as all this is the same, nothing below would say or do anything else: an idle daemon leaves the store alone.
         let now = (
             app.world.store.writes(),

@@ -279,7 +279,7 @@ mod tests {
         let state = directory.path().join("state");
         DirBuilder::new().create(&state).unwrap();
         std::fs::write(state.join(SCRATCH), "").unwrap();
-        drop(StateDir::own(&state).await.unwrap());
+        StateDir::own(&state).await.unwrap().settle().await.unwrap();
         assert!(state.join(SCRATCH).is_dir());
         std::fs::remove_dir(state.join("logs")).unwrap();
         std::fs::write(state.join("logs"), "").unwrap();

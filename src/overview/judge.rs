@@ -171,9 +171,9 @@ fn remembered(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
 fn nothing_live(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
     let coming = status.running.is_some() || (!status.waiting.is_empty() && !last_failed(status));
     let text = "nothing is live yet";
-    // Where the ref is missing, that problem says what helps.
+    // `hookd deploy` would find nothing.
     let hint = if signs.look.missing.contains_key(&status.target) {
-        String::new()
+        "mend the missing ref first".to_owned()
     } else {
         format!("hookd deploy {}", status.target)
     };

@@ -91,11 +91,17 @@ impl Overview {
         self.settings.borrow().clone()
     }
 
+    /// The configuration that was refused last, unless a later one is in force. Copied, so that nobody holds the lock of a value that
+    /// the daemon wants to change: whoever then asked a second time would wait for the daemon, and it for them.
+    pub fn refused(&self) -> Option<RefusedConfiguration> {
+        self.reload_error.borrow().clone()
+    }
+
     fn warnings(&self) -> Vec<String> {
         let settings = self.settings();
         let mut warnings: Vec<String> = Vec::new();
-        if let Some(refused) = self.reload_error.borrow().as_ref() {
-            warnings.push(broken(refused));
+        if let Some(refused) = self.refused() {
+            warnings.push(broken(&refused));
         }
         for repo in settings.config.repos.values() {
             if repo.secret.contains(&SecretSource::InsecureNone) {
@@ -136,7 +142,7 @@ impl Overview {
             pid: std::process::id(),
             started_at: self.started.0,
             configured_at: settings.read_at.0,
-            refused: self.reload_error.borrow().clone(),
+            refused: self.refused(),
             config: settings.config.file.display().to_string(),
             listen: self.listening.get().cloned().unwrap_or_default(),
             warnings: self.warnings(),
@@ -152,10 +158,10 @@ impl Overview {
     fn problems(&self, unheard: &Unheard) -> Vec<Problem> {
         let settings = self.settings();
         let mut problems = Vec::new();
-        if let Some(refused) = self.reload_error.borrow().as_ref() {
+        if let Some(refused) = self.refused() {
             problems.push(judge::problem(
                 "configuration-broken",
-                broken(refused),
+                broken(&refused),
                 "hookd check",
                 None,
             ));

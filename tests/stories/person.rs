@@ -285,7 +285,7 @@ fn output_keeps_its_colours_on_a_terminal_alone() {
     world.site.publish("one");
     let said = world.hookd(&["deploy", "site"]).expect(0);
     assert!(said.out.contains("build    | 99% done\n"), "{said:?}");
-    assert!(said.out.starts_with("#1 site/live (deploy)"), "{said:?}");
+    assert!(said.out.starts_with("#1 site/live (deploy"), "{said:?}");
     assert!(!said.out.contains('\x1b'), "{said:?}");
     let said = world.hookd(&["logs", "1", "--color", "always"]).expect(0);
     assert!(said.out.contains("\x1b[31m99%\x1b[0m done\n"), "{said:?}");

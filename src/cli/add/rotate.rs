@@ -31,13 +31,13 @@ pub(super) async fn rotate(plan: &Plan, forge: &Api, url: &str) -> Result<Vec<St
     made.file(&next, secret.as_bytes(), 0o400, place.daemon)
         .map_err(failed(&next))?;
     made.keep();
-    let new = fs::read(&next).map_err(failed(&next))?;
-    if fs::read(&file).map_err(failed(&file))? != new {
+    let new = setup::read(&next).map_err(failed(&next))?;
+    if *setup::read(&file).map_err(failed(&file))? != *new {
         let mut both = plan.fragment.clone();
         both.next_secret = Some(next.clone());
         in_force(plan, &both.text()).await?;
-        at_the_forge(plan, forge, url, &new).await?;
-        setup::replace(&file, &new, 0o400, place.daemon).map_err(failed(&file))?;
+        at_the_forge(plan, forge, url, new.as_bytes()).await?;
+        setup::replace(&file, new.as_bytes(), 0o400, place.daemon).map_err(failed(&file))?;
     }
     in_force(plan, &plan.fragment.text()).await?;
     fs::remove_file(&next).map_err(failed(&next))?;
