@@ -18,8 +18,9 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Processor time between two looks up to which the daemon counts as quiet, microseconds. Its clockwork alone takes less than 1000.
 const QUIET: i64 = 10_000;
 
-/// Processor time after which it is worth it to give pages back again, microseconds: ten to twenty times what that costs.
-const WORTH: i64 = 25_000;
+/// Processor time after which it is worth it to give pages back again, microseconds: less than one look at the status page takes, and some
+/// times what giving back costs. What an idle daemon does by itself comes to that once in a minute or so.
+const WORTH: i64 = 4_000;
 
 /// The pages of the program and of its libraries.
 pub struct Program {
