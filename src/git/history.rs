@@ -14,8 +14,8 @@ use crate::model::{CommitId, words};
 /// Most of a path that is told, characters.
 const PATH_SHOWN: usize = 200;
 
-/// How many paths differ between the trees of two commits, and the first by name that the patterns take; a renamed file counts
-/// under both names.
+/// How many paths differ between the trees of two commits, the first of them by name, and the first that the patterns take; a renamed
+/// file counts under both names.
 pub(super) fn changed_paths(
     mirror: &Path,
     from: &CommitId,
@@ -28,7 +28,7 @@ pub(super) fn changed_paths(
     let old = find_commit(&repo, from)?.tree().map_err(failed)?;
     let new = find_commit(&repo, to)?.tree().map_err(failed)?;
     let diff = repo.diff_tree_to_tree(Some(&old), Some(&new), None).map_err(failed)?;
-    let (mut count, mut matching) = (0, None::<String>);
+    let (mut count, mut matching, mut first) = (0, None::<String>, BTreeSet::new());
     for delta in diff.deltas() {
         let files = [delta.old_file(), delta.new_file()];
         let same = files[0].path_bytes() == files[1].path_bytes();
@@ -39,12 +39,17 @@ pub(super) fn changed_paths(
             let is_submodule = files.iter().any(|file| file.mode() == FileMode::Commit);
             let taken = matches(patterns, &path) || (is_submodule && takes_below(patterns, &path));
             if taken && matching.as_deref().is_none_or(|first| *path < *first) {
-                matching = Some(path.into_owned());
+                matching = Some(path.clone().into_owned());
+            }
+            first.insert(path.into_owned());
+            if first.len() > Changed::SHOWN {
+                first.pop_last();
             }
         }
     }
     let matching = matching.map(|path| words::shown(&path, PATH_SHOWN));
-    Ok(Changed { count, matching })
+    let first = first.iter().map(|path| words::shown(path, PATH_SHOWN)).collect();
+    Ok(Changed { count, matching, first })
 }
 
 /// Whether something below the path of a submodule can be meant: what has changed in there is not known.

@@ -159,6 +159,13 @@ pub struct Changed {
     pub count: u64,
     /// The first of them that is matched by the patterns, made fit to be shown.
     pub matching: Option<String>,
+    /// The first of all by name, [`Changed::SHOWN`] at most, made fit to be shown.
+    pub first: Vec<String>,
+}
+
+impl Changed {
+    /// Most paths that are told: a page shows them, and a pusher may change a million.
+    pub const SHOWN: usize = 50;
 }
 
 /// What to do about the special things of a tree.

@@ -221,6 +221,8 @@ async fn changed_paths_come_from_the_trees() {
             (count, matching),
             "{pattern}"
         );
+        let all = ["docs/a", "gone", "new/deep/file", "x"];
+        assert_eq!(changed.first, all[..usize::try_from(count).unwrap()], "{pattern}");
     }
 
     let missing = id(&"1".repeat(40));

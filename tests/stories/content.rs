@@ -413,3 +413,27 @@ fn links_and_modes_are_as_in_git() {
     let mode = |name: &str| fs::metadata(live.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("run.sh"), mode("index.html")), (0o755, 0o644));
 }
+
+#[test]
+fn the_page_of_a_deployment_names_the_files_that_it_changed() {
+    let world = World::site("");
+    world.deploy("one");
+    let many: Vec<(String, String)> = (0..60).map(|n| (format!("docs/{n:02}"), n.to_string())).collect();
+    let many = many.iter().map(|(path, content)| (path.as_str(), content.as_str()));
+    world.site.commit(&many.chain([("<b>evil", "x")]).collect::<Vec<_>>());
+    world.site.push();
+    world.send(&world.pushed()).expect(202);
+    world.settled();
+    let id = &world.last()["id"];
+    let page = world.ask("GET", &format!("/deployments/{id}"), "").unwrap().text();
+    for part in [
+        "1 commit",
+        "61 changed files",
+        "<code>&lt;b&gt;evil</code>",
+        "<code>docs/48</code>",
+        "The first 50 are shown",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("docs/49"), "{page}");
+}

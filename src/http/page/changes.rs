@@ -1,4 +1,4 @@
-//! The commits that a deployment brought, as git tells them.
+//! The commits and files that a deployment brought, as git tells them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::deploy::World;
-use crate::git::Fetched;
+use crate::git::{Changed, Fetched};
 use crate::model::CommitId;
 
 /// Most commits that a page lists.
@@ -26,6 +26,8 @@ pub struct Brought {
     pub commits: Vec<(String, String, String)>,
     /// How many there are.
     pub count: usize,
+    /// The files that differ; `None` if git can't tell.
+    pub files: Option<Changed>,
 }
 
 /// Asks git what deployments brought.
@@ -66,6 +68,7 @@ impl Changes {
         let brought = Brought {
             commits: commits.into_iter().map(told).collect(),
             count,
+            files: world.git.changed_paths(mirror, &from, &to, &[], &cancel).await.ok(),
         };
         let mut known = known();
         known.push_front((name, brought.clone()));

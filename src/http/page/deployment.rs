@@ -189,7 +189,7 @@ fn to_come<'a>(detail: &'a DeploymentDetail, target: Option<&'a Target>) -> impl
         .map(|name| name.as_str())
 }
 
-/// The commits between what was live and this.
+/// The commits and files between what was live and this.
 fn brought(repo: Option<&Repo>, row: &Deployment, brought: Option<&Brought>) -> Markup {
     let (Some(to), Some(from), Some(brought)) = (&row.commit, &row.previous_commit, brought) else {
         return html! {};
@@ -206,6 +206,13 @@ fn brought(repo: Option<&Repo>, row: &Deployment, brought: Option<&Brought>) -> 
                 li { (commit(repo, id)) span.subject { (subject) } span.dim { (author) } }
             } }
             @if brought.count > brought.commits.len() && !brought.commits.is_empty() { p.dim { "The newest " (SHOWN.min(brought.commits.len())) " are shown." } }
+            @if let Some(files) = brought.files.as_ref().filter(|files| files.count > 0) {
+                details.files {
+                    summary { @match files.count { 1 => "1 changed file", count => { (count) " changed files" } } }
+                    ul { @for path in &files.first { li { code { (path) } } } }
+                    @if files.count > files.first.len() as u64 { p.dim { "The first " (files.first.len()) " are shown." } }
+                }
+            }
         }
     }
 }
