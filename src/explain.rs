@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use crate::config::{Config, ForgeKind, Repo, SecretSource, Secrets};
 use crate::forge::{self, Delivery, Parsed, Rejection, Trust};
-use crate::model::{CommitId, Event, Timestamp};
+use crate::model::{CommitId, Event, Timestamp, short_commit};
 use crate::rules::{self, Verdict};
 
 pub use crate::api::{Came, ExplainedCondition, ExplainedEvent, ExplainedVerdict, Explanation};
@@ -274,7 +274,7 @@ impl fmt::Display for ExplainedEvent {
         let said = |id: &str| id.bytes().any(|b| b != b'0');
         let short = |id: &str| {
             if said(id) {
-                id[..7].to_owned()
+                short_commit(id).to_owned()
             } else {
                 "none".to_owned()
             }

@@ -1,6 +1,6 @@
 //! Text that is safe to show on a terminal.
 
-use crate::model::words;
+use crate::model::{short_commit, words};
 
 /// Text of others, without what a terminal would obey.
 pub fn printable(text: &str) -> String {
@@ -9,5 +9,5 @@ pub fn printable(text: &str) -> String {
 
 /// The first seven digits of a commit.
 pub fn short(commit: Option<&str>) -> String {
-    commit.map(|c| c.get(..7).unwrap_or(c).to_owned()).unwrap_or_default()
+    commit.map(short_commit).unwrap_or_default().to_owned()
 }

@@ -20,7 +20,7 @@ use super::{Passed, Run, Stop};
 
 impl Run<'_> {
     /// With `require_checks`: what may be deployed now, the fetched commit or an older one.
-    pub(super) async fn is_checked(&mut self, live: &Live, fetched: Fetched) -> Result<Fetched, Stop> {
+    pub(super) async fn newest_green(&mut self, live: &Live, fetched: Fetched) -> Result<Fetched, Stop> {
         if self.site.target.require_checks.is_empty() {
             return Ok(fetched);
         }
@@ -124,16 +124,17 @@ impl Run<'_> {
         let Some(older) = newest else {
             return Ok(None);
         };
-        match self.is_good(live, &older).await {
+        match self.require_good(live, &older).await {
             Ok(()) => Ok(Some(older)),
             Err(Stop::Halted) => Err(Stop::Halted),
             Err(_) => Ok(None),
         }
     }
 
-    async fn is_good(&mut self, live: &Live, fetched: &Fetched) -> Result<(), Stop> {
-        self.is_wanted(live, fetched).await?;
-        self.is_signed(&fetched.commit).await
+    /// Fails unless the commit may be deployed but for its checks.
+    async fn require_good(&mut self, live: &Live, fetched: &Fetched) -> Result<(), Stop> {
+        self.require_wanted(live, fetched).await?;
+        self.require_signature(&fetched.commit).await
     }
 
     /// Gives the job back until something is heard, or until the time is over.

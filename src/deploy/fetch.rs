@@ -110,7 +110,7 @@ impl Run<'_> {
             && *wanted != fetched.commit
             && job.source != Source::Poll
         {
-            self.is_reachable(wanted, &fetched.commit).await?;
+            self.require_reachable(wanted, &fetched.commit).await?;
             fetched = git.describe(&mirror, wanted, &self.halt.token).await?;
         }
         self.record.learn(&Progress {
@@ -176,7 +176,8 @@ impl Run<'_> {
         }
     }
 
-    async fn is_reachable(&self, wanted: &CommitId, tip: &CommitId) -> Result<(), Stop> {
+    /// Fails if the wanted commit is no longer part of the branch.
+    async fn require_reachable(&self, wanted: &CommitId, tip: &CommitId) -> Result<(), Stop> {
         if self
             .world
             .git
@@ -197,8 +198,8 @@ impl Run<'_> {
         super::space::require(self.site, self.site.config.limits.free_space)
     }
 
-    /// Whether there is anything to do for this commit.
-    pub(super) async fn is_wanted(&mut self, live: &Live, fetched: &Fetched) -> Result<(), Stop> {
+    /// Fails if there is nothing to do for this commit.
+    pub(super) async fn require_wanted(&mut self, live: &Live, fetched: &Fetched) -> Result<(), Stop> {
         let job = &self.claim.job;
         let commit = &fetched.commit;
         if job.source == Source::Retry {

@@ -44,7 +44,7 @@ impl Run<'_> {
         if let Some(why) = self.claim.resumed.as_ref().and_then(|row| row.rolling_back.clone()) {
             return self.roll_back(change, why, Outcome::RolledBack).await;
         }
-        if let Err(why) = self.is_whole(&change).await {
+        if let Err(why) = self.require_whole(&change).await {
             return self.give_up_damaged(change, why).await;
         }
         match self.switch_and_check(&change).await {
@@ -64,8 +64,8 @@ impl Run<'_> {
         }
     }
 
-    /// Whether what a restart takes up is what was built: a power cut may have taken files that were not on disk yet.
-    async fn is_whole(&mut self, change: &Change) -> Result<(), String> {
+    /// Fails unless the release that a restart takes up is complete: a power cut may have taken files that were not on disk yet.
+    async fn require_whole(&mut self, change: &Change) -> Result<(), String> {
         let phase = match &self.claim.resumed {
             Some(row) if !self.claim.job.goes_back() => row.phase,
             _ => return Ok(()),

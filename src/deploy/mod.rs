@@ -299,9 +299,9 @@ impl Run<'_> {
         }
         let live = self.live().await?;
         let fetched = self.fetch().await?;
-        self.is_wanted(&live, &fetched).await?;
-        self.is_signed(&fetched.commit).await?;
-        let fetched = self.is_checked(&live, fetched).await?;
+        self.require_wanted(&live, &fetched).await?;
+        self.require_signature(&fetched.commit).await?;
+        let fetched = self.newest_green(&live, fetched).await?;
         match self.site.target.strategy {
             Strategy::Release => self.build_release(live, fetched).await,
             Strategy::InPlace => self.update_in_place(live, fetched).await,

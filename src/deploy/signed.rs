@@ -19,7 +19,7 @@ const GPGV_GRACE: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     /// With `require_signed`: the commit must be signed, or the tag that names it; by a key of the file as it is now.
-    pub(super) async fn is_signed(&mut self, commit: &CommitId) -> Result<(), Stop> {
+    pub(super) async fn require_signature(&mut self, commit: &CommitId) -> Result<(), Stop> {
         let Some(file) = self.site.target.require_signed.clone() else {
             return Ok(());
         };

@@ -12,6 +12,7 @@ use crate::api::{Status, TargetStatus};
 use crate::exec;
 use crate::machine::asked;
 use crate::machine::rights;
+use crate::model::short_commit;
 
 /// Whether the control socket can be reached, and by whom.
 pub fn control(scene: &Scene<'_>, found: &mut Findings) {
@@ -140,7 +141,7 @@ fn target(target: &TargetStatus, found: &mut Findings) {
     if target.problems.is_empty() {
         let text = match &target.live {
             Some(live) => {
-                let commit = live.commit.get(..7).unwrap_or(&live.commit);
+                let commit = short_commit(&live.commit);
                 let last = target.last.as_ref().and_then(|last| last.outcome.as_deref());
                 let last = last.map(|outcome| format!("; its last deployment was {outcome}"));
                 format!("{name}: {commit} is live{}", last.unwrap_or_default())

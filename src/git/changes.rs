@@ -39,7 +39,7 @@ pub(super) fn obstacles(root: &Folder, old: &Plan, new: &Plan, staged: &[usize])
     let parents: BTreeSet<&Path> = changed.chain(made).chain(goes).filter_map(Path::parent).collect();
     for parent in parents {
         if let Ok(folder) = root.enter(parent) {
-            folder.is_writable().map_err(|errno| root.error(parent, errno))?;
+            folder.require_writable().map_err(|errno| root.error(parent, errno))?;
         }
     }
     Ok(())

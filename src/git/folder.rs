@@ -197,7 +197,7 @@ impl Folder {
     }
 
     /// Whether this user may make and remove names in it.
-    pub(super) fn is_writable(&self) -> Result<(), Errno> {
+    pub(super) fn require_writable(&self) -> Result<(), Errno> {
         faccessat(
             &self.fd,
             c".",

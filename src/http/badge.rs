@@ -6,6 +6,7 @@ use maud::html;
 
 use super::answer::{self, Answer};
 use crate::api::TargetStatus;
+use crate::model::short_commit;
 
 /// Width of a character at a size of 11, pixels, on average.
 const CHARACTER: usize = 7;
@@ -16,7 +17,7 @@ const ROOM: usize = 10;
 /// The picture of a target.
 pub fn badge(target: &TargetStatus) -> Answer {
     let commit = target.live.as_ref().map(|live| live.commit.as_str());
-    let short = commit.map_or("", |commit| commit.get(..7).unwrap_or(commit));
+    let short = commit.map_or("", short_commit);
     let state = format!("{} {short}", target.state.replace('-', " "));
     let (name, state) = (target.target.as_str(), state.trim());
     let colour = match target.state.as_str() {

@@ -20,7 +20,7 @@ impl CommitId {
 
     /// The first seven digits, as people write commits.
     pub fn short(&self) -> &str {
-        &self.0[..7]
+        short_commit(&self.0)
     }
 
     /// True for the all-zero name, with which forges say "no commit".
@@ -32,6 +32,11 @@ impl CommitId {
     pub fn zero() -> Self {
         Self("0".repeat(40))
     }
+}
+
+/// The first seven characters of a commit's name, as people write commits.
+pub fn short_commit(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
 }
 
 impl FromStr for CommitId {

@@ -20,7 +20,7 @@ pub mod words;
 
 pub use asker::Asker;
 pub use check::{CheckState, CheckStateError};
-pub use commit::{CommitId, CommitIdError};
+pub use commit::{CommitId, CommitIdError, short_commit};
 pub use delivery::{DeliveryId, DeliveryIdError};
 pub use event::{Action, Event, EventKind};
 pub use git_ref::{GitRef, GitRefError, RefKind};

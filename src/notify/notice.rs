@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::{Target, units};
-use crate::model::{GitRef, Happening, RefKind};
+use crate::model::{GitRef, Happening, RefKind, short_commit};
 use crate::store::{Claim, Finish};
 
 /// Most commits that a message lists.
@@ -149,8 +149,7 @@ impl Notice {
     }
 
     fn short_commit(&self) -> Option<&str> {
-        let commit = self.commit.as_deref()?;
-        Some(commit.get(..7).unwrap_or(commit))
+        self.commit.as_deref().map(short_commit)
     }
 
     /// What stands below the title, in lines.
@@ -296,7 +295,7 @@ fn changes_in_words(details: &Details) -> String {
     let plural = if details.count == 1 { "" } else { "s" };
     let mut text = format!("{} commit{plural}:", details.count);
     for change in details.changes.iter().take(CHANGES_SHOWN) {
-        let short = change.commit.get(..7).unwrap_or(&change.commit);
+        let short = short_commit(&change.commit);
         let _ = write!(text, "\n  {short} {} ({})", change.subject, change.author);
     }
     let shown = details.changes.len().min(CHANGES_SHOWN);

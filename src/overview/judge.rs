@@ -6,7 +6,7 @@ use crate::api::{Problem, TargetStatus};
 use crate::config::{Repo, SecretSource, Strategy, Target};
 use crate::exec;
 use crate::intake;
-use crate::model::TargetId;
+use crate::model::{TargetId, short_commit};
 use crate::notify;
 use crate::poll::LastLook;
 use crate::release::{Current, Layout};
@@ -265,7 +265,7 @@ fn leftover(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
 /// Whether the directory that is changed in place is there.
 fn in_place(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
     let commit = status.commit.as_deref()?;
-    let text = format!("{} is missing; {} was live there", status.path, commit.get(..7)?);
+    let text = format!("{} is missing; {} was live there", status.path, short_commit(commit));
     let is_gone = matches!(signs.target.path.try_exists(), Ok(false));
     is_gone.then(|| problem("current-missing", text, format!("hookd deploy {}", status.target), None))
 }
@@ -295,9 +295,8 @@ fn behind(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
     if settled {
         return None;
     }
-    let at = |commit: &str| commit.get(..7).unwrap_or(commit).to_owned();
-    let live = status.commit.as_deref().map(at).unwrap_or_default();
-    let text = format!("{} is at {}, live is {live}", tip.git_ref, at(&tip.commit));
+    let live = status.commit.as_deref().map(short_commit).unwrap_or_default();
+    let text = format!("{} is at {}, live is {live}", tip.git_ref, short_commit(&tip.commit));
     Some(problem("behind", text, format!("hookd deploy {}", status.target), None))
 }
 

@@ -97,7 +97,7 @@ fn judge_one(repo: &Repo, target: &Target, parsed: &Parsed, event: &Event) -> Ve
     ];
     conditions.extend(outcome_is_good(event));
     conditions.push(match &git_ref {
-        Ok(git_ref) => refs::is_followed(target, git_ref),
+        Ok(git_ref) => refs::follows(target, git_ref),
         Err(detail) => failed("ref", detail.clone()),
     });
     conditions.extend(check_is_required(target, event));

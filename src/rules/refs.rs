@@ -42,7 +42,7 @@ pub(super) fn exists(event: &Event) -> Condition {
 }
 
 /// `branch` or `tag` of the target.
-pub(super) fn is_followed(target: &Target, git_ref: &GitRef) -> Condition {
+pub(super) fn follows(target: &Target, git_ref: &GitRef) -> Condition {
     let (name, kind) = match &target.refs {
         RefFilter::Branches(_) => ("branch", RefKind::Branch),
         RefFilter::Tags(_) => ("tag", RefKind::Tag),

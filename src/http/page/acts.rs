@@ -12,7 +12,7 @@ use crate::config::{Repo, Strategy, Target};
 use crate::http::App;
 use crate::http::answer::Answer;
 use crate::http::visitor::{Deed, Guest, Visitor};
-use crate::model::{Refusal, RefusalKind, TargetId};
+use crate::model::{Refusal, RefusalKind, TargetId, short_commit};
 use crate::operate::Act;
 
 type Result<T> = std::result::Result<T, Refusal>;
@@ -340,10 +340,9 @@ fn change(repo: &Repo, status: &TargetStatus, to: Option<(&str, Option<&str>)>) 
         .live
         .as_ref()
         .map(|live| (live.commit.as_str(), live.subject.as_deref()));
-    let short = |id: &str| id.get(..7).unwrap_or(id).to_owned();
     html! {
         @if let (Some((from, _)), Some((to, _))) = (live, to) {
-            p.change { code { (short(from)) } " → " code { (short(to)) } @if from == to { " (the same commit)" } }
+            p.change { code { (short_commit(from)) } " → " code { (short_commit(to)) } @if from == to { " (the same commit)" } }
         }
         dl.facts {
             @if live.is_some() { (end("Live now", live)) }

@@ -6,7 +6,7 @@ use crate::api::{Problem, Status};
 use crate::clock;
 use crate::config::Repo;
 use crate::forge;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, short_commit};
 
 /// What a word means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub(super) fn took(from: i64, to: i64) -> String {
 
 /// The first seven characters of a commit, which lead to its page on the forge.
 pub(super) fn commit(repo: Option<&Repo>, commit: &str) -> Markup {
-    let short = commit.get(..7).unwrap_or(commit);
+    let short = short_commit(commit);
     let page = repo.and_then(|repo| forge::commit_page(repo, commit));
     html! {
         @if let Some(page) = page { a.sha href=(page) title=(commit) { (short) } }
