@@ -303,11 +303,7 @@ fn in_a_queue_of_all_each_commit_waits_for_its_own() {
 fn a_waiting_deployment_is_cancelled_followed_and_not_in_the_way() {
     let world = World::new(&format!(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 branch = "main"
@@ -344,11 +340,7 @@ path = "$DIR/preview"
 fn a_poll_tells_the_waiting_job_of_a_newer_tip() {
     let world = World::new(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "1s"
 [repo.site.deploy.live]
 branch = "main"

@@ -135,11 +135,7 @@ fn a_tag_or_its_commit_may_be_signed_and_the_name_is_part_of_it() {
     let alice = SshKey::ed25519(keys.path(), "alice");
     let mut world = World::still(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 tag = "v*"

@@ -11,11 +11,7 @@ fn config(api: &Api, more: &str) -> String {
         r#"
 [forge.github]
 ranges = "{}"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 allow_from = ["github", "192.0.2.0/24"]
 {more}
 [repo.site.deploy.live]

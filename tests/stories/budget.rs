@@ -6,11 +6,7 @@ use crate::support::world::{World, wait_until};
 const SMALL: &str = r#"
 [limits]
 deliveries = "1MiB"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 branch = "main"

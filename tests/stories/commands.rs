@@ -191,11 +191,7 @@ fn output_is_kept_up_to_its_limit_and_the_deployment_goes_on() {
     let config = r#"
 [limits]
 output = "64KiB"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 branch = "main"

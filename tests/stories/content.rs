@@ -22,11 +22,7 @@ fn deliver(world: &World, git_ref: &str, commit: &str, status: u16) -> String {
 fn target(keys: &str) -> String {
     format!(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 path = "$DIR/live"

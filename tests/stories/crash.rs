@@ -43,15 +43,27 @@ fn is_tidy(world: &World, releases: usize) {
     assert_eq!(payloads, 0, "payload files are left");
 }
 
-#[test]
-fn killed_in_build_it_builds_again() {
+/// A site where `one` is live and another page was just pushed, and the gate of a phase of that deployment.
+fn pushed(phase: &str, page: &str) -> (World, Gate) {
     let mut world = World::site(KEYS);
     world.deploy("one");
-    let gate = world.gate("build");
-    world.push("two");
-    let build = gate.reached();
+    let gate = world.gate(phase);
+    world.push(page);
+    (world, gate)
+}
+
+/// The same, killed in that phase.
+fn killed_in(phase: &str, page: &str) -> (World, Gate) {
+    let (mut world, gate) = pushed(phase, page);
+    let command = gate.reached();
     world.kill();
-    build.killed();
+    command.killed();
+    (world, gate)
+}
+
+#[test]
+fn killed_in_build_it_builds_again() {
+    let (mut world, gate) = killed_in("build", "two");
     assert_eq!(world.served(), "one");
     is_whole(&world);
 
@@ -83,13 +95,7 @@ fn killed_in_the_first_build_nothing_is_live_before_the_second() {
 
 #[test]
 fn killed_in_reload_it_reloads_again() {
-    let mut world = World::site(KEYS);
-    world.deploy("one");
-    let gate = world.gate("reload");
-    world.push("two");
-    let reload = gate.reached();
-    world.kill();
-    reload.killed();
+    let (mut world, gate) = killed_in("reload", "two");
     assert_eq!(world.served(), "two", "it was switched already");
     is_whole(&world);
 
@@ -107,13 +113,7 @@ fn killed_in_reload_it_reloads_again() {
 
 #[test]
 fn killed_in_check_it_checks_again() {
-    let mut world = World::site(KEYS);
-    world.deploy("one");
-    let gate = world.gate("check");
-    world.push("two");
-    let check = gate.reached();
-    world.kill();
-    check.killed();
+    let (mut world, gate) = killed_in("check", "two");
     assert_eq!(world.served(), "two");
 
     world.start();
@@ -126,13 +126,7 @@ fn killed_in_check_it_checks_again() {
 
 #[test]
 fn killed_in_a_check_that_fails_it_rolls_back_after_the_start() {
-    let mut world = World::site(KEYS);
-    world.deploy("one");
-    let gate = world.gate("check");
-    world.push("bad");
-    let check = gate.reached();
-    world.kill();
-    check.killed();
+    let (mut world, gate) = killed_in("check", "bad");
 
     world.start();
     gate.reached().open();
@@ -144,10 +138,7 @@ fn killed_in_a_check_that_fails_it_rolls_back_after_the_start() {
 
 #[test]
 fn killed_while_it_rolls_back_it_rolls_back_all_the_same() {
-    let mut world = World::site(KEYS);
-    world.deploy("one");
-    let gate = world.gate("reload");
-    world.push("bad");
+    let (mut world, gate) = pushed("reload", "bad");
     gate.reached().pass();
     // The check has failed; this is the reload of the way back.
     let reload = gate.reached();
@@ -167,10 +158,7 @@ fn killed_while_it_rolls_back_it_rolls_back_all_the_same() {
 
 #[test]
 fn killed_twice_in_the_same_deployment() {
-    let mut world = World::site(KEYS);
-    world.deploy("one");
-    let gate = world.gate("build");
-    world.push("two");
+    let (mut world, gate) = pushed("build", "two");
     for _ in 0..2 {
         let build = gate.reached();
         world.kill();
@@ -223,10 +211,7 @@ fn killed_three_times_in_build_it_is_given_up_and_told() {
 
 #[test]
 fn killed_twice_in_reload_it_goes_back_without_a_reload() {
-    let mut world = World::site(KEYS);
-    world.deploy("one");
-    let gate = world.gate("reload");
-    world.push("two");
+    let (mut world, gate) = pushed("reload", "two");
     killed_at(&mut world, &gate, 2);
     // The gate is still shut: the reload that kills does not run for the way back, either.
     world.settled();
@@ -242,10 +227,7 @@ fn killed_twice_in_reload_it_goes_back_without_a_reload() {
 
 #[test]
 fn killed_three_times_in_check_it_goes_back() {
-    let mut world = World::site(KEYS);
-    world.deploy("one");
-    let gate = world.gate("check");
-    world.push("two");
+    let (mut world, gate) = pushed("check", "two");
     killed_at(&mut world, &gate, 3);
     world.settled();
     assert_eq!(world.outcomes(), ["live", "rolled-back"]);
@@ -255,10 +237,7 @@ fn killed_three_times_in_check_it_goes_back() {
 
 #[test]
 fn killed_twice_in_the_reload_of_the_way_back_it_goes_back_without() {
-    let mut world = World::site(KEYS);
-    world.deploy("one");
-    let gate = world.gate("reload");
-    world.push("bad");
+    let (mut world, gate) = pushed("reload", "bad");
     gate.reached().pass();
     killed_at(&mut world, &gate, 2);
     world.settled();

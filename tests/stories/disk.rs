@@ -14,11 +14,7 @@ use crate::support::world::{World, names, wait_until};
 const SMALL: &str = r#"
 [limits]
 free_space = "0B"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 branch = "main"

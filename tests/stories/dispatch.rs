@@ -13,11 +13,7 @@ fn dispatching(api: &Receiver, forge: &str, target: &str) -> World {
 url = "{}"
 token = "file:$DIR/token"
 {forge}
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 report = "off"
 dispatch = {{ repo = "alice/other", event = "deployed" }}

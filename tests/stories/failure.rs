@@ -46,11 +46,7 @@ fn a_reload_that_fails_rolls_back_and_reloads_again() {
 
 /// One repo with two targets; the second shows that a look at the remote was made and has been dealt with.
 const POLLED: &str = r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "1s"
 [repo.site.deploy.live]
 branch = "main"

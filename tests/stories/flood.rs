@@ -21,11 +21,7 @@ fn world(limits: &str) -> World {
         r#"
 [limits]
 {limits}
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 branch = "main"

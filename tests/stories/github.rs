@@ -160,11 +160,7 @@ fn sha1_counts_only_where_it_is_allowed() {
     let config = |allow: &str| {
         format!(
             r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 {allow}
 [repo.site.deploy.live]

@@ -58,11 +58,7 @@ cd sub && git log -1 --format=%H -- page > ../nested
 fn a_tag_is_described() {
     let world = World::new(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 tag = "v*"

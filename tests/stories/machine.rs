@@ -130,11 +130,7 @@ fn without_descriptors_it_goes_on_when_there_are_some_again() {
 fn odd_paths_are_paths_all_the_same() {
     let world = World::new(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.odd]
 branch = "main"
@@ -202,11 +198,7 @@ fn a_store_that_is_no_store_is_refused() {
 fn a_lost_store_costs_the_history_and_not_the_site() {
     let mut world = World::new(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "1h"
 [repo.site.deploy.live]
 branch = "main"

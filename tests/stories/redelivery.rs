@@ -97,11 +97,7 @@ fn a_cancelled_run_can_be_redelivered() {
 fn with_two_targets_the_one_that_failed_runs_again() {
     let world = World::new(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.first]
 branch = "main"

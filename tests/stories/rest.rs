@@ -5,11 +5,7 @@ use std::fs;
 use crate::support::world::{World, wait_until};
 
 const TWO: &str = r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.bad]
 branch = "main"

@@ -19,11 +19,7 @@ use crate::support::world::{World, wait_until};
 fn polled(poll: &str) -> String {
     format!(
         r#"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "{poll}"
 [repo.site.deploy.live]
 branch = "main"

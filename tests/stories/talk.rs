@@ -17,11 +17,7 @@ public_url = "https://deploy.example.org/hookd/"
 [forge.github]
 url = "{}"
 token = "file:$DIR/token"
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 {repo}
 [repo.site.deploy.live]
@@ -253,11 +249,7 @@ fn telling(channels: &str, names: &str, target: &str) -> World {
     World::still(&format!(
         r#"
 {channels}
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 branch = "main"

@@ -22,19 +22,22 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Time between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// What stands before the configuration of every story. `$DIR` is the story's directory.
+/// What stands before the configuration of every story. `$DIR` is the story's directory, `$SITE` is [`SITE_REPO`].
 const HEAD: &str = r#"
 state_dir = "$DIR/state"
 control = "$DIR/control.sock"
 "#;
 
-/// The repo of most stories; what a story says of its target follows.
-const SITE: &str = r#"
-[repo.site]
+/// The head of the repo of most stories.
+const SITE_REPO: &str = r#"[repo.site]
 url = "$DIR/site.git"
 full_name = "alice/site"
 forge = "github"
-secret = "file:$DIR/secret"
+secret = "file:$DIR/secret""#;
+
+/// The repo of most stories; what a story says of its target follows.
+const SITE: &str = r#"
+$SITE
 poll = "off"
 [repo.site.deploy.live]
 branch = "main"
@@ -130,9 +133,11 @@ impl World {
         self.configure(&format!("{SITE}{keys}"));
     }
 
-    /// Writes the configuration as it is, but for `$DIR`.
+    /// Writes the configuration as it is, but for `$SITE` and `$DIR`.
     pub fn configure_whole(&self, config: &str) {
-        let text = config.replace("$DIR", &self.dir().to_string_lossy());
+        let text = config
+            .replace("$SITE", SITE_REPO)
+            .replace("$DIR", &self.dir().to_string_lossy());
         fs::write(self.path("hookd.toml"), text).unwrap();
     }
 
