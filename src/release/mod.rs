@@ -9,7 +9,7 @@
 //! PATH/releases/.spare-NAME/        a copy of release NAME that the next one begins with
 //! PATH/releases/.seal-NAME         what release NAME looked like when it was whole, until its deployment ends
 //! PATH/releases/.gone-…/           what is being removed
-//! PATH/shared/…                    what all releases have in common, linked into each
+//! PATH/shared/…                    what all releases share, linked into each
 //! ```
 //!
 //! Whatever else is in there is left alone. One deployment at a time works on a target; that is the caller's business.
