@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::plain;
+use crate::model::span;
 
 /// Narrowest terminal that tables are made for, columns: below it they are cut as for this one.
 const WIDTH_MIN: usize = 40;
@@ -303,13 +304,9 @@ fn narrow(widths: &mut [usize], gives: &[bool], most: usize) {
 
 /// How long ago something was: `now`, `5 min ago`, `3 days ago`.
 pub fn ago(then: i64) -> String {
-    let seconds = (crate::clock::now().0 - then).max(0) / 1000;
-    match seconds {
-        0..5 => "now".to_owned(),
-        5..120 => format!("{seconds} s ago"),
-        120..7200 => format!("{} min ago", seconds / 60),
-        7200..172_800 => format!("{} h ago", seconds / 3600),
-        _ => format!("{} days ago", seconds / 86_400),
+    match crate::clock::now().0 - then {
+        ..5000 => "now".to_owned(),
+        passed => format!("{} ago", span(passed)),
     }
 }
 

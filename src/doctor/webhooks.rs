@@ -6,7 +6,7 @@ use super::web::Web;
 use crate::api::{Delivery, Problem, Status};
 use crate::clock;
 use crate::config::{ForgeKind, Repo, SecretSource};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, span};
 
 const AREA: Area = Area::Webhooks;
 
@@ -102,13 +102,7 @@ fn judge(repo: &Repo, newest_first: &[&Delivery], lines: &str, now: Timestamp, f
 
 /// `3 min`, `2 days`
 fn ago(now: Timestamp, then: i64) -> String {
-    let seconds = now.0.saturating_sub(then).max(0) / 1000;
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
+    span(now.0.saturating_sub(then))
 }
 
 #[cfg(test)]

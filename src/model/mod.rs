@@ -32,5 +32,5 @@ pub use refusal::{Refusal, RefusalKind};
 pub use release_name::{ReleaseName, ReleaseNameError};
 pub use role::{Role, RoleError};
 pub use secret::Secret;
-pub use time::Timestamp;
+pub use time::{Timestamp, span};
 pub use version::{compare_tags, is_prerelease};

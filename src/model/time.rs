@@ -5,6 +5,17 @@ use std::fmt;
 /// How release directories are named.
 const COMPACT: &str = "%Y%m%dT%H%M%SZ";
 
+/// A span of milliseconds in one unit, rounded down: `5 s`, `3 min`, `2 days`.
+pub fn span(milliseconds: i64) -> String {
+    let seconds = milliseconds.max(0) / 1000;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
