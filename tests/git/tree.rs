@@ -220,17 +220,7 @@ async fn what_a_small_repository_makes_endless_is_refused() {
         ("gitlinks", gitlinks, "50000 files, directories and submodules"),
         ("large", large, "`large` has 2 MiB"),
     ] {
-        let commit = origin.git(&[
-            "-c",
-            "user.name=A",
-            "-c",
-            "user.email=a@b",
-            "commit-tree",
-            "-m",
-            "x",
-            &tree,
-        ]);
-        origin.git(&["update-ref", &format!("refs/heads/{name}"), &commit]);
+        let commit = origin.commit_tree(name, &tree);
         world.fetch(&access, name).await.unwrap();
         let error = world
             .checkout_with(&access, &id(&commit), name, &off)

@@ -61,17 +61,7 @@ fn bombs_are_refused_and_the_next_good_commit_is_live() {
         ),
     ];
     for (number, (name, tree, says)) in trees.iter().enumerate() {
-        let commit = origin.git(&[
-            "-c",
-            "user.name=A",
-            "-c",
-            "user.email=a@b",
-            "commit-tree",
-            "-m",
-            name,
-            tree,
-        ]);
-        origin.git(&["update-ref", "refs/heads/main", &commit]);
+        let commit = origin.commit_tree("main", tree);
         let delivery = Delivery::push("alice/site", "refs/heads/main", &commit).signed(SECRET);
         world.send(&delivery).expect(202);
         wait_until(name, || {

@@ -45,7 +45,7 @@ fn is_tidy(world: &World, releases: usize) {
 
 /// A site where `one` is live and another page was just pushed, and the gate of a phase of that deployment.
 fn pushed(phase: &str, page: &str) -> (World, Gate) {
-    let mut world = World::site(KEYS);
+    let world = World::site(KEYS);
     world.deploy("one");
     let gate = world.gate(phase);
     world.push(page);

@@ -23,11 +23,7 @@ fn with_app(api: &Receiver, token: &str, repo: &str, target: &str) -> World {
 [forge.github]
 url = "{}"
 {token}
-[repo.site]
-url = "$DIR/site.git"
-full_name = "alice/site"
-forge = "github"
-secret = "file:$DIR/secret"
+$SITE
 poll = "off"
 {repo}
 [repo.site.deploy.live]

@@ -124,16 +124,7 @@ fn a_fetch_stops_before_the_disk_is_full_and_leaves_nothing() {
     world.before_start("mkdir -p $DIR/state; mount -t tmpfs -o size=32m,mode=711 hookd-test $DIR/state");
     world.start();
     world.deploy("one");
-    wait_until("the look after the deployment is over", || {
-        world.target("site/live")["behind"] == false
-    });
-    let film = "incompressible".repeat(10);
-    world.site.commit(&[("index.html", "two"), ("film", &film)]);
-    // In the middle of the pack.
-    tap.stall_after(300);
-    world.site.push();
-    world.send(&world.pushed()).expect(202);
-    tap.has_stalled(1);
+    tap.stall_a_push(&world, "two");
     // Others use the disk meanwhile: a quarter of it stays free, which is half of what a deployment begins with.
     let others = world.seen("state").join("others");
     fs::write(&others, vec![b'x'; 20 << 20]).unwrap();

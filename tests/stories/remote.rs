@@ -129,16 +129,7 @@ fn killed_in_fetch_it_fetches_again() {
     world.configure(&at(&server.url_at_port("site.git", tap.port()), "", ""));
     world.start();
     world.deploy("one");
-    wait_until("the look after the deployment is over", || {
-        world.target("site/live")["behind"] == false
-    });
-    // The first answer of the fetch lists the refs; in the middle of the second, the pack, it goes silent.
-    let film = "incompressible".repeat(10);
-    world.site.commit(&[("index.html", "two"), ("film", &film)]);
-    tap.stall_after(300);
-    world.site.push();
-    world.send(&world.pushed()).expect(202);
-    tap.has_stalled(1);
+    tap.stall_a_push(&world, "two");
     world.kill();
     assert_eq!(world.served(), "one");
 

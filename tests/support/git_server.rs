@@ -163,7 +163,12 @@ impl Origin {
             tree.extend(hex::decode(object).unwrap());
         }
         let tree = self.git_input(&["hash-object", "-w", "-t", "tree", "--literally", "--stdin"], &tree);
-        let commit = self.git(&["commit-tree", "-m", "raw", &tree]);
+        self.commit_tree(branch, &tree)
+    }
+
+    /// Makes a commit of a tree, without parents, and puts a branch on it.
+    pub fn commit_tree(&self, branch: &str, tree: &str) -> String {
+        let commit = self.git(&["commit-tree", "-m", "raw", tree]);
         self.git(&["update-ref", &format!("refs/heads/{branch}"), &commit]);
         commit
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::world::wait_until;
+use super::world::{World, wait_until};
 
 /// No stall.
 const FLOWS: usize = usize::MAX;
@@ -55,6 +55,21 @@ impl Tap {
     /// New connections flow. Those that have stalled stay so.
     pub fn heal(&self) {
         self.limit.store(FLOWS, Ordering::SeqCst);
+    }
+
+    /// Pushes another page to the site, whose remote is behind this, and waits until the fetch of it stalls in the middle of the pack: the
+    /// first answer of the fetch lists the refs, the second one is the pack.
+    #[track_caller]
+    pub fn stall_a_push(&self, world: &World, page: &str) {
+        wait_until("the look after the deployment is over", || {
+            world.target("site/live")["behind"] == false
+        });
+        let film = "incompressible".repeat(10);
+        world.site.commit(&[("index.html", page), ("film", &film)]);
+        self.stall_after(300);
+        world.site.push();
+        world.send(&world.pushed()).expect(202);
+        self.has_stalled(1);
     }
 
     /// Waits until so many connections have stalled in all.
