@@ -186,7 +186,8 @@ class Looker:
 
 class Peaks(threading.Thread):
     """The highest memory of each kind of hookd's processes, kB, looked at all the time: `VmHWM`, the kernel's own peak, less the
-    pages of program and libraries, which cost nothing that could not be read again."""
+    pages of program and libraries, which cost nothing that could not be read again. The daemon gives such pages back when it is
+    quiet, so those of the time of the peak count: the more of the two looks between which it was."""
 
     KINDS = {"serve": "daemon", "git-worker": "worker", "command-supervisor": "supervisor"}
 
@@ -196,12 +197,22 @@ class Peaks(threading.Thread):
         self.start()
 
     def run(self):
+        before = {}
         while True:
-            for kind, pid in processes():
-                lines = (line.split() for line in text_of(f"/proc/{pid}/status").splitlines())
-                kilobytes = {words[0]: int(words[1]) for words in lines if words[0] in ("VmHWM:", "RssFile:")}
-                self.peaks[kind] = max(self.peaks[kind], kilobytes.get("VmHWM:", 0) - kilobytes.get("RssFile:", 0))
+            now = {(kind, pid): memory for kind, pid in processes() if (memory := self.memory(pid))}
+            for process, (peak, files) in now.items():
+                peak_before, files_before = before.get(process, (0, 0))
+                if peak > peak_before:
+                    self.peaks[process[0]] = max(self.peaks[process[0]], peak - max(files, files_before))
+            before = now
             time.sleep(0.02)
+
+    @staticmethod
+    def memory(pid):
+        """The peak so far, and the pages of files now, kB; nothing of a process that has ended."""
+        lines = (line.split() for line in text_of(f"/proc/{pid}/status").splitlines())
+        kilobytes = {words[0]: int(words[1]) for words in lines if words[0] in ("VmHWM:", "RssFile:")}
+        return tuple(kilobytes.get(name, 0) for name in ("VmHWM:", "RssFile:")) if kilobytes else None
 
 
 def processes():
