@@ -22,10 +22,12 @@ enum Sign {
     /// With the monotonic time at which it began.
     Reloading(NotifyState<'static>),
     Ready(String),
+    /// With the status, and the microseconds that it may take.
+    Stopping(String, u32),
 }
 
 /// Most signs that wait for systemd to read before status and watchdog are left out. States of the daemon never are: who reloads
-/// it makes them, so they are few, and a missing one would leave the unit `reloading`.
+/// or stops it makes them, so they are few, and a missing one would leave the unit `reloading`.
 const SIGNS_MAX: usize = 4;
 
 /// Signs that systemd has not read.
@@ -41,6 +43,11 @@ static SIGNS: LazyLock<Option<Sender<Sign>>> = LazyLock::new(|| {
                 Sign::Watchdog => tell(&[NotifyState::Watchdog]),
                 Sign::Reloading(since) => tell(&[NotifyState::Reloading, since]),
                 Sign::Ready(status) => tell(&[NotifyState::Ready, NotifyState::Status(&status)]),
+                Sign::Stopping(status, micros) => tell(&[
+                    NotifyState::Stopping,
+                    NotifyState::Status(&status),
+                    NotifyState::ExtendTimeoutUsec(micros),
+                ]),
             }
             WAITING.fetch_sub(1, Ordering::Relaxed);
         }
@@ -93,11 +100,7 @@ pub fn reloading() {
 /// The daemon stops, and needs up to `time` for it.
 pub fn stopping(status: &str, time: Duration) {
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    tell(&[
-        NotifyState::Stopping,
-        NotifyState::Status(status),
-        NotifyState::ExtendTimeoutUsec(micros),
-    ]);
+    sign(Sign::Stopping(status.to_owned(), micros));
 }
 
 /// The daemon is alive.

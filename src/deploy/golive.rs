@@ -183,14 +183,19 @@ impl Run<'_> {
         }
     }
 
-    /// Runs the command until it passes or the time is over.
+    /// Runs the command until it passes or the time is over. What it failed with says more than that a last attempt was cut short.
     async fn check_command(&mut self, command: &Command, change: &Change, timeout: Duration) -> Result<(), Stop> {
         let end = Instant::now() + timeout;
         let mut pause = CHECK_PAUSE.0;
+        let mut before = None;
         let halt = self.halt.token.clone();
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let ended = self.command(Phase::Check, command, change, left, &halt).await?;
+            let ended = match ended {
+                Ended::TimedOut { .. } => before.take().unwrap_or(ended),
+                other => other,
+            };
             match ended {
                 Ended::Exited(0) => return Ok(()),
                 Ended::Cancelled => return Err(Stop::Halted),
@@ -201,6 +206,7 @@ impl Run<'_> {
                 () = tokio::time::sleep(pause) => {}
                 () = halt.cancelled() => return Err(Stop::Halted),
             }
+            before = Some(ended);
             pause = (pause * 2).min(CHECK_PAUSE.1);
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use super::remote::at;
 use crate::support::daemon::text_of;
 use crate::support::git_server::{GitServer, mode};
 use crate::support::http::request;
@@ -120,7 +121,7 @@ fn a_fetch_stops_before_the_disk_is_full_and_leaves_nothing() {
     let server = GitServer::http(world.dir());
     let tap = Tap::new(server.port());
     let url = server.url_at_port("site.git", tap.port());
-    world.configure(&SMALL.replace("0B", "16MiB").replace("$DIR/site.git", &url));
+    world.configure(&at(&url, "free_space = \"16MiB\"", ""));
     world.before_start("mkdir -p $DIR/state; mount -t tmpfs -o size=32m,mode=711 hookd-test $DIR/state");
     world.start();
     world.deploy("one");

@@ -12,7 +12,7 @@ use crate::support::tap::Tap;
 use crate::support::world::{World, wait_until};
 
 /// The usual repo at a URL, with these keys.
-fn at(url: &str, limits: &str, keys: &str) -> String {
+pub(super) fn at(url: &str, limits: &str, keys: &str) -> String {
     format!(
         r#"
 [limits]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -365,4 +366,18 @@ fn a_damaged_mirror_is_fetched_anew() {
     world.start();
     world.push("two");
     wait_until("the second page is served", || world.served() == "two");
+}
+
+#[test]
+fn a_systemd_that_does_not_read_holds_up_no_stop() {
+    let mut world = World::site("");
+    world.deploy("one");
+    let socket = UnixDatagram::unbound().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    wait_until("no more fits into the socket", || {
+        socket.send_to(b"X_FULL=1", world.path("notify.sock")).is_err()
+    });
+    world.stop();
+    world.start();
+    assert_eq!(world.served(), "one");
 }

@@ -86,8 +86,9 @@ fn a_daemon_that_was_killed_sweeps_spares_but_that_of_what_is_live() {
         fs::write(releases.join(half).join("page"), "half").unwrap();
     }
     world.start();
-    world.settled();
-    assert_eq!(hidden(&world), [kept.file_name().unwrap().to_str().unwrap()]);
+    wait_until("the start has swept", || {
+        hidden(&world) == [kept.file_name().unwrap().to_str().unwrap()]
+    });
     // Killed at any moment, it leaves nothing that the next start does not sweep.
     for text in ["two", "three"] {
         world.deploy(text);

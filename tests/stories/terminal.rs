@@ -19,7 +19,7 @@ poll = "$POLL"
 [repo.blog.deploy.production]
 branch = "main"
 path = "$DIR/production"
-build = "echo building the pages; if grep -q bad index.html; then printf '\\033[31mERROR\\033[0m menu.yml:12: unexpected \\033]8;;http://evil.example\\007indent\\033]8;;\\007\\n' >&2; exit 3; fi"
+build = "exec >&2; echo building the pages; if grep -q bad index.html; then printf '\\033[31mERROR\\033[0m menu.yml:12: unexpected \\033]8;;http://evil.example\\007indent\\033]8;;\\007\\n'; exit 3; fi"
 [repo.blog.deploy.staging]
 branch = "next"
 path = "$DIR/staging"

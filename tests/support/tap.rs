@@ -2,20 +2,23 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::world::{World, wait_until};
 
-/// No stall.
-const FLOWS: usize = usize::MAX;
+/// How many bytes of the server's a connection lets through before it stalls, if it does.
+#[derive(Clone, Copy, Default)]
+struct Limit {
+    bytes: Option<usize>,
+    number: usize,
+}
 
 /// See the module. Its threads live as long as the test's process.
 pub struct Tap {
     port: u16,
-    /// How many bytes of the server's a new connection lets through before it stalls.
-    limit: Arc<AtomicUsize>,
+    limit: Arc<Mutex<Limit>>,
     stalled: Arc<AtomicUsize>,
 }
 
@@ -25,7 +28,7 @@ impl Tap {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tap = Self {
             port: listener.local_addr().unwrap().port(),
-            limit: Arc::new(AtomicUsize::new(FLOWS)),
+            limit: Arc::default(),
             stalled: Arc::new(AtomicUsize::new(0)),
         };
         let (limit, stalled) = (Arc::clone(&tap.limit), Arc::clone(&tap.stalled));
@@ -36,8 +39,8 @@ impl Tap {
                 };
                 let (mut from, mut to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
                 thread::spawn(move || std::io::copy(&mut from, &mut to));
-                let (limit, stalled) = (limit.load(Ordering::SeqCst), Arc::clone(&stalled));
-                thread::spawn(move || forward(upstream, client, limit, &stalled));
+                let (limit, stalled) = (Arc::clone(&limit), Arc::clone(&stalled));
+                thread::spawn(move || forward(upstream, client, &limit, &stalled));
             }
         });
         tap
@@ -47,26 +50,36 @@ impl Tap {
         self.port
     }
 
-    /// New connections go silent after so many bytes.
+    /// Each connection, also one that is kept open for the next request, goes silent after so many bytes from now on.
     pub fn stall_after(&self, bytes: usize) {
-        self.limit.store(bytes, Ordering::SeqCst);
+        self.set(Some(bytes));
     }
 
-    /// New connections flow. Those that have stalled stay so.
+    /// Connections flow. Those that have stalled stay so.
     pub fn heal(&self) {
-        self.limit.store(FLOWS, Ordering::SeqCst);
+        self.set(None);
     }
 
-    /// Pushes another page to the site, whose remote is behind this, and waits until the fetch of it stalls in the middle of the pack: the
-    /// first answer of the fetch lists the refs, the second one is the pack.
+    fn set(&self, bytes: Option<usize>) {
+        let mut limit = self.limit.lock().unwrap();
+        *limit = Limit {
+            bytes,
+            number: limit.number + 1,
+        };
+    }
+
+    /// Pushes another page to the site, whose remote is behind this, and waits until the fetch of it stalls in the middle of the pack:
+    /// what lists the refs is shorter, on as many connections as it may be, and the pack is longer.
     #[track_caller]
     pub fn stall_a_push(&self, world: &World, page: &str) {
         wait_until("the look after the deployment is over", || {
             world.target("site/live")["behind"] == false
         });
-        let film = "incompressible".repeat(10);
+        let film: String = (1..4000_u64)
+            .map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string())
+            .collect();
         world.site.commit(&[("index.html", page), ("film", &film)]);
-        self.stall_after(300);
+        self.stall_after(4096);
         world.site.push();
         world.send(&world.pushed()).expect(202);
         self.has_stalled(1);
@@ -79,18 +92,22 @@ impl Tap {
     }
 }
 
-fn forward(mut server: TcpStream, mut client: TcpStream, limit: usize, stalled: &AtomicUsize) {
-    let mut left = limit;
+fn forward(mut server: TcpStream, mut client: TcpStream, limit: &Mutex<Limit>, stalled: &AtomicUsize) {
+    let mut left = *limit.lock().unwrap();
     let mut buffer = [0; 4096];
-    while left > 0 {
+    while left.bytes != Some(0) {
         let Ok(count @ 1..) = server.read(&mut buffer) else {
             return;
         };
-        let count = count.min(left);
+        let now = *limit.lock().unwrap();
+        if now.number != left.number {
+            left = now;
+        }
+        let count = count.min(left.bytes.unwrap_or(count));
         if client.write_all(&buffer[..count]).is_err() {
             return;
         }
-        left -= count;
+        left.bytes = left.bytes.map(|bytes| bytes - count);
     }
     stalled.fetch_add(1, Ordering::SeqCst);
     // Holds both connections open for good.
