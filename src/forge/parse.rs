@@ -57,8 +57,7 @@ pub fn parse_unverified(
     let forge = forge
         .or_else(|| detect_with_body(headers, &body))
         .ok_or(ParseError::UnknownForge)?;
-    let inferred = || (forge.dialect().infer)(&body);
-    let event = event(forge, headers, &body).or_else(|missing| inferred().ok_or(missing))?;
+    let event = event(forge, headers, &body).or_else(|missing| inferred(forge, &body).ok_or(missing))?;
     read(forge, event, headers, &body, pointers)
 }
 
@@ -134,11 +133,16 @@ fn event(forge: ForgeKind, headers: &HeaderMap, body: &Value) -> Result<String, 
         Named::Header(name) => (header(headers, name), name),
         Named::Either(name, pointer) => (header(headers, name).or_else(|| text(body, pointer)), name),
         Named::Body(pointer) => {
-            let found = text(body, pointer).map(clipped).or_else(|| (dialect.infer)(body));
+            let found = text(body, pointer).map(clipped).or_else(|| inferred(forge, body));
             return found.ok_or(ParseError::MissingField(pointer.into()));
         }
     };
     found.map(clipped).ok_or(ParseError::MissingEventHeader(name))
+}
+
+/// The event's name, as far as the shape of the body tells it.
+fn inferred(forge: ForgeKind, body: &Value) -> Option<String> {
+    (forge.dialect().infer)(body).map(|name| clipped(&name))
 }
 
 fn read(
