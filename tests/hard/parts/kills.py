@@ -77,7 +77,7 @@ class Kills:
             with contextlib.suppress(Exception):
                 self.world.process.wait(self.dice.random())
         struck = self.strike(way)
-        if self.world.daemon_pid() is None or way == "named step":
+        if self.world.process.poll() is not None or way == "named step":
             self.world.kill()
             self.world.start()
         sender.join()
@@ -110,6 +110,9 @@ class Kills:
         return bool(victims)
 
     def victims(self, way):
+        if way == "daemon":
+            # A child that is about to become something else looks like it.
+            return [self.world.process.pid]
         every = list(processes())
         if way == "everything":
             return [pid for _, pid in self.dice.sample(every, len(every))]
