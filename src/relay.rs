@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -50,20 +51,23 @@ const TAIL: u64 = 16 * 1024;
 
 /// Sends what waits, for ever.
 pub async fn run(world: World, mut settings: watch::Receiver<Settings>) {
-    let mut reminded = HashMap::new();
+    let mut relay = Relay {
+        world,
+        reminded: HashMap::new(),
+        sending: JoinSet::new(),
+        busy: HashMap::new(),
+    };
     loop {
         let now = settings.borrow_and_update().clone();
-        let some_sent = round(&world, &now, &mut reminded).await.unwrap_or_else(|error| {
+        if let Err(error) = relay.round(&now).await {
             tracing::warn!(%error, "the outbox could not be read");
-            false
-        });
-        // What was sent may have held up others of its channel.
-        if !some_sent {
-            let pause = if tells_anybody(&now.config) { PAUSE } else { LONG_PAUSE };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                Ok(()) = settings.changed() => {}
-            }
+        }
+        let pause = if tells_anybody(&now.config) { PAUSE } else { LONG_PAUSE };
+        tokio::select! {
+            // What was sent may have held up others of its channel.
+            () = relay.one_sent() => {}
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = settings.changed() => {}
         }
     }
 }
@@ -71,24 +75,50 @@ pub async fn run(world: World, mut settings: watch::Receiver<Settings>) {
 /// When somebody was told last that a target keeps failing.
 type Reminded = HashMap<(String, TargetId), Timestamp>;
 
-/// Gives whether anything was sent.
-async fn round(world: &World, settings: &Settings, reminded: &mut Reminded) -> Result<bool, StoreError> {
-    remind(world, &settings.config, reminded).await?;
-    for channel in world.store.outbox_pending().await?.into_keys() {
-        if !is_configured(&settings.config, &channel) {
-            world.store.drop_channel(channel).await?;
+struct Relay {
+    world: World,
+    reminded: Reminded,
+    /// A task for each channel that is being sent a message; it gives whether that was taken.
+    sending: JoinSet<Result<bool, StoreError>>,
+    busy: HashMap<String, AbortHandle>,
+}
+
+impl Relay {
+    /// Starts to send the next message of each channel. One that does not answer holds up no other.
+    async fn round(&mut self, settings: &Settings) -> Result<(), StoreError> {
+        let store = self.world.store.clone();
+        remind(&self.world, &settings.config, &mut self.reminded).await?;
+        for channel in store.outbox_pending().await?.into_keys() {
+            if !is_configured(&settings.config, &channel) {
+                store.drop_channel(channel).await?;
+            }
+        }
+        self.busy.retain(|_, task| !task.is_finished());
+        for message in store.outbox(clock::now()).await? {
+            let channel = message.channel.clone();
+            if !self.busy.contains_key(&channel) {
+                let (world, settings) = (self.world.clone(), settings.clone());
+                let task = self
+                    .sending
+                    .spawn(async move { deliver(&world, &settings, message).await });
+                self.busy.insert(channel, task);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a message was taken; for ever, if none is being sent.
+    async fn one_sent(&mut self) {
+        loop {
+            match self.sending.join_next().await {
+                Some(Ok(Ok(true))) => return,
+                Some(Ok(Ok(false))) => {}
+                Some(Ok(Err(error))) => tracing::warn!(%error, "the outbox could not be changed"),
+                Some(Err(error)) => tracing::warn!(%error, "a message could not be sent"),
+                None => return std::future::pending().await,
+            }
         }
     }
-    let mut sending = tokio::task::JoinSet::new();
-    for message in world.store.outbox(clock::now()).await? {
-        let (world, settings) = (world.clone(), settings.clone());
-        sending.spawn(async move { deliver(&world, &settings, message).await });
-    }
-    let mut some_sent = false;
-    while let Some(done) = sending.join_next().await {
-        some_sent |= done.map_err(|e| StoreError::Other(e.to_string()))??;
-    }
-    Ok(some_sent)
 }
 
 /// Whether the configuration has any channel.
@@ -160,6 +190,7 @@ pub async fn send(
         notice: &notice,
         details: &details,
         id: id.to_owned(),
+        time: settings.config.limits.message_time,
     };
     notify::send(&world.program, &sending).await
 }

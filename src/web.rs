@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, USER_AGENT};
 use http::{HeaderMap, Method};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -190,7 +190,10 @@ impl Caller {
             let response = response.map_err(|error| in_words(&error))?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let read = Limited::new(response.into_body(), most).collect().await;
-            let body = read.map_err(|error| WebError::Answer(error.to_string()))?;
+            let body = read.map_err(|error| match error.downcast::<LengthLimitError>() {
+                Ok(_) => WebError::Answer(format!("it is larger than {most} bytes")),
+                Err(error) => WebError::Answer(error.to_string()),
+            })?;
             Ok(Answer {
                 status,
                 headers,

@@ -45,10 +45,12 @@ mod stories {
     mod refusals;
     mod remote;
     mod removed;
+    mod replaced;
     mod requests;
     mod rest;
     mod restart;
     mod rotate;
+    mod slow;
     mod spare;
     mod strangers;
     mod streams;

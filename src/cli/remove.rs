@@ -248,7 +248,8 @@ fn confirm(plan: &Plan, options: &Remove) -> Result<(), Failure> {
 async fn at_the_forge(plan: &Plan, options: &Remove, token: &Secret) -> Result<Vec<Step>, Failure> {
     let failed =
         |error: ApiError| Failure::failed(format!("{}; nothing was changed here", error.message)).hint(error.hint);
-    let forge = Api::new(plan.repo()?, options.api.as_ref(), token.clone()).map_err(failed)?;
+    let time = plan.config.limits.api_time;
+    let forge = Api::new(plan.repo()?, options.api.as_ref(), token.clone(), time).map_err(failed)?;
     let word = |change| if change == Change::Removed { "removed" } else { "absent" };
     let mut steps = Vec::new();
     if let Some(url) = &plan.header.webhook {

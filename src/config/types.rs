@@ -154,6 +154,10 @@ pub struct Limits {
     pub fetch_idle: Duration,
     /// Longest fetch in all (30 min).
     pub fetch_total: Duration,
+    /// Longest request to a forge's API (20 s: GitHub ends what takes longer than 10 s by itself, GitLab after 60 s).
+    pub api_time: Duration,
+    /// Longest delivery of one message (30 s: mail servers may look up who connects before they greet).
+    pub message_time: Duration,
     /// Free space that must be left before a fetch or a release is begun, bytes (64 MiB).
     pub free_space: u64,
     /// How long running deployments may go on when the daemon is stopped (60 s).

@@ -92,9 +92,11 @@ impl Run<'_> {
         let (name, api) = self.site.config.api_of(&self.site.repo)?;
         let repo = &self.site.repo;
         let may = json!({ "checks": "read", "statuses": "read" });
-        let tokens = &self.world.tokens;
-        let token = tokens.get((name, api), &self.site.secrets, &repo.full_name, &may).await;
-        match token.and_then(|token| Api::new(repo, api.url.as_ref(), token)) {
+        let (tokens, time) = (&self.world.tokens, self.site.config.limits.api_time);
+        let token = tokens
+            .get((name, api), &self.site.secrets, &repo.full_name, &may, time)
+            .await;
+        match token.and_then(|token| Api::new(repo, api.url.as_ref(), token, time)) {
             Ok(api) => api.checks(commit, &self.site.target.require_checks).await,
             Err(error) => Some(Err(error)),
         }

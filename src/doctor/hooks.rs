@@ -63,8 +63,11 @@ async fn state(
 ) -> Result<Option<bool>, ApiError> {
     let may = json!({ "repository_hooks": "read" });
     let tokens = Tokens::default();
-    let token = tokens.get((name, api), &scene.secrets, &repo.full_name, &may).await?;
-    let forge = Api::new(repo, api.url.as_ref(), token)?;
+    let time = scene.config.limits.api_time;
+    let token = tokens
+        .get((name, api), &scene.secrets, &repo.full_name, &may, time)
+        .await?;
+    let forge = Api::new(repo, api.url.as_ref(), token, time)?;
     // No forge tells the secret, so none is compared.
     let secret = Secret::new(Vec::new());
     forge.looks_right(&Hook { url, secret: &secret }).await

@@ -2,6 +2,8 @@
 //!
 //! Source: docs.github.com, "Generating a JSON Web Token (JWT) for a GitHub App" and "Generating an installation access token".
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
@@ -50,14 +52,17 @@ impl App {
         })
     }
 
-    /// A token that may do `permissions` (an object of GitHub's names) at one repository, and until when it is used.
+    /// A token that may do `permissions` (an object of GitHub's names) at one repository, and until when it is used;
+    /// `time` is the limit of one request.
     pub async fn token(
         &self,
         base: Option<&Url>,
         full_name: &str,
         permissions: &Value,
+        time: Duration,
     ) -> Result<(Secret, Timestamp), ApiError> {
-        let api = Api::github(base, full_name, Secret::new(self.jwt(clock::now())?.into_bytes()))?;
+        let jwt = Secret::new(self.jwt(clock::now())?.into_bytes());
+        let api = Api::github(base, full_name, jwt, time)?;
         let mut path = api.repository();
         path.push("installation");
         let installed = api.get(&path, &[]).await.map_err(|error| match error.status {

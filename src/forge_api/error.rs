@@ -61,6 +61,11 @@ impl ApiError {
         self
     }
 
+    /// Whether another token, or another address of the API, may change a permanent refusal: it is not about what was asked.
+    pub fn is_about_access(&self) -> bool {
+        matches!(self.status, None | Some(300..=399 | 401 | 403 | 404 | 410))
+    }
+
     /// There was no answer.
     pub(super) fn unreachable(shown: &str, error: &WebError) -> Self {
         Self {

@@ -35,9 +35,6 @@ pub use hooks::{Change, Hook, has_hooks};
 pub use status::{CommitStatus, State, has_statuses};
 pub use tokens::Tokens;
 
-/// Longest wait for one answer.
-const TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Largest answer, bytes: a hundred check runs with all that GitHub says of them.
 const ANSWER_MAX: usize = 4 << 20;
 
@@ -48,6 +45,7 @@ pub struct Api {
     base: Url,
     full_name: String,
     token: Secret,
+    time: Duration,
 }
 
 /// What a request is for, and so which scopes a refused token lacks.
@@ -97,8 +95,8 @@ fn base_of(kind: ForgeKind, host: &str) -> Option<String> {
 }
 
 impl Api {
-    /// For a repo; `base` is the base of the API where it is not the usual one on the repo's host.
-    pub fn new(repo: &Repo, base: Option<&Url>, token: Secret) -> Result<Self, ApiError> {
+    /// For a repo; `base` is the base of the API where it is not the usual one on the repo's host, `time` the limit of one request.
+    pub fn new(repo: &Repo, base: Option<&Url>, token: Secret, time: Duration) -> Result<Self, ApiError> {
         let host = repo.remote.host.as_deref();
         let kind = repo.forge.ok_or_else(|| {
             let host = host.unwrap_or("this machine");
@@ -118,11 +116,12 @@ impl Api {
             base,
             full_name: repo.full_name.clone(),
             token,
+            time,
         })
     }
 
-    /// For any repository at GitHub; `base` is the base of the API where it is not the public one.
-    pub fn github(base: Option<&Url>, full_name: &str, token: Secret) -> Result<Self, ApiError> {
+    /// For any repository at GitHub; `base` is the base of the API where it is not the public one, `time` the limit of one request.
+    pub fn github(base: Option<&Url>, full_name: &str, token: Secret, time: Duration) -> Result<Self, ApiError> {
         let public = public_base(ForgeKind::GitHub).unwrap_or_default();
         let base = match base {
             Some(url) => url.clone(),
@@ -133,6 +132,7 @@ impl Api {
             base,
             full_name: full_name.to_owned(),
             token,
+            time,
         })
     }
 
@@ -180,7 +180,7 @@ impl Api {
             headers: &headers,
             body: body.into_bytes(),
             answer_max: ANSWER_MAX,
-            timeout: TIMEOUT,
+            timeout: self.time,
         };
         let answer = web::send(request)
             .await

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -20,13 +21,15 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The token of `[forge.NAME]` for a repository; an App's may do `permissions` (an object of GitHub's names) there.
+    /// The token of `[forge.NAME]` for a repository; an App's may do `permissions` (an object of GitHub's names) there;
+    /// `time` is the limit of one request.
     pub async fn get(
         &self,
         (name, api): (&str, &ForgeApi),
         secrets: &Secrets,
         full_name: &str,
         permissions: &Value,
+        time: Duration,
     ) -> Result<Secret, ApiError> {
         let Some(secret) = secrets.forge.get(name) else {
             return Err(ApiError::unusable(format!("`[forge.{name}]` has no token")));
@@ -40,7 +43,7 @@ impl Tokens {
             return Ok(token);
         }
         let app = App::new(id.clone(), secret).map_err(|e| ApiError::unusable(format!("`[forge.{name}]`: {e}")))?;
-        let made = app.token(api.url.as_ref(), full_name, permissions).await?;
+        let made = app.token(api.url.as_ref(), full_name, permissions, time).await?;
         self.made().insert(key, made.clone());
         Ok(made.0)
     }

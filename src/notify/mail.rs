@@ -6,25 +6,35 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
+use tokio::time::timeout;
+
 use super::chat::Words;
 use super::heard::{Heard, SendError};
 use crate::config::Mail;
 use crate::forge_api::Refusal;
 use crate::model::Secret;
+use crate::web::WebError;
 
-/// Longest conversation with the server.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Sends one mail to all who get it.
-pub(super) async fn send(mail: &Mail, password: Option<&Secret>, words: &Words<'_>) -> Result<Heard, SendError> {
+/// Sends one mail to all who get it; `time` is the limit of the whole conversation with the server.
+pub(super) async fn send(
+    mail: &Mail,
+    password: Option<&Secret>,
+    words: &Words<'_>,
+    time: Duration,
+) -> Result<Heard, SendError> {
     let message = compose(mail, words).map_err(SendError::permanent)?;
     let transport = transport(mail, password).map_err(SendError::permanent)?;
-    match transport.send(message).await {
+    let host = mail.smtp.host_str().unwrap_or_default();
+    // The transport's own limit is for the connection alone.
+    let Ok(sent) = timeout(time, transport.send(message)).await else {
+        return Err(SendError::passing(format!("{host}: {}", WebError::Timeout(time))));
+    };
+    match sent {
         Ok(answer) => Ok(Heard {
             answer: format!("{} {}", answer.code(), answer.first_line().unwrap_or_default()),
         }),
         Err(error) => Err(SendError {
-            reason: format!("{}: {error}", mail.smtp.host_str().unwrap_or_default()),
+            reason: format!("{host}: {error}"),
             refusal: if error.is_permanent() {
                 Refusal::Permanent
             } else {
@@ -88,7 +98,7 @@ fn transport(mail: &Mail, password: Option<&Secret>) -> Result<AsyncSmtpTranspor
         "smtp" => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host),
         _ => Ok(AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)),
     };
-    let mut builder = builder.map_err(|e| e.to_string())?.timeout(Some(TIMEOUT));
+    let mut builder = builder.map_err(|e| e.to_string())?.timeout(None);
     if let Some(port) = mail.smtp.port() {
         builder = builder.port(port);
     }

@@ -18,9 +18,6 @@ use crate::forge_api::Refusal;
 use crate::model::Secret;
 use crate::web;
 
-/// Longest time for one message.
-const TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Time from TERM to KILL for a command that does not end in time.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -44,6 +41,8 @@ pub struct Sending<'a> {
     pub details: &'a Details,
     /// The same for each try of one message.
     pub id: String,
+    /// Longest time that it may take.
+    pub time: Duration,
 }
 
 /// Sends a message. `program` is this program, which supervises commands.
@@ -57,8 +56,8 @@ pub async fn send(program: &Path, sending: &Sending<'_>) -> Result<Heard, SendEr
     let key = sending.secrets.notify.get(sending.name);
     let token = key.map(|key| String::from_utf8_lossy(key.expose()).into_owned());
     let post = match &sending.channel.channel {
-        Channel::Command(command) => return run(program, command, &words).await,
-        Channel::Email(settings) => return mail::send(settings, key, &words).await,
+        Channel::Command(command) => return run(program, command, &words, sending.time).await,
+        Channel::Email(settings) => return mail::send(settings, key, &words, sending.time).await,
         Channel::Webhook { url, .. } => webhook(&sending.url(url)?, key, &words, &sending.id)?,
         Channel::Slack(url) => chat::to_slack(&sending.url(url)?, &words),
         Channel::Discord(url) => chat::to_discord(&sending.url(url)?, &words),
@@ -69,7 +68,7 @@ pub async fn send(program: &Path, sending: &Sending<'_>) -> Result<Heard, SendEr
         }
         Channel::Ntfy { url, .. } => chat::to_ntfy(&sending.url(url)?, token.as_deref(), &words),
     };
-    deliver(post, sending.secrets).await
+    deliver(post, sending.secrets, sending.time).await
 }
 
 impl Sending<'_> {
@@ -115,7 +114,7 @@ fn webhook(url: &Url, secret: Option<&Secret>, words: &Words<'_>, id: &str) -> R
 }
 
 /// Posts, and reads what the answer means. No URL gets into an error: those of chats are secrets.
-async fn deliver(post: Post, secrets: &Secrets) -> Result<Heard, SendError> {
+async fn deliver(post: Post, secrets: &Secrets, time: Duration) -> Result<Heard, SendError> {
     let mut headers = post.headers;
     if !headers
         .iter()
@@ -130,7 +129,7 @@ async fn deliver(post: Post, secrets: &Secrets) -> Result<Heard, SendError> {
         headers: &headers,
         body: post.body.to_string().into_bytes(),
         answer_max: ANSWER_MAX,
-        timeout: TIMEOUT,
+        timeout: time,
     };
     let answer = web::send(request)
         .await
@@ -153,7 +152,7 @@ async fn deliver(post: Post, secrets: &Secrets) -> Result<Heard, SendError> {
 }
 
 /// Runs a command that is given the message as `HOOKD_MESSAGE` and `HOOKD_TEXT`.
-async fn run(program: &Path, command: &Command, words: &Words<'_>) -> Result<Heard, SendError> {
+async fn run(program: &Path, command: &Command, words: &Words<'_>, time: Duration) -> Result<Heard, SendError> {
     let json = words.notice.json(words.details).to_string();
     let spec = CommandSpec {
         command: command.clone(),
@@ -167,7 +166,7 @@ async fn run(program: &Path, command: &Command, words: &Words<'_>) -> Result<Hea
         payload: None,
         memory_max: None,
         tasks_max: None,
-        timeout: TIMEOUT,
+        timeout: time,
         grace: GRACE,
         lifeline: None,
     };

@@ -58,11 +58,11 @@ impl Poller {
         (name, api): (&str, &crate::config::ForgeApi),
     ) -> Result<usize, ApiError> {
         let may = json!({ "repository_hooks": "write" });
-        let tokens = &self.world.tokens;
+        let (tokens, time) = (&self.world.tokens, settings.config.limits.api_time);
         let token = tokens
-            .get((name, api), &settings.secrets, &repo.full_name, &may)
+            .get((name, api), &settings.secrets, &repo.full_name, &may, time)
             .await?;
-        let forge = Api::new(repo, api.url.as_ref(), token)?;
+        let forge = Api::new(repo, api.url.as_ref(), token, time)?;
         let host = settings.config.http.public_url.as_ref().and_then(url::Url::host_str);
         let path = format!("/hook/{}", repo.name);
         let hook = match forge.hook_to(&path, host).await? {

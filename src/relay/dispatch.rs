@@ -54,8 +54,13 @@ async fn post(
     };
     let of_other = |error| (error, Some(dispatch.repo.clone()));
     let may = json!({ "contents": "write" });
-    let token = world.tokens.get(found, &settings.secrets, &dispatch.repo, &may).await;
-    let api = Api::github(found.1.url.as_ref(), &dispatch.repo, token.map_err(of_other)?).map_err(of_other)?;
+    let time = settings.config.limits.api_time;
+    let token = world
+        .tokens
+        .get(found, &settings.secrets, &dispatch.repo, &may, time)
+        .await;
+    let token = token.map_err(of_other)?;
+    let api = Api::github(found.1.url.as_ref(), &dispatch.repo, token, time).map_err(of_other)?;
     let payload = notice.event_payload(details);
     let event = Event {
         kind: &dispatch.event,

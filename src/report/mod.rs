@@ -6,10 +6,13 @@
 mod wanted;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock;
 use crate::config::{Config, Repo, Reporting};
@@ -41,6 +44,13 @@ const FIRST_WAIT: Duration = Duration::from_secs(2);
 /// Longest pause between two tries.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
+/// A report is in trouble after so many tries: most hiccups are over by then.
+const TROUBLE_AFTER: u32 = 3;
+
+/// Most repos whose reports are sent at once: enough that a few forges that do not answer hold up nobody, and few enough for a small
+/// machine's memory, since each connection reads the system's certificates.
+const AT_ONCE: usize = 16;
+
 /// What a repo's forge is told, as the configuration has it and the forge can show it.
 pub fn kinds(config: &Config, repo: &Repo) -> Vec<Reporting> {
     let Some((_, api)) = config.api_of(repo) else {
@@ -55,15 +65,23 @@ pub fn kinds(config: &Config, repo: &Repo) -> Vec<Reporting> {
 }
 
 /// Tells, for ever.
-pub async fn run(world: World, settings: watch::Receiver<Settings>) {
+pub async fn run(world: World, mut settings: watch::Receiver<Settings>) {
     let mut reporter = Reporter {
         world,
+        settings: settings.clone(),
+        sending: JoinSet::new(),
+        busy: HashMap::new(),
         quiet: HashMap::new(),
         forgot: None,
     };
+    // What the forge refused may have another token since the last daemon.
+    settings.mark_changed();
     loop {
-        let now = settings.borrow().clone();
-        if let Err(error) = reporter.round(&now).await {
+        let (now, is_new) = {
+            let seen = settings.borrow_and_update();
+            (seen.clone(), seen.has_changed())
+        };
+        if let Err(error) = reporter.round(&now, is_new).await {
             tracing::warn!(%error, "what the forge is to be told could not be read");
         }
         tokio::time::sleep(PAUSE).await;
@@ -72,13 +90,17 @@ pub async fn run(world: World, settings: watch::Receiver<Settings>) {
 
 struct Reporter {
     world: World,
+    settings: watch::Receiver<Settings>,
+    /// A task for each repo whose reports are being sent; it gives until when the forge asked for a pause.
+    sending: JoinSet<(RepoName, Option<Timestamp>)>,
+    busy: HashMap<RepoName, AbortHandle>,
     /// Repos whose forge asked for a pause.
     quiet: HashMap<RepoName, Timestamp>,
     forgot: Option<Timestamp>,
 }
 
 impl Reporter {
-    async fn round(&mut self, settings: &Settings) -> Result<(), StoreError> {
+    async fn round(&mut self, settings: &Settings, is_new: bool) -> Result<(), StoreError> {
         let config = &settings.config;
         if config.repos.values().all(|repo| kinds(config, repo).is_empty()) {
             return Ok(());
@@ -101,24 +123,86 @@ impl Reporter {
                 let wanted = wanted::of_target(config, target, &kinds, &progress, &known);
                 store.want_reports(wanted, now).await?;
             }
+            if is_new && !kinds.is_empty() {
+                let since = now.before(AGE_MAX);
+                store
+                    .retry_with_access(&repo.name, access(settings, repo), since)
+                    .await?;
+            }
         }
-        for row in store.reports_due(now).await? {
-            let repo = config.repos.get(&row.key.target.repo);
-            match repo.filter(|repo| !kinds(config, repo).is_empty()) {
-                Some(repo) if self.quiet.get(&repo.name).is_some_and(|until| *until > now) => {}
-                Some(repo) => self.tell(settings, repo, row).await?,
-                None => store.report_refused(row.key, "reports are off".to_owned()).await?,
+        self.send_due(now).await
+    }
+
+    /// Starts to send the reports of each repo that has some due. A forge that does not answer holds up its own repo alone.
+    async fn send_due(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        while let Some(ended) = self.sending.try_join_next() {
+            if let Ok((repo, Some(until))) = ended {
+                self.quiet.insert(repo, until);
+            }
+        }
+        self.busy.retain(|_, task| !task.is_finished());
+        self.quiet.retain(|_, until| *until > now);
+        for repo in self.world.store.repos_with_reports(now).await? {
+            if self.busy.len() >= AT_ONCE {
+                break;
+            }
+            if !self.busy.contains_key(&repo) && !self.quiet.contains_key(&repo) {
+                let sender = Sender {
+                    world: self.world.clone(),
+                    settings: self.settings.clone(),
+                    name: repo.clone(),
+                };
+                let name = repo.clone();
+                let task = self.sending.spawn(async move {
+                    let until = sender.send_all().await.unwrap_or_else(|error| {
+                        tracing::warn!(%error, "a report could not be read or noted");
+                        None
+                    });
+                    (name, until)
+                });
+                self.busy.insert(repo, task);
             }
         }
         Ok(())
     }
+}
 
-    async fn tell(&mut self, settings: &Settings, repo: &Repo, row: ReportRow) -> Result<(), StoreError> {
-        let store = self.world.store.clone();
+/// Sends the reports of one repo.
+struct Sender {
+    world: World,
+    settings: watch::Receiver<Settings>,
+    name: RepoName,
+}
+
+impl Sender {
+    /// One after the other, each as it is wanted by then; gives until when the forge wants to be left alone.
+    async fn send_all(&self) -> Result<Option<Timestamp>, StoreError> {
+        let store = &self.world.store;
+        while let Some(row) = store.next_report(&self.name, clock::now()).await? {
+            let settings = self.settings.borrow().clone();
+            let config = &settings.config;
+            let repo = config.repos.get(&self.name).map(Arc::clone);
+            let Some(repo) = repo.filter(|repo| !kinds(config, repo).is_empty()) else {
+                // Nobody's access: with any it is told.
+                let nobodys = Some(String::new());
+                store
+                    .report_refused(row.key, "reports are off".to_owned(), nobodys)
+                    .await?;
+                continue;
+            };
+            if let Some(until) = self.tell(&settings, &repo, row).await? {
+                return Ok(Some(until));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn tell(&self, settings: &Settings, repo: &Repo, row: ReportRow) -> Result<Option<Timestamp>, StoreError> {
+        let store = &self.world.store;
         let Ok(shown) = serde_json::from_str::<Shown>(&row.wanted) else {
-            return store
-                .report_refused(row.key, "written by another version".to_owned())
-                .await;
+            let why = "written by another version".to_owned();
+            store.report_refused(row.key, why, None).await?;
+            return Ok(None);
         };
         let done = match self.api(settings, repo).await {
             Ok(api) => send(&api, &row, &shown).await,
@@ -127,55 +211,79 @@ impl Reporter {
         let what = format!("{} of {}", row.wanted_kind(), repo.name);
         let key = row.key;
         match done {
-            Ok(remote_id) => store.reported(key, row.wanted, remote_id).await,
+            Ok(remote_id) => store.reported(key, row.wanted, remote_id).await.map(|()| None),
             Err(Failed { error, remote_id }) => {
                 if let (Some(id), None) = (remote_id, row.remote_id) {
                     // The deployment is made; only its state is missing.
                     store.reported(key.clone(), json!(null).to_string(), Some(id)).await?;
                 }
-                self.later(repo, key, &what, row.attempt, &error).await
+                let failed = Tried {
+                    what: &what,
+                    attempt: row.attempt,
+                    error: &error,
+                };
+                self.later(settings, repo, key, &failed).await
             }
         }
     }
 
+    /// Notes what is to become of a report that was not taken; gives until when the forge wants to be left alone.
     async fn later(
-        &mut self,
+        &self,
+        settings: &Settings,
         repo: &Repo,
         key: ReportKey,
-        what: &str,
-        attempt: u32,
-        error: &ApiError,
-    ) -> Result<(), StoreError> {
+        tried: &Tried<'_>,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let Tried { what, attempt, error } = *tried;
         let store = &self.world.store;
         let hint = error.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-        // The forge may have revoked an App's token before its time: another one is made, once.
-        let renewed = error.status == Some(401) && self.world.tokens.forget(&repo.full_name) && attempt == 0;
+        // The forge may have revoked an App's token before its time, or the App has other rights by now: another one is made, once.
+        let renewed = attempt == 0
+            && error.refusal == Refusal::Permanent
+            && matches!(error.status, Some(401 | 403))
+            && self.world.tokens.forget(&repo.full_name);
         let wait = match error.refusal {
             Refusal::Permanent if renewed => FIRST_WAIT,
             Refusal::Permanent => {
+                let used = access(settings, repo);
+                // Another token may have come into force meanwhile.
+                if error.is_about_access() && used != access(&self.settings.borrow(), repo) {
+                    store.report_later(key, clock::now(), None).await?;
+                    return Ok(None);
+                }
                 tracing::error!("the {what} is not reported: {error}{hint}");
-                return store.report_refused(key, format!("{error}{hint}")).await;
+                let access = error.is_about_access().then_some(used);
+                store.report_refused(key, format!("{error}{hint}"), access).await?;
+                return Ok(None);
             }
             Refusal::Passing => FIRST_WAIT
                 .saturating_mul(2_u32.saturating_pow(attempt))
                 .min(LONGEST_WAIT),
-            Refusal::Limited(pause) => {
-                self.quiet.insert(repo.name.clone(), clock::now().after(pause));
-                pause
-            }
+            Refusal::Limited(pause) => pause,
         };
         tracing::warn!(
             "the {what} is not reported yet: {error}; retrying in {} s",
             wait.as_secs()
         );
-        store.report_later(key, clock::now().after(wait)).await
+        let until = clock::now().after(wait);
+        let trouble =
+            (attempt + 1 >= TROUBLE_AFTER).then(|| format!("{error}; it is told as soon as the forge takes it"));
+        store.report_later(key, until, trouble).await?;
+        Ok(matches!(error.refusal, Refusal::Limited(_)).then_some(until))
     }
 
     async fn api(&self, settings: &Settings, repo: &Repo) -> Result<Api, Failed> {
-        let token = token(settings, repo, &self.world.tokens).await?;
-        let base = settings.config.api_of(repo).and_then(|(_, api)| api.url.as_ref());
-        Ok(Api::new(repo, base, token)?)
+        Ok(api(settings, repo, &self.world.tokens).await?)
     }
+}
+
+/// A report that was not taken.
+struct Tried<'a> {
+    what: &'a str,
+    /// How often it was tried before.
+    attempt: u32,
+    error: &'a ApiError,
 }
 
 /// Why a report was not taken, and the deployment's number if it was made all the same.
@@ -190,8 +298,8 @@ impl From<ApiError> for Failed {
     }
 }
 
-/// The token of the configuration, or one of the App's.
-async fn token(settings: &Settings, repo: &Repo, tokens: &Tokens) -> Result<Secret, ApiError> {
+/// The repo at its forge, as the token of the configuration sees it, or one of the App's.
+async fn api(settings: &Settings, repo: &Repo, tokens: &Tokens) -> Result<Api, ApiError> {
     let Some(found) = settings.config.api_of(repo) else {
         return Err(ApiError::unusable("no `[forge.NAME]` has a token".to_owned()));
     };
@@ -199,9 +307,21 @@ async fn token(settings: &Settings, repo: &Repo, tokens: &Tokens) -> Result<Secr
     if kinds(&settings.config, repo).contains(&Reporting::Deployment) {
         permissions["deployments"] = json!("write");
     }
-    tokens
-        .get(found, &settings.secrets, &repo.full_name, &permissions)
-        .await
+    let time = settings.config.limits.api_time;
+    let token = tokens
+        .get(found, &settings.secrets, &repo.full_name, &permissions, time)
+        .await?;
+    Api::new(repo, found.1.url.as_ref(), token, time)
+}
+
+/// A digest of how the repo's forge is reached: the token, and where it is shown. Only compared, and it tells nothing of the token.
+fn access(settings: &Settings, repo: &Repo) -> String {
+    let found = settings.config.api_of(repo);
+    let token = found.and_then(|(name, _)| settings.secrets.forge.get(name));
+    let mut digest = Sha256::new();
+    digest.update(format!("{:?} {:?} {:?}", repo.full_name, repo.forge, found));
+    digest.update(token.map_or(&[][..], Secret::expose));
+    hex::encode(digest.finalize())
 }
 
 /// Sends one report; gives the number of the deployment at the forge.
@@ -266,9 +386,7 @@ impl ReportRow {
 
 /// Sets a status of its own on a commit, to try the token: gives what it said.
 pub async fn test(settings: &Settings, repo: &Repo, commit: &CommitId, git_ref: &GitRef) -> Result<String, ApiError> {
-    let token = token(settings, repo, &Tokens::default()).await?;
-    let base = settings.config.api_of(repo).and_then(|(_, api)| api.url.as_ref());
-    let api = Api::new(repo, base, token)?;
+    let api = api(settings, repo, &Tokens::default()).await?;
     let context = format!("hookd/{}/test", repo.name);
     let status = CommitStatus {
         commit,

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::rows::{target_of, words as word};
 use super::{Store, StoreError, Trouble};
 use crate::model::{CommitId, GitRef, Outcome, RepoName, TargetId, Timestamp};
-
-/// Most reports that are sent in one go.
-const TAKE: i64 = 50;
 
 /// Newest jobs that are looked at: more than a daemon accepts between two looks.
 const JOBS: i64 = 500;
@@ -133,7 +130,7 @@ impl Store {
             let mut statement = c.prepare_cached(
                 "INSERT INTO reports (repo, target, commit_id, kind, wanted, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
                  ON CONFLICT DO UPDATE SET wanted = excluded.wanted, attempt = 0, refused = NULL, \
-                 changed_at = excluded.changed_at WHERE wanted IS NOT excluded.wanted",
+                 refused_access = NULL, trouble = NULL, changed_at = excluded.changed_at WHERE wanted IS NOT excluded.wanted",
             )?;
             for (key, wanted) in wanted {
                 let (repo, target) = (key.target.repo.to_string(), key.target.target.to_string());
@@ -144,16 +141,28 @@ impl Store {
         .await
     }
 
-    /// Reports that the forge does not show yet and whose time has come.
-    pub async fn reports_due(&self, now: Timestamp) -> Result<Vec<ReportRow>, StoreError> {
+    /// Repos that have reports which the forge does not show yet and whose time has come; those first that were tried least.
+    pub async fn repos_with_reports(&self, now: Timestamp) -> Result<Vec<RepoName>, StoreError> {
+        self.read(move |c| {
+            let sql = "SELECT repo FROM reports WHERE told IS NOT wanted AND refused IS NULL AND not_before <= ?1 \
+                 GROUP BY repo ORDER BY min(attempt), min(changed_at)";
+            let mut statement = c.prepare_cached(sql)?;
+            let rows = statement.query_map([now.0], |row| word(row, 0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The repo's oldest report of them, as it is wanted now.
+    pub async fn next_report(&self, repo: &RepoName, now: Timestamp) -> Result<Option<ReportRow>, StoreError> {
+        let repo = repo.to_string();
         self.read(move |c| {
             let sql = format!(
-                "SELECT {COLUMNS} FROM reports WHERE told IS NOT wanted AND refused IS NULL AND not_before <= ?1 \
-                 ORDER BY changed_at LIMIT ?2"
+                "SELECT {COLUMNS} FROM reports WHERE repo = ?1 AND told IS NOT wanted AND refused IS NULL \
+                 AND not_before <= ?2 ORDER BY changed_at LIMIT 1"
             );
             let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![now.0, TAKE], ReportRow::read)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            Ok(statement.query_row(params![repo, now.0], ReportRow::read).optional()?)
         })
         .await
     }
@@ -162,7 +171,7 @@ impl Store {
     pub async fn reported(&self, key: ReportKey, told: String, remote_id: Option<i64>) -> Result<(), StoreError> {
         self.change(key, move |c, k| {
             c.execute(
-                "UPDATE reports SET told = ?5, remote_id = ?6, attempt = 0, not_before = 0 \
+                "UPDATE reports SET told = ?5, remote_id = ?6, attempt = 0, not_before = 0, trouble = NULL \
                  WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 AND kind = ?4",
                 params![k[0], k[1], k[2], k[3], told, remote_id],
             )
@@ -170,25 +179,46 @@ impl Store {
         .await
     }
 
-    /// A report is tried again then.
-    pub async fn report_later(&self, key: ReportKey, at: Timestamp) -> Result<(), StoreError> {
+    /// A report is tried again then. It is in trouble if `trouble` says why.
+    pub async fn report_later(&self, key: ReportKey, at: Timestamp, trouble: Option<String>) -> Result<(), StoreError> {
         self.change(key, move |c, k| {
             c.execute(
-                "UPDATE reports SET attempt = attempt + 1, not_before = ?5 \
+                "UPDATE reports SET attempt = attempt + 1, not_before = ?5, trouble = ?6 \
                  WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 AND kind = ?4",
-                params![k[0], k[1], k[2], k[3], at.0],
+                params![k[0], k[1], k[2], k[3], at.0, trouble],
             )
         })
         .await
     }
 
-    /// The forge will not take a report: it is not sent again unless it changes.
-    pub async fn report_refused(&self, key: ReportKey, reason: String) -> Result<(), StoreError> {
+    /// The forge will not take a report: it is not sent again unless it changes; or the way to the forge does, if
+    /// `access` is the digest of the one that was refused.
+    pub async fn report_refused(
+        &self,
+        key: ReportKey,
+        reason: String,
+        access: Option<String>,
+    ) -> Result<(), StoreError> {
         self.change(key, move |c, k| {
             c.execute(
-                "UPDATE reports SET refused = ?5 WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 AND kind = ?4",
-                params![k[0], k[1], k[2], k[3], reason],
+                "UPDATE reports SET refused = ?5, refused_access = ?6 \
+                 WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 AND kind = ?4",
+                params![k[0], k[1], k[2], k[3], reason, access],
             )
+        })
+        .await
+    }
+
+    /// What was refused to another access than this one is sent again, if it changed after `since`.
+    pub async fn retry_with_access(&self, repo: &RepoName, access: String, since: Timestamp) -> Result<(), StoreError> {
+        let repo = repo.to_string();
+        self.write(move |c| {
+            c.execute(
+                "UPDATE reports SET refused = NULL, refused_access = NULL, attempt = 0, not_before = 0 \
+                 WHERE repo = ?1 AND refused_access IS NOT NULL AND refused_access != ?2 AND changed_at > ?3",
+                params![repo, access, since.0],
+            )?;
+            Ok(())
         })
         .await
     }
@@ -197,8 +227,8 @@ impl Store {
     pub async fn retry_reports(&self, repo: &RepoName) -> Result<(), StoreError> {
         let repo = repo.to_string();
         self.write(move |c| {
-            let sql =
-                "UPDATE reports SET refused = NULL, attempt = 0, not_before = 0 WHERE repo = ?1 AND told IS NOT wanted";
+            let sql = "UPDATE reports SET refused = NULL, refused_access = NULL, attempt = 0, not_before = 0 \
+                 WHERE repo = ?1 AND told IS NOT wanted";
             c.execute(sql, [repo])?;
             Ok(())
         })
@@ -238,20 +268,16 @@ impl Store {
     /// Targets whose newest report the forge refused or does not take.
     pub async fn reports_in_trouble(&self) -> Result<BTreeMap<TargetId, Trouble>, StoreError> {
         self.read(|c| {
-            let sql = "SELECT r.repo, r.target, r.refused, r.changed_at, r.attempt FROM reports r \
-                 WHERE (r.refused IS NOT NULL OR r.attempt > 3) AND NOT EXISTS (SELECT 1 FROM reports n \
+            let sql = "SELECT r.repo, r.target, coalesce(r.refused, r.trouble), r.changed_at FROM reports r \
+                 WHERE (r.refused IS NOT NULL OR r.trouble IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM reports n \
                  WHERE n.repo = r.repo AND n.target = r.target AND n.kind = r.kind AND n.changed_at > r.changed_at)";
             let mut statement = c.prepare_cached(sql)?;
             let mut rows = statement.query([])?;
             let mut all = BTreeMap::new();
             while let Some(row) = rows.next()? {
-                let (refused, attempt): (Option<String>, u32) = (row.get(2)?, row.get(4)?);
-                let waits =
-                    (attempt > 3).then(|| "the forge does not answer; it is told as soon as it does".to_owned());
-                if let Some(reason) = refused.or(waits) {
-                    let since = Timestamp(row.get(3)?);
-                    all.insert(target_of(row, 0)?, Trouble { since, reason });
-                }
+                let since = Timestamp(row.get(3)?);
+                let reason = row.get(2)?;
+                all.insert(target_of(row, 0)?, Trouble { since, reason });
             }
             Ok(all)
         })

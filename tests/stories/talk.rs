@@ -9,7 +9,7 @@ use crate::support::receiver::{Received, Receiver, Reply, plain};
 use crate::support::world::{World, wait_until};
 
 /// A site whose forge is GitHub, with this API, and these keys of the repo and the target.
-fn with_github(api: &Receiver, repo: &str, target: &str) -> World {
+pub(super) fn with_github(api: &Receiver, repo: &str, target: &str) -> World {
     let world = World::still(&format!(
         r#"
 [http]
@@ -32,7 +32,7 @@ path = "$DIR/live"
 }
 
 /// What GitHub's own description allows: it refuses what is missing, unknown or too long.
-fn github(asked: &Received) -> Reply {
+pub(super) fn github(asked: &Received) -> Reply {
     let known = |keys: &[&str]| {
         asked
             .body
@@ -79,7 +79,7 @@ fn github(asked: &Received) -> Reply {
 }
 
 /// The states that a commit was given, in order.
-fn states(api: &Receiver, commit: &str) -> Vec<String> {
+pub(super) fn states(api: &Receiver, commit: &str) -> Vec<String> {
     let of_commit = |asked: &Received| asked.path.ends_with(&format!("/statuses/{commit}"));
     let state = |asked: Received| asked.body["state"].as_str().unwrap_or_default().to_owned();
     let mut states: Vec<String> = api.told().into_iter().filter(of_commit).map(state).collect();
@@ -89,7 +89,7 @@ fn states(api: &Receiver, commit: &str) -> Vec<String> {
 
 /// Waits until this is the last state of a commit.
 #[track_caller]
-fn shows(api: &Receiver, commit: &str, state: &str) {
+pub(super) fn shows(api: &Receiver, commit: &str, state: &str) {
     wait_until(&format!("{commit} is {state}"), || {
         states(api, commit).last().is_some_and(|last| last == state)
     });

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -23,6 +24,18 @@ impl Received {
         found.map_or("", |(_, value)| value)
     }
 }
+
+/// In place of a status: takes the request and never answers.
+pub const SILENT: u16 = 0;
+
+/// In place of a status: a good answer whose body comes byte by byte, and never ends.
+pub const DRIPPING: u16 = 1;
+
+/// In place of a status: a good answer whose body comes as fast as it is read, and never ends.
+pub const ENDLESS: u16 = 2;
+
+/// From one byte of a dripping body to the next.
+const DRIP: Duration = Duration::from_millis(20);
 
 /// An answer: the status, headers, and the body.
 pub type Reply = (u16, Vec<(&'static str, String)>, String);
@@ -56,8 +69,9 @@ impl Receiver {
         let shared = Arc::clone(&inner);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&shared);
                 // A client that goes away is no concern of the server.
-                let _ = serve(stream, &shared);
+                std::thread::spawn(move || serve(stream, &shared));
             }
         });
         Self { address, inner }
@@ -114,6 +128,17 @@ fn serve(mut stream: TcpStream, inner: &Mutex<Inner>) -> std::io::Result<()> {
         inner.received.push(received.clone());
         (inner.answers)(&received)
     };
+    match status {
+        SILENT => return stream.read(&mut [0]).map(drop),
+        DRIPPING => return drip(stream),
+        ENDLESS => {
+            stream.write_all(b"HTTP/1.1 201 X\r\nConnection: close\r\n\r\n")?;
+            loop {
+                stream.write_all(&[b' '; 16 << 10])?;
+            }
+        }
+        _ => {}
+    }
     let mut head = format!(
         "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n",
         body.len()
@@ -124,5 +149,15 @@ fn serve(mut stream: TcpStream, inner: &Mutex<Inner>) -> std::io::Result<()> {
     stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
     // Until the client has read it.
     let _ = stream.read(&mut [0]);
+    Ok(())
+}
+
+/// Until the client goes away.
+fn drip(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(b"HTTP/1.1 201 X\r\nConnection: close\r\n\r\n")?;
+    stream.set_read_timeout(Some(DRIP))?;
+    while !matches!(stream.read(&mut [0]), Ok(0)) {
+        stream.write_all(b" ")?;
+    }
     Ok(())
 }

@@ -120,12 +120,9 @@ async fn finish(
     let mut next = next(plan, &reloaded);
     let repo = one(&plan.config, &plan.name)?;
     let public = plan.fragment.ssh_key.as_deref().map(public_key).transpose()?;
-    let forge = match &token {
-        Some(token) => {
-            Some(Api::new(repo, options.api.as_ref(), token.clone()).map_err(|error| incomplete(name, error))?)
-        }
-        None => None,
-    };
+    let time = plan.config.limits.api_time;
+    let forge = token.map(|token| Api::new(repo, options.api.as_ref(), token, time));
+    let forge = forge.transpose().map_err(|error| incomplete(name, error))?;
     let at_forge = forge.is_some();
     if let Some(forge) = &forge {
         let done = at_the_forge(plan, options, forge, public.as_deref()).await;

@@ -1,6 +1,7 @@
 //! `[notify.NAME]`: who is notified of deployments, and how.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use super::apis::{check_name, web_url};
 use super::command;
@@ -243,7 +244,8 @@ fn mail(section: &Section, kind: Kind, password: Option<SecretSource>) -> Option
 
 fn is_this_machine(host: &url::Host<&str>) -> bool {
     match host {
-        url::Host::Domain(name) => *name == "localhost",
+        // Of a URL that is not http, a dotted address is a name.
+        url::Host::Domain(name) => *name == "localhost" || name.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback()),
         url::Host::Ipv4(ip) => ip.is_loopback(),
         url::Host::Ipv6(ip) => ip.is_loopback(),
     }

@@ -135,6 +135,8 @@ fn limits(s: &Section) -> Limits {
         deliveries: s.size("deliveries"),
         fetch_idle: s.duration("fetch_idle").min(fetch_total),
         fetch_total,
+        api_time: s.duration("api_time"),
+        message_time: s.duration("message_time"),
         free_space: s.size("free_space"),
         stop_grace: s.duration("stop_grace"),
         file_size: s.size("file_size"),

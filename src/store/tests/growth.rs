@@ -150,7 +150,8 @@ async fn work(store: &Store) -> Result<(), StoreError> {
     store.failures(&id).await?;
     store.tips(&id).await?;
     store.progress_since(NOW).await?;
-    store.reports_due(NOW).await?;
+    store.repos_with_reports(NOW).await?;
+    store.next_report(&id.repo, NOW).await?;
     store.reports_pending().await?;
     store.reports_in_trouble().await?;
     store.outbox(NOW).await?;
