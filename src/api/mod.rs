@@ -194,6 +194,9 @@ pub struct Delivery {
     pub reason: String,
     /// Jobs that it asked for.
     pub jobs: Vec<i64>,
+    /// Which of the repo's secrets it was signed with, counted from 1 in the order of the configuration; null if it was none of them.
+    #[serde(default)]
+    pub secret: Option<u32>,
     /// How many of the same kind this line stands for: what one address had refused for one reason.
     #[serde(default = "one")]
     pub count: usize,

@@ -132,6 +132,7 @@ mod tests {
             result: result.into(),
             reason: "wrong signature".into(),
             jobs: Vec::new(),
+            secret: None,
             count: 1,
         }
     }

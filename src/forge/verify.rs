@@ -9,6 +9,7 @@ use super::delivery::Delivery;
 use super::detect::{by_event, detect};
 use super::trust::{Trust, Who};
 use crate::dialects::{ForgeKind, Generic, Rejection, Request, burn};
+use crate::model::Secret;
 
 /// A delivery whose sender holds the secret. Only [`verify`] makes one.
 pub struct Verified<'a> {
@@ -17,9 +18,16 @@ pub struct Verified<'a> {
     pub(super) forge: Option<ForgeKind>,
     pub(super) generic: Option<Generic>,
     signed: bool,
+    secret: Option<u32>,
 }
 
 impl Verified<'_> {
+    /// Which of the repo's secrets it was signed with, counted from 1 in the order of the configuration; none if it was none of
+    /// them.
+    pub fn secret(&self) -> Option<u32> {
+        self.secret
+    }
+
     /// The forge whose signature it bears; `None` if nothing was checked and the headers say nothing.
     pub fn forge(&self) -> Option<ForgeKind> {
         self.forge
@@ -44,6 +52,7 @@ impl Verified<'_> {
 pub fn verify<'a>(delivery: &Delivery<'a>, trust: &Trust<'_>) -> Result<Verified<'a>, Rejection> {
     let json = body::json_text(delivery.headers, delivery.body);
     let agreed = agreed(trust.forge, delivery.headers);
+    let mut secret = None;
     if trust.who != Who::Open {
         // The scheme of the headers is checked even if it is not the repo's: to refuse at once would tell that there is a repo.
         let scheme = agreed.clone().unwrap_or_else(|_| detect(delivery.headers));
@@ -51,6 +60,7 @@ pub fn verify<'a>(delivery: &Delivery<'a>, trust: &Trust<'_>) -> Result<Verified
         if trust.who == Who::Nobody {
             return Err(Rejection::Wrong);
         }
+        secret = which(agreed.as_ref().ok().copied().flatten(), delivery, &json, trust);
     }
     let forge = agreed?;
     let generic = trust.generic.filter(|_| forge == Some(ForgeKind::Generic)).cloned();
@@ -60,6 +70,7 @@ pub fn verify<'a>(delivery: &Delivery<'a>, trust: &Trust<'_>) -> Result<Verified
         forge,
         generic,
         signed: trust.who == Who::Known,
+        secret,
     })
 }
 
@@ -84,9 +95,44 @@ fn agreed(configured: Option<ForgeKind>, headers: &HeaderMap) -> Result<Option<F
     }
 }
 
+/// Which of the secrets a genuine delivery is signed with: the first that is enough by itself.
+fn which(scheme: Option<ForgeKind>, delivery: &Delivery<'_>, json: &[u8], trust: &Trust<'_>) -> Option<u32> {
+    let check = scheme?.dialect().check;
+    if trust.secrets.len() == 1 && trust.public_key.is_none() {
+        return Some(1);
+    }
+    let alone = |secret: &Secret| {
+        let request = request(scheme, delivery, json, trust);
+        let request = Request {
+            secrets: std::slice::from_ref(secret),
+            public_key: None,
+            ..request
+        };
+        check(&request).is_ok()
+    };
+    (1..)
+        .zip(trust.secrets)
+        .find(|(_, secret)| alone(secret))
+        .map(|(number, _)| number)
+}
+
 /// Checks by the rules of that forge. Each answer costs at least as much as an HMAC over the body.
 fn check(scheme: Option<ForgeKind>, delivery: &Delivery<'_>, json: &[u8], trust: &Trust<'_>) -> Result<(), Rejection> {
-    let request = Request {
+    let request = request(scheme, delivery, json, trust);
+    let checked = scheme.map_or(Err(Rejection::Missing), |kind| (kind.dialect().check)(&request));
+    if matches!(checked, Err(ref refused) if *refused != Rejection::Stale) {
+        burn(delivery.body);
+    }
+    checked
+}
+
+fn request<'a>(
+    scheme: Option<ForgeKind>,
+    delivery: &'a Delivery<'_>,
+    json: &'a [u8],
+    trust: &'a Trust<'_>,
+) -> Request<'a> {
+    Request {
         headers: delivery.headers,
         raw: delivery.body,
         json,
@@ -98,10 +144,5 @@ fn check(scheme: Option<ForgeKind>, delivery: &Delivery<'_>, json: &[u8], trust:
         generic: trust.generic,
         tolerance: trust.timestamp_tolerance,
         now: trust.now,
-    };
-    let checked = scheme.map_or(Err(Rejection::Missing), |kind| (kind.dialect().check)(&request));
-    if matches!(checked, Err(ref refused) if *refused != Rejection::Stale) {
-        burn(delivery.body);
     }
-    checked
 }

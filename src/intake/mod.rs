@@ -291,6 +291,7 @@ impl Intake {
             body: arrival.delivery.body.to_vec(),
             jobs: jobs::jobs(&repo, verdicts, Source::Webhook),
             checks: jobs::checks(&repo, rules::noted(&repo, parsed)),
+            secret: verified.secret(),
             id_is_unsigned: verified.is_signed() && !matches!(parsed.forge, ForgeKind::Standard) && !ping,
         };
         let accepted = self.store.accept(new).await?;

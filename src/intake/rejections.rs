@@ -244,6 +244,7 @@ impl Rejections {
             result: result.to_owned(),
             reason: refused.reason.to_owned(),
             jobs: Vec::new(),
+            secret: None,
         };
         let mut inner = self.inner();
         if inner.newest.len() == SHOWN {

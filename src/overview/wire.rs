@@ -52,6 +52,7 @@ impl From<DeliveryRow> for Delivery {
             result: row.result,
             reason: row.reason,
             jobs: row.jobs,
+            secret: row.secret,
             count: 1,
         }
     }

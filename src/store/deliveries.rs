@@ -175,7 +175,7 @@ impl Store {
                 "SELECT {}, headers, body FROM deliveries WHERE id = ?1 AND body IS NOT NULL",
                 DeliveryRow::COLUMNS
             );
-            let read = |row: &rusqlite::Row<'_>| Ok((DeliveryRow::read(row)?, row.get(10)?, row.get(11)?));
+            let read = |row: &rusqlite::Row<'_>| Ok((DeliveryRow::read(row)?, row.get(11)?, row.get(12)?));
             Ok(c.prepare_cached(&sql)?.query_row([found], read).optional()?)
         })
         .await
@@ -293,8 +293,8 @@ fn insert(
     body: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     c.prepare_cached(
-        "INSERT INTO deliveries (repo, delivery, forge, event, received_at, remote_addr, result, reason, body_sha256, headers, body) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO deliveries (repo, delivery, forge, event, received_at, remote_addr, result, reason, body_sha256, headers, body, secret) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         new.repo,
@@ -307,7 +307,8 @@ fn insert(
         reason,
         new.body_sha256,
         new.headers,
-        body
+        body,
+        new.secret
     ])?;
     Ok(())
 }

@@ -39,6 +39,8 @@ pub struct NewDelivery {
     pub checks: Vec<NewCheck>,
     /// True if the delivery's id is not covered by the signature, so that the body's hash identifies it as well.
     pub id_is_unsigned: bool,
+    /// Which of the repo's secrets it was signed with, counted from 1; none if it was none of them.
+    pub secret: Option<u32>,
 }
 
 /// A request to bring a target to its ref's tip.

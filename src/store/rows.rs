@@ -73,11 +73,13 @@ pub struct DeliveryRow {
     pub reason: String,
     /// Jobs that it asked for.
     pub jobs: Vec<i64>,
+    /// Which of the repo's secrets it was signed with, counted from 1; none if it was none of them.
+    pub secret: Option<u32>,
 }
 
 impl DeliveryRow {
     pub(super) const COLUMNS: &'static str = "id, delivery, repo, forge, event, received_at, remote_addr, result, reason, \
-         (SELECT group_concat(jobs.id) FROM jobs WHERE jobs.delivery_row = deliveries.id)";
+         (SELECT group_concat(jobs.id) FROM jobs WHERE jobs.delivery_row = deliveries.id), secret";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let jobs: Option<String> = row.get(9)?;
@@ -96,6 +98,7 @@ impl DeliveryRow {
                 .split(',')
                 .filter_map(|id| id.parse().ok())
                 .collect(),
+            secret: row.get(10)?,
         })
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::daemon::text_of;
 use crate::support::forge::Delivery;
 use crate::support::forge_api::ForgeApi;
 use crate::support::git_server::{GitServer, Origin};
 use crate::support::http::Address;
-use crate::support::world::{Said, World, names};
+use crate::support::world::{Said, World, names, wait_until};
 
 /// A world whose forge delivers its pings to it.
 struct Set {
@@ -200,4 +200,39 @@ fn a_secret_is_replaced_while_both_are_good_and_goes_on_where_it_was_interrupted
     set.world.settled();
     set.world.hookd(&["remove", "site"]).expect(0);
     assert_eq!(names(&set.world.path("hookd")), [""; 0]);
+}
+
+#[test]
+fn only_a_delivery_that_is_signed_with_the_new_secret_replaces_the_old_one() {
+    let set = Set::new();
+    set.add(&[]).expect(0);
+    let old = set.secret();
+    // The forge has the new one, and only what it signed before, or what it sends from elsewhere, arrives.
+    set.deliver(false);
+    let said = std::thread::scope(|scope| {
+        let rotate = scope.spawn(|| set.add(&["--rotate"]));
+        wait_until("the forge has another secret", || {
+            set.api.hooks()[0]["config"]["secret"] != old.as_str()
+        });
+        for _ in 0..3 {
+            assert_eq!(set.answer_to(&old), 200);
+        }
+        rotate.join().unwrap()
+    })
+    .expect(1);
+    assert!(said.err.contains("no delivery that is signed with it"), "{said:?}");
+    let next = text_of(&set.world.path("hookd/site.secret.next")).trim_end().to_owned();
+    assert_eq!(set.secret(), old);
+    let numbers = |set: &Set| -> Vec<Value> {
+        let rows = set.world.deliveries();
+        rows.iter().rev().take(2).map(|row| row["secret"].clone()).collect()
+    };
+    assert_eq!((set.answer_to(&next), set.answer_to(&old)), (200, 200));
+    assert_eq!(numbers(&set), [json!(1), json!(2)]);
+
+    // It came while nobody waited for it, and counts.
+    set.add(&["--rotate"]).expect(0);
+    assert_eq!(set.secret(), next);
+    assert_eq!((set.answer_to(&old), set.answer_to(&next)), (401, 200));
+    assert_eq!(numbers(&set)[0], json!(1));
 }

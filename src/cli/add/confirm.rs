@@ -13,7 +13,7 @@ use crate::cli::client::Client;
 use crate::cli::output::Failure;
 use crate::clock;
 use crate::forge_api::Api;
-use crate::model::RepoName;
+use crate::model::{RepoName, Timestamp};
 
 /// Longest wait for a test delivery: forges send it at once, and retry nothing.
 pub(super) const TEST_TIME: Duration = Duration::from_secs(10);
@@ -28,16 +28,23 @@ const LOOKED_AT: usize = 20;
 pub(super) struct Arrivals {
     client: Client,
     repo: RepoName,
-    since: i64,
+    since: Timestamp,
+    secret: Option<u32>,
 }
 
 impl Arrivals {
     /// From now on.
     pub(super) fn now(config: &Path, repo: &RepoName) -> Self {
+        Self::since(config, repo, clock::now(), None)
+    }
+
+    /// Since then; with `secret` those alone that were signed with this one of the repo's secrets, counted from 1.
+    pub(super) fn since(config: &Path, repo: &RepoName, since: Timestamp, secret: Option<u32>) -> Self {
         Self {
             client: Client::new(config),
             repo: repo.clone(),
-            since: clock::now().0,
+            since,
+            secret,
         }
     }
 
@@ -47,7 +54,8 @@ impl Arrivals {
         let path = format!("/api/v1/deliveries?limit={LOOKED_AT}&repo={}", self.repo);
         loop {
             let rows: Vec<Delivery> = self.client.get(&path).await.unwrap_or_default();
-            let taken = |row: &Delivery| row.result != "rejected" && row.received_at >= self.since;
+            let signed = |row: &Delivery| self.secret.is_none() || row.secret == self.secret;
+            let taken = |row: &Delivery| row.result != "rejected" && row.received_at >= self.since.0 && signed(row);
             if rows.iter().any(taken) {
                 return true;
             }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 | the new secret is in NAME.secret.next |
 //! | 2 | the drop-in names both, and the daemon takes both |
-//! | 3 | the forge signs with the new one, and one of its deliveries was taken |
+//! | 3 | the forge has the new one, and a delivery was taken that is signed with it |
 //! | 4 | NAME.secret is the new one, too |
 //! | 5 | the drop-in names NAME.secret alone, and the daemon has read it; NAME.secret.next is gone |
 //!
@@ -12,6 +12,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use super::Step;
 use super::confirm::{Arrivals, TEST_TIME};
@@ -19,8 +20,11 @@ use super::plan::Plan;
 use crate::cli::output::Failure;
 use crate::cli::reload::{How, Reloaded, reload};
 use crate::forge_api::{Api, ApiError, Hook};
-use crate::model::Secret;
+use crate::model::{Secret, Timestamp};
 use crate::setup::{self, Made};
+
+/// The number of the new secret while both are good: the drop-in names it second.
+const NEW: u32 = 2;
 
 /// Replaces the secret; gives what was done.
 pub(super) async fn rotate(plan: &Plan, forge: &Api, url: &str) -> Result<Vec<Step>, Failure> {
@@ -36,7 +40,9 @@ pub(super) async fn rotate(plan: &Plan, forge: &Api, url: &str) -> Result<Vec<St
         let mut both = plan.fragment.clone();
         both.next_secret = Some(next.clone());
         in_force(plan, &both.text()).await?;
-        at_the_forge(plan, forge, url, new.as_bytes()).await?;
+        // What the new one is proven by can have come before an interruption.
+        let since = made_at(&next).map_err(failed(&next))?;
+        at_the_forge(plan, forge, url, new.as_bytes(), since).await?;
         setup::replace(&file, new.as_bytes(), 0o400, place.daemon).map_err(failed(&file))?;
     }
     in_force(plan, &plan.fragment.text()).await?;
@@ -66,8 +72,15 @@ async fn in_force(plan: &Plan, text: &str) -> Result<(), Failure> {
         .hint("mend that, then run the same command again".to_owned()))
 }
 
+/// When a file was made that nobody has changed.
+fn made_at(file: &Path) -> std::io::Result<Timestamp> {
+    let made = fs::metadata(file)?.modified()?;
+    let since = made.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Timestamp(since.as_millis().try_into().unwrap_or(i64::MAX)))
+}
+
 /// Gives the forge the new secret, and waits for a delivery that is signed with it.
-async fn at_the_forge(plan: &Plan, forge: &Api, url: &str, new: &[u8]) -> Result<(), Failure> {
+async fn at_the_forge(plan: &Plan, forge: &Api, url: &str, new: &[u8], since: Timestamp) -> Result<(), Failure> {
     let refused = |error: ApiError| {
         Failure::failed(format!(
             "the secret is not replaced yet, both are good: {}",
@@ -77,15 +90,15 @@ async fn at_the_forge(plan: &Plan, forge: &Api, url: &str, new: &[u8]) -> Result
     };
     let secret = Secret::new(new.trim_ascii().to_vec());
     forge.put_hook(&Hook { url, secret: &secret }).await.map_err(refused)?;
-    let mut arrivals = Arrivals::now(&plan.place.config, &plan.name);
+    let mut arrivals = Arrivals::since(&plan.place.config, &plan.name, since, Some(NEW));
     // A forge that has no such request delivers with the next push.
     let _ = forge.test_hook(url).await;
     if arrivals.one_within(TEST_TIME).await {
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "the forge has the new secret, and no delivery of it came within {} s; the old one stays good, too",
+        "the forge has the new secret, and no delivery that is signed with it came within {} s; the old one stays good, too",
         TEST_TIME.as_secs()
     ))
-    .hint("make the forge deliver (a push, or its test button), and run the same command again meanwhile".to_owned()))
+    .hint("make the forge deliver (a push, or its test button), and run the same command again".to_owned()))
 }

@@ -80,6 +80,7 @@ fn delivery(id: &str, jobs: Vec<NewJob>) -> NewDelivery {
         body: b"x".to_vec(),
         jobs,
         checks: Vec::new(),
+        secret: None,
         id_is_unsigned: true,
     }
 }
