@@ -54,6 +54,7 @@ mod stories {
     mod spare;
     mod strangers;
     mod streams;
+    mod taken;
     mod talk;
     mod terminal;
     mod tokens;

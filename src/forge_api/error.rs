@@ -17,6 +17,11 @@ const PAUSE_MAX: Duration = Duration::from_hours(2);
 /// How GitHub names the limit that may come without any header.
 const SECONDARY_LIMIT: &str = "secondary rate limit";
 
+/// How forges say that they have something already: "Hook already exists on this repository" and "key is already in use" at GitHub,
+/// "has already been taken" at GitLab, "This key has already been added", "Key content has been used" and "A key with the same name
+/// already exists" at Gitea, "Someone has already registered that SSH key" at Bitbucket.
+const TAKEN: [&str; 2] = ["already", "has been used"];
+
 /// Pause where a limit comes without one, seconds: "at least one minute" at GitHub.
 const UNTOLD_PAUSE: i64 = 60;
 
@@ -64,6 +69,12 @@ impl ApiError {
     /// Whether another token, or another address of the API, may change a permanent refusal: it is not about what was asked.
     pub fn is_about_access(&self) -> bool {
         matches!(self.status, None | Some(300..=399 | 401 | 403 | 404 | 410))
+    }
+
+    /// Whether the forge has that already, here or elsewhere: 422 at GitHub, Gitea and GitLab, 400 at Bitbucket and for GitLab's keys,
+    /// 409 at others.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.status, Some(400 | 409 | 422)) && TAKEN.iter().any(|words| self.message.contains(words))
     }
 
     /// There was no answer.
@@ -142,10 +153,15 @@ fn limit(status: u16, headers: &HeaderMap, said: &str, now: i64) -> Option<Durat
     }
 }
 
-/// What the forge says itself. GitHub's `Validation Failed` has the reason in the first of its errors.
+/// What the forge says itself. GitHub's `Validation Failed` has the reason in the first of its errors, GitLab names each field that
+/// is wrong, with its reasons.
 fn words(answer: &Value) -> String {
     let all = ["/message", "/error", "/error/message", "/errors/0/message", "/errors/0"];
     let said = all.iter().filter_map(|pointer| answer.pointer(pointer)?.as_str());
+    let fields = answer.pointer("/message").and_then(Value::as_object);
+    let of_field = |(field, reasons): (&String, &Value)| Some(format!("{field} {}", reasons.get(0)?.as_str()?));
+    let of_fields = fields.into_iter().flatten().filter_map(of_field);
+    let said = said.map(str::to_owned).chain(of_fields);
     said.take(2).fold(String::new(), |mut words, text| {
         let shown = &text[..text.floor_char_boundary(WORDS_MAX)];
         words.push_str(": ");
@@ -192,5 +208,21 @@ mod tests {
             limit(403, &headers(&[("x-ratelimit-remaining", "4999")]), &said, 1000),
             Some(Duration::from_mins(1))
         );
+    }
+
+    #[test]
+    fn what_a_forge_says_is_found_wherever_it_says_it() {
+        let said = |text: &str| words(&serde_json::from_str(text).unwrap());
+        assert_eq!(
+            said(r#"{"message":"Validation Failed","errors":[{"code":"custom","message":"key is already in use"}]}"#),
+            ": Validation Failed: key is already in use"
+        );
+        assert_eq!(
+            said(r#"{"message":{"deploy_key.fingerprint":["has already been taken"]}}"#),
+            ": deploy_key.fingerprint has already been taken"
+        );
+        assert_eq!(said(r#"{"error":{"message":"no"}}"#), ": no");
+        assert_eq!(said(r#"{"error":"insufficient_scope"}"#), ": insufficient_scope");
+        assert_eq!(said("[]"), "");
     }
 }

@@ -1,5 +1,7 @@
 //! The webhook and the deploy key of a repository.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -12,6 +14,9 @@ const PAGE: usize = 50;
 
 /// Most pages that are read.
 const PAGES: usize = 20;
+
+/// Pauses before each further look for what the forge says that it has.
+const LOOKS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
 
 /// What became of something at the forge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +66,8 @@ impl Api {
     /// one is what no forge tells.
     pub async fn put_hook(&self, hook: &Hook<'_>) -> Result<Change, ApiError> {
         let mut body = self.hook_body(hook);
-        let found = self.find(Thing::Hook, |entry| self.hook_url(entry) == Some(hook.url));
-        let Some(id) = found.await? else {
-            let path = self.path(Thing::Hook, None);
-            self.settings(Method::POST, &path, &[], Some(&body)).await?;
+        let is_it = |entry: &Value| self.hook_url(entry) == Some(hook.url);
+        let Some(id) = self.find_or_make(Thing::Hook, &body, is_it).await? else {
             return Ok(Change::Made);
         };
         let method = match self.kind {
@@ -116,17 +119,13 @@ impl Api {
 
     /// Sees to it that the key may read the repository, and no more.
     pub async fn put_key(&self, public: &str, title: &str) -> Result<Change, ApiError> {
-        if self.find(Thing::Key, |entry| same_key(entry, public)).await?.is_some() {
-            return Ok(Change::Same);
-        }
         let body = match self.kind {
             ForgeKind::GitLab => json!({ "title": title, "key": public, "can_push": false }),
             ForgeKind::Bitbucket => json!({ "label": title, "key": public }),
             _ => json!({ "title": title, "key": public, "read_only": true }),
         };
-        self.settings(Method::POST, &self.path(Thing::Key, None), &[], Some(&body))
-            .await?;
-        Ok(Change::Made)
+        let found = self.find_or_make(Thing::Key, &body, |entry| same_key(entry, public));
+        Ok(found.await?.map_or(Change::Made, |_| Change::Same))
     }
 
     /// Takes the key away.
@@ -134,15 +133,41 @@ impl Api {
         self.remove(Thing::Key, |entry| same_key(entry, public)).await
     }
 
+    /// All that are meant: two runs at the same time may have made one each.
     async fn remove(&self, thing: Thing, is_it: impl Fn(&Value) -> bool) -> Result<Change, ApiError> {
-        match self.find(thing, is_it).await? {
-            Some(id) => {
-                self.settings(Method::DELETE, &self.path(thing, Some(&id)), &[], None)
-                    .await?;
-                Ok(Change::Removed)
-            }
-            None => Ok(Change::Absent),
+        let mut change = Change::Absent;
+        for entry in self.entries(thing).await?.iter().filter(|entry| is_it(entry)) {
+            let path = self.path(thing, id(entry).as_deref());
+            self.settings(Method::DELETE, &path, &[], None).await?;
+            change = Change::Removed;
         }
+        Ok(change)
+    }
+
+    /// The id of the entry that is meant; none if it is made. What the forge does not list and yet says that it has is looked for
+    /// again: another run may have made it meanwhile, and lists may be some moments old.
+    async fn find_or_make(
+        &self,
+        thing: Thing,
+        body: &Value,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Result<Option<String>, ApiError> {
+        if let Some(id) = self.find(thing, &is_it).await? {
+            return Ok(Some(id));
+        }
+        let path = self.path(thing, None);
+        let Err(refused) = self.settings(Method::POST, &path, &[], Some(body)).await else {
+            return Ok(None);
+        };
+        if refused.is_taken() {
+            for pause in LOOKS {
+                tokio::time::sleep(pause).await;
+                if let Some(id) = self.find(thing, &is_it).await? {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Err(refused)
     }
 
     /// The id of the first entry that is meant.

@@ -1,11 +1,14 @@
 //! Webhook secrets and deploy keys.
 
 use ssh_key::private::{Ed25519Keypair, KeypairData};
-use ssh_key::{LineEnding, PrivateKey};
+use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 /// Bytes of a secret, before they are written as hexadecimal digits: what HMAC-SHA-256 can use up.
 const SECRET_BYTES: usize = 32;
+
+/// Characters of a fingerprint that are shown.
+const SHOWN: usize = 8;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,14 @@ pub fn public_key(private: &str) -> Result<String, KeyError> {
     Ok(PrivateKey::from_openssh(private)?.public_key().to_openssh()?)
 }
 
+/// The first characters of a public key's SHA-256 fingerprint, as ssh-keygen shows it: enough to tell one's keys apart.
+pub fn fingerprint(public: &str) -> Result<String, KeyError> {
+    let print = PublicKey::from_openssh(public)?
+        .fingerprint(HashAlg::Sha256)
+        .to_string();
+    Ok(print.trim_start_matches("SHA256:").chars().take(SHOWN).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +68,8 @@ mod tests {
             "{public}"
         );
         assert_eq!(crate::git::key_problem(&one), None);
+        let known = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl github.com";
+        assert_eq!(fingerprint(known).unwrap(), "+DiY3wvv");
         let secret = webhook_secret().unwrap();
         assert_eq!(secret.trim_end().len(), 2 * SECRET_BYTES);
         assert_ne!(secret, webhook_secret().unwrap());

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use directory::{Directory, read};
 pub use fragment::{Fragment, Header};
-pub use keys::{KeyError, deploy_key, public_key, webhook_secret};
+pub use keys::{KeyError, deploy_key, fingerprint, public_key, webhook_secret};
 pub use made::{Made, Owner, replace};
 
 use crate::config;

@@ -25,7 +25,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// `hookd add` of the world's repository, to `$DIR/live`, with these options.
-fn add<'a>(world: &World, url: &'a str, more: &[&'a str]) -> crate::support::world::Said {
+pub(super) fn add<'a>(world: &World, url: &'a str, more: &[&'a str]) -> crate::support::world::Said {
     let live = world.path("live").display().to_string();
     let mut arguments = vec!["add", url, "--path", &live];
     arguments.extend(more);
@@ -331,7 +331,7 @@ fn what_the_daemon_refuses_is_taken_back() {
 }
 
 /// A world whose forge has an API, a repository `alice/site` there over http, and a token.
-fn with_api(forge: &'static str) -> (World, GitServer, ForgeApi, Vec<String>) {
+pub(super) fn with_api(forge: &'static str) -> (World, GitServer, ForgeApi, Vec<String>) {
     let world = World::new("");
     Origin::new(&world.path("alice/site.git")).commit("main", "one", &[]);
     let server = GitServer::http(world.dir());

@@ -1,6 +1,7 @@
 //! A forge's API for webhooks and deploy keys: a small HTTP server that keeps what it is given, speaks the dialect of one
 //! forge and asks for its token.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -62,11 +63,18 @@ struct Kept {
     asked: Vec<Asked>,
     count: u64,
     pings_to: Option<SocketAddr>,
+    /// Paths whose lists show nothing, so many times more.
+    unlisted: HashMap<&'static str, usize>,
+    /// Another repository has every key.
+    has_keys: bool,
+    /// Takes no webhook, and says so.
+    takes_no_hooks: bool,
 }
 
 /// See the module; its thread ends with the test's process.
 pub struct ForgeApi {
     address: SocketAddr,
+    forge: &'static str,
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -83,7 +91,7 @@ impl ForgeApi {
                 let _ = serve(stream, forge, &shared);
             }
         });
-        Self { address, kept }
+        Self { address, forge, kept }
     }
 
     pub fn url(&self) -> String {
@@ -118,6 +126,23 @@ impl ForgeApi {
     /// Deletes all hooks, as a person does on their page.
     pub fn forget_hooks(&self) {
         self.kept.lock().unwrap().hooks.clear();
+    }
+
+    /// Shows nothing the next times that hooks are listed, and that keys are.
+    pub fn list_nothing(&self, hooks: usize, keys: usize) {
+        let dialect = dialect(self.forge);
+        let paths = [(dialect.hooks, hooks), (dialect.keys, keys)];
+        self.kept.lock().unwrap().unlisted = HashMap::from(paths);
+    }
+
+    /// From now on says of every key that another repository has it, or not.
+    pub fn have_keys_elsewhere(&self, yes: bool) {
+        self.kept.lock().unwrap().has_keys = yes;
+    }
+
+    /// From now on refuses every webhook, or not.
+    pub fn refuse_hooks(&self, yes: bool) {
+        self.kept.lock().unwrap().takes_no_hooks = yes;
     }
 
     /// Puts hooks of somebody else there first.
@@ -184,7 +209,22 @@ fn answer(forge: &str, dialect: Dialect, kept: &mut Kept, method: &str, target: 
     if let Some(id) = path.strip_suffix("/pings").and_then(|path| path.rsplit('/').next()) {
         return ping(kept, id);
     }
-    let Kept { hooks, keys, count, .. } = kept;
+    let url = |entry: &Value| {
+        entry["config"]["url"]
+            .as_str()
+            .or(entry["url"].as_str())
+            .map(str::to_owned)
+    };
+    let is_hook = path.starts_with(dialect.hooks);
+    let Kept {
+        hooks,
+        keys,
+        count,
+        unlisted,
+        has_keys,
+        takes_no_hooks,
+        ..
+    } = kept;
     let (list, rest) = if let Some(rest) = path.strip_prefix(dialect.hooks) {
         (hooks, rest)
     } else if let Some(rest) = path.strip_prefix(dialect.keys) {
@@ -196,39 +236,27 @@ fn answer(forge: &str, dialect: Dialect, kept: &mut Kept, method: &str, target: 
     let number: Option<u64> = id.parse().ok();
     let own = |entry: &Value| entry["uuid"] == json!(id) || (number.is_some() && entry["id"].as_u64() == number);
     match (method, id.is_empty()) {
-        ("GET", true) => {
-            let number = |name: &str| {
-                let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-                pairs
-                    .filter(|(key, _)| *key == name)
-                    .find_map(|(_, value)| value.parse().ok())
-            };
-            let size: usize = ["per_page", "limit", "pagelen"]
-                .iter()
-                .find_map(|name| number(name))
-                .unwrap_or(30);
-            let page: usize = number("page").unwrap_or(1);
-            // What no forge tells is the secret. Gogs knows no pages.
-            let shown: Vec<Value> = list.iter().map(masked).collect();
-            let shown = match forge {
-                "gogs" => shown,
-                _ => shown.into_iter().skip((page - 1) * size).take(size).collect(),
-            };
-            (
-                200,
-                if forge == "bitbucket" {
-                    json!({ "values": shown })
-                } else {
-                    json!(shown)
-                },
-            )
+        ("GET", true) if unlisted.get(path).is_some_and(|times| *times > 0) => {
+            unlisted
+                .entry(if is_hook { dialect.hooks } else { dialect.keys })
+                .and_modify(|times| *times -= 1);
+            (200, page(forge, &[], query))
         }
+        ("GET", true) => (200, page(forge, list, query)),
         ("POST", true) => {
-            if list
-                .iter()
-                .any(|entry| entry["key"].is_string() && entry["key"] == body["key"])
-            {
-                return (422, json!({ "message": "key is already in use" }));
+            if is_hook && *takes_no_hooks {
+                return (
+                    422,
+                    json!({ "message": "Validation Failed", "errors": [{ "message": "no such hooks here" }] }),
+                );
+            }
+            let known = if is_hook {
+                list.iter().any(|entry| url(entry) == url(&body))
+            } else {
+                *has_keys || list.iter().any(|entry| entry["key"] == body["key"])
+            };
+            if known {
+                return taken(forge, is_hook);
             }
             *count += 1;
             body["id"] = json!(*count);
@@ -253,6 +281,62 @@ fn answer(forge: &str, dialect: Dialect, kept: &mut Kept, method: &str, target: 
             None => (404, json!({ "message": "Not Found" })),
         },
         _ => (405, json!({ "message": "Method Not Allowed" })),
+    }
+}
+
+/// A page of a list.
+fn page(forge: &str, list: &[Value], query: &str) -> Value {
+    let number = |name: &str| {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs
+            .filter(|(key, _)| *key == name)
+            .find_map(|(_, value)| value.parse().ok())
+    };
+    let size: usize = ["per_page", "limit", "pagelen"]
+        .iter()
+        .find_map(|name| number(name))
+        .unwrap_or(30);
+    let page: usize = number("page").unwrap_or(1);
+    // What no forge tells is the secret. Gogs knows no pages.
+    let mut shown: Vec<Value> = list.iter().map(masked).collect();
+    if forge != "gogs" {
+        shown = shown.into_iter().skip((page - 1) * size).take(size).collect();
+    }
+    if forge == "bitbucket" {
+        json!({ "values": shown })
+    } else {
+        json!(shown)
+    }
+}
+
+/// How the forge says that it has a hook or a key already.
+fn taken(forge: &str, is_hook: bool) -> (u16, Value) {
+    match (forge, is_hook) {
+        ("github", true) => (
+            422,
+            json!({ "message": "Validation Failed", "errors": [{ "resource": "Hook", "code": "custom",
+                "message": "Hook already exists on this repository" }] }),
+        ),
+        ("github", false) => (
+            422,
+            json!({ "message": "Validation Failed", "errors": [{ "resource": "PublicKey", "code": "custom", "field": "key",
+                "message": "key is already in use" }] }),
+        ),
+        ("gitlab", true) => (422, json!({ "message": { "url": ["has already been taken"] } })),
+        ("gitlab", false) => (
+            400,
+            json!({ "message": { "deploy_key.fingerprint": ["has already been taken"] } }),
+        ),
+        ("bitbucket", true) => (
+            400,
+            json!({ "type": "error", "error": { "message": "A webhook with this URL already exists" } }),
+        ),
+        ("bitbucket", false) => (
+            400,
+            json!({ "type": "error", "error": { "message": "Someone has already registered that SSH key." } }),
+        ),
+        (_, true) => (422, json!({ "message": "hook already exists" })),
+        (_, false) => (422, json!({ "message": "Key content has been used as non-deploy key" })),
     }
 }
 

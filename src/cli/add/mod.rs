@@ -208,39 +208,72 @@ fn incomplete(name: &str, error: ApiError) -> Failure {
 
 async fn at_the_forge(plan: &Plan, options: &Add, forge: &Api, public: Option<&str>) -> Result<Vec<Step>, ApiError> {
     let mut steps = Vec::new();
-    let word = |change| match change {
-        Change::Made => "made",
-        Change::Updated => "updated",
-        _ => "there",
-    };
+    let mut key_is_new = false;
     if let Some(public) = public {
-        let host = nix::unistd::gethostname()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let change = forge
-            .put_key(public, &format!("hookd on {host} ({})", plan.name))
-            .await?;
+        let change = key_at_the_forge(plan, forge, public).await?;
+        key_is_new = change == Change::Made;
         steps.push(Step::new(word(change), "deploy key at the forge"));
     }
     if let Some(url) = &plan.fragment.webhook {
-        let file = plan.place.secret(&plan.name);
-        let failed = |error| ApiError::unusable(format!("{}: {error}", file.display()));
-        let secret = setup::read(&file).map_err(failed)?;
-        let secret = Secret::new(secret.trim_end().as_bytes().to_vec());
-        let hook = Hook { url, secret: &secret };
-        // Whether the forge has the right secret shows in what it delivers.
-        let is_right = !options.no_wait
-            && !options.rotate
-            && forge.looks_right(&hook).await? == Some(true)
-            && delivers(plan, forge, url).await;
-        let change = if is_right {
-            Change::Same
-        } else {
-            forge.put_hook(&hook).await?
-        };
-        steps.push(Step::new(word(change), format!("webhook at the forge: {url}")));
+        let change = webhook_at_the_forge(plan, options, forge, url).await;
+        if let (Err(_), true, Some(public)) = (&change, key_is_new, public) {
+            // All or nothing: the next run makes it again. What is told is why there is no webhook.
+            drop(forge.remove_key(public).await);
+        }
+        steps.push(Step::new(word(change?), format!("webhook at the forge: {url}")));
     }
     Ok(steps)
+}
+
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::Made => "made",
+        Change::Updated => "updated",
+        _ => "there",
+    }
+}
+
+async fn key_at_the_forge(plan: &Plan, forge: &Api, public: &str) -> Result<Change, ApiError> {
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    // Some forges take a title once, and an older key may still be there.
+    let print = setup::fingerprint(public).map_err(|error| ApiError::unusable(error.to_string()))?;
+    let title = format!("hookd on {} ({}, {print})", host.to_string_lossy(), plan.name);
+    forge.put_key(public, &title).await.map_err(|mut error| {
+        if error.is_taken() {
+            let (private, public) = (plan.place.key(&plan.name), plan.place.public_key(&plan.name));
+            error.hint = Some(format!(
+                "another repository or account has that key, and the forge takes each once: remove it there; or have another one made: \
+                 rm {} {}, and run the same command again",
+                private.display(),
+                public.display()
+            ));
+        }
+        error
+    })
+}
+
+async fn webhook_at_the_forge(plan: &Plan, options: &Add, forge: &Api, url: &str) -> Result<Change, ApiError> {
+    let file = plan.place.secret(&plan.name);
+    let failed = |error| ApiError::unusable(format!("{}: {error}", file.display()));
+    let secret = setup::read(&file).map_err(failed)?;
+    let secret = Secret::new(secret.trim_end().as_bytes().to_vec());
+    let hook = Hook { url, secret: &secret };
+    // Whether the forge has the right secret shows in what it delivers.
+    let is_right = !options.no_wait
+        && !options.rotate
+        && forge.looks_right(&hook).await? == Some(true)
+        && delivers(plan, forge, url).await;
+    if is_right {
+        return Ok(Change::Same);
+    }
+    forge.put_hook(&hook).await.map_err(|mut error| {
+        if error.is_taken() {
+            error.hint = Some(format!(
+                "the forge has a webhook to {url} and does not list it: delete it there, and run the same command again"
+            ));
+        }
+        error
+    })
 }
 
 /// Whether a test delivery of the forge is taken.
