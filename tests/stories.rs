@@ -52,6 +52,7 @@ mod stories {
     mod rotate;
     mod slow;
     mod spare;
+    mod statuses;
     mod strangers;
     mod streams;
     mod taken;

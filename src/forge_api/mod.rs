@@ -2,7 +2,8 @@
 //!
 //! Sources, all verified against their manuals: docs.github.com "REST API"; docs.gitlab.com "REST API resources"; the `OpenAPI`
 //! description that Gitea and Forgejo serve at `/swagger.v1.json`; Gogs' "API documentation"; developer.atlassian.com "The
-//! Bitbucket Cloud REST API" and "Bitbucket Data Center REST API"; learn.microsoft.com "Azure DevOps Services REST API".
+//! Bitbucket Cloud REST API" and "Bitbucket Data Center REST API"; learn.microsoft.com "Azure DevOps Services REST API";
+//! Pagure's own `/api/0/`.
 
 mod app;
 pub mod checks;
@@ -90,6 +91,7 @@ fn base_of(kind: ForgeKind, host: &str) -> Option<String> {
         ForgeKind::GitLab => Some(format!("https://{host}/api/v4")),
         ForgeKind::Gitea | ForgeKind::Forgejo | ForgeKind::Gogs => Some(format!("https://{host}/api/v1")),
         ForgeKind::BitbucketServer | ForgeKind::AzureDevOps => Some(format!("https://{host}")),
+        ForgeKind::Pagure => Some(format!("https://{host}/api/0")),
         _ => None,
     }
 }
@@ -141,6 +143,7 @@ impl Api {
         let first = match self.kind {
             // One segment: its slashes are escaped.
             ForgeKind::GitLab => return vec!["projects", &self.full_name],
+            ForgeKind::Pagure => return self.pagure_project(),
             ForgeKind::Bitbucket => "repositories",
             _ => "repos",
         };
@@ -170,9 +173,13 @@ impl Api {
         }
         let shown = format!("{} {}", call.method, web::shown(&url));
         let mut headers = self.headers();
-        let body = call.body.map(Value::to_string).unwrap_or_default();
+        // Pagure takes forms alone.
+        let (kind, body) = match call.body {
+            Some(body) if self.kind == ForgeKind::Pagure => ("application/x-www-form-urlencoded", status::form(body)),
+            body => ("application/json", body.map(Value::to_string).unwrap_or_default()),
+        };
         if !body.is_empty() {
-            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            headers.push(("content-type".to_owned(), kind.to_owned()));
         }
         let request = web::Request {
             method: call.method,
@@ -249,6 +256,7 @@ impl Api {
             (_, ForgeKind::Bitbucket) => "the token needs the scope repository:write",
             (_, ForgeKind::BitbucketServer) => "the token needs the permission Repository read",
             (_, ForgeKind::AzureDevOps) => "the token needs the scope Code (status)",
+            (_, ForgeKind::Pagure) => "the token needs the ACL commit_flag",
             (Purpose::Read, _) => "the token needs the scope read:repository",
             (Purpose::Settings, _) => {
                 "the token needs the scope write:repository, and its owner must be an administrator of the repository"

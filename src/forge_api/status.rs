@@ -14,6 +14,9 @@ pub const DESCRIPTION_MAX: usize = 140;
 /// Longest key of a build status at Bitbucket, characters.
 const KEY_MAX: usize = 40;
 
+/// Longest id of a flag at Pagure, characters.
+const FLAG_ID: usize = 32;
+
 /// How far a commit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -59,6 +62,7 @@ pub fn has_statuses(kind: ForgeKind) -> bool {
             | ForgeKind::Bitbucket
             | ForgeKind::BitbucketServer
             | ForgeKind::AzureDevOps
+            | ForgeKind::Pagure
     )
 }
 
@@ -75,6 +79,7 @@ impl Api {
             ForgeKind::Bitbucket => path.extend(["commit", commit, "statuses", "build"]),
             ForgeKind::BitbucketServer => {}
             ForgeKind::AzureDevOps => path.extend(["commits", commit, "statuses"]),
+            ForgeKind::Pagure => path.extend(["c", commit, "flag"]),
             _ => path.extend(["statuses", commit]),
         }
         let body = self.status_body(status);
@@ -106,6 +111,15 @@ impl Api {
         path
     }
 
+    /// `[NAMESPACE/]NAME`, or `fork/USER/[NAMESPACE/]NAME`; payloads call the first part of a fork `forks`.
+    pub(super) fn pagure_project(&self) -> Vec<&str> {
+        let mut parts: Vec<&str> = self.full_name.split('/').collect();
+        if let Some(first) = parts.first_mut().filter(|first| **first == "forks") {
+            *first = "fork";
+        }
+        parts
+    }
+
     fn status_body(&self, status: &CommitStatus<'_>) -> Value {
         let description: String = shortened(status.description);
         let CommitStatus { context, link, .. } = status;
@@ -124,6 +138,13 @@ impl Api {
                 "state": azure_state(status.state), "description": description, "targetUrl": link,
                 "context": azure_context(context),
             }),
+            ForgeKind::Pagure => json!({
+                "username": context, "status": pagure_state(status.state), "comment": description,
+                "percent": if matches!(status.state, State::Pending | State::Running) { "0" } else { "100" },
+                "url": link.map_or_else(|| self.commit_page(status.commit), str::to_owned),
+                // One flag for each context; a fork has the same commits.
+                "uid": digest(&format!("{} {context}", self.full_name), FLAG_ID),
+            }),
             _ => json!({
                 "state": hub_state(status.state), "context": context, "description": description, "target_url": link,
             }),
@@ -133,6 +154,10 @@ impl Api {
     fn commit_page(&self, commit: &CommitId) -> String {
         match self.kind {
             ForgeKind::Bitbucket => format!("https://bitbucket.org/{}/commits/{commit}", self.full_name),
+            ForgeKind::Pagure => {
+                let project = self.pagure_project().join("/");
+                format!("{}/{project}/c/{commit}", self.base.origin().ascii_serialization())
+            }
             _ => self.base.to_string(),
         }
     }
@@ -189,6 +214,15 @@ fn azure_state(state: State) -> &'static str {
     }
 }
 
+fn pagure_state(state: State) -> &'static str {
+    match state {
+        State::Pending | State::Running => "pending",
+        State::Success | State::Skipped => "success",
+        State::Failure => "failure",
+        State::Canceled => "canceled",
+    }
+}
+
 /// `hookd/blog/live`: the genre before the last slash, the name behind it.
 fn azure_context(context: &str) -> Value {
     let (genre, name) = context.rsplit_once('/').unwrap_or(("hookd", context));
@@ -200,7 +234,21 @@ fn key(context: &str) -> String {
     if context.len() <= KEY_MAX {
         return context.to_owned();
     }
-    hex::encode(&Sha256::digest(context)[..KEY_MAX / 2])
+    digest(context, KEY_MAX)
+}
+
+/// So many characters that stand for a text.
+fn digest(text: &str, length: usize) -> String {
+    hex::encode(&Sha256::digest(text)[..length / 2])
+}
+
+/// An object of texts as a form.
+pub(super) fn form(body: &Value) -> String {
+    let fields = body.as_object().into_iter().flatten();
+    let pairs = fields.map(|(name, value)| (name, value.as_str().unwrap_or_default()));
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 #[cfg(test)]
