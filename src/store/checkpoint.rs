@@ -29,6 +29,13 @@ struct Log {
     left: i64,
 }
 
+impl Log {
+    fn pages(&self) -> u64 {
+        // An empty one may have fewer than none.
+        self.all.max(0).unsigned_abs()
+    }
+}
+
 /// What writes the log back.
 pub(super) struct Checkpoints {
     /// A connection of its own, so that the writer can go on.
@@ -44,26 +51,25 @@ impl Checkpoints {
         }
     }
 
-    /// Looks after the log; to be called by the writer after each transaction.
-    pub(super) fn follow(&mut self, writer: &Connection) -> Result<(), StoreError> {
+    /// Looks after the log; to be called by the writer after each transaction. Gives the pages of the log.
+    pub(super) fn follow(&mut self, writer: &Connection) -> Result<u64, StoreError> {
         let log = look(writer, "PRAGMA wal_checkpoint(NOOP)")?;
         let is_long = log.all >= LONG && log.left > 0;
         if log.all >= TOO_LONG && log.left > 0 || is_long && log.left <= LAST && !self.is_running() {
-            return write_back(&self.connection);
-        }
-        if (is_long || log.left >= WORTH_IT) && !self.is_running() {
+            write_back(&self.connection)?;
+        } else if (is_long || log.left >= WORTH_IT) && !self.is_running() {
             self.begin()?;
         }
-        Ok(())
+        Ok(log.pages())
     }
 
-    /// Writes everything back once nobody writes: the next transaction begins the log anew.
-    pub(super) fn rest(&mut self, writer: &Connection) -> Result<(), StoreError> {
+    /// Writes everything back once nobody writes: the next transaction begins the log anew. Gives the pages of the log.
+    pub(super) fn rest(&mut self, writer: &Connection) -> Result<u64, StoreError> {
         let log = look(writer, "PRAGMA wal_checkpoint(NOOP)")?;
         if log.left >= LAST && !self.is_running() {
             self.begin()?;
         }
-        Ok(())
+        Ok(log.pages())
     }
 
     fn is_running(&self) -> bool {

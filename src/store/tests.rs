@@ -346,3 +346,27 @@ async fn the_journal_of_its_making_rolls_nothing_back() {
     let (store, _writer) = open(directory.path());
     assert_eq!(waiting(&store).await, 1);
 }
+
+/// A sync of a file that grew waits for the file system's journal, too.
+#[tokio::test]
+async fn commits_do_not_lengthen_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let length = || std::fs::metadata(directory.path().join("hookd.db-wal")).unwrap().len();
+    ask(&store).await.unwrap();
+    // The writer makes room after it has answered.
+    store.answers().await.unwrap();
+    let ahead = length();
+    for _ in 0..20 {
+        ask(&store).await.unwrap();
+    }
+    store.answers().await.unwrap();
+    assert_eq!(length(), ahead);
+    // As a power cut leaves it.
+    let cut = tempfile::tempdir().unwrap();
+    for name in ["hookd.db", "hookd.db-wal"] {
+        std::fs::copy(directory.path().join(name), cut.path().join(name)).unwrap();
+    }
+    let (after, _writer) = open(cut.path());
+    assert_eq!(waiting(&after).await, 21);
+}

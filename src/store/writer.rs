@@ -76,7 +76,8 @@ impl Loop {
 
     /// Gives memory back, and the log's pages to the database.
     fn rest(&mut self) -> Result<(), StoreError> {
-        self.checkpoints.rest(&self.connection)?;
+        let pages = self.checkpoints.rest(&self.connection)?;
+        self.make_room(pages);
         self.connection.execute_batch("PRAGMA shrink_memory")?;
         Ok(self.reader().execute_batch("PRAGMA shrink_memory")?)
     }
@@ -102,8 +103,16 @@ impl Loop {
                 answer(committed.clone());
             }
         }
-        if let Err(error) = self.checkpoints.follow(&self.connection) {
-            tracing::warn!(%error, "the store's log could not be written back");
+        match self.checkpoints.follow(&self.connection) {
+            Ok(pages) => self.make_room(pages),
+            Err(error) => tracing::warn!(%error, "the store's log could not be written back"),
+        }
+    }
+
+    /// Without room ahead of the log each commit takes longer, and that is all.
+    fn make_room(&mut self, pages: u64) {
+        if let Err(error) = self.files.make_room(pages) {
+            tracing::debug!(%error, "the store's log could not be lengthened");
         }
     }
 
