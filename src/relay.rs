@@ -88,12 +88,14 @@ impl Relay {
     async fn round(&mut self, settings: &Settings) -> Result<(), StoreError> {
         let store = self.world.store.clone();
         remind(&self.world, &settings.config, &mut self.reminded).await?;
-        for channel in store.outbox_pending().await?.into_keys() {
-            if !is_configured(&settings.config, &channel) {
+        self.busy.retain(|_, task| !task.is_finished());
+        let in_trouble = store.channels_in_trouble().await?.into_keys();
+        for channel in store.outbox_pending().await?.into_keys().chain(in_trouble) {
+            // What is being sent would note its trouble behind it.
+            if !is_configured(&settings.config, &channel) && !self.busy.contains_key(&channel) {
                 store.drop_channel(channel).await?;
             }
         }
-        self.busy.retain(|_, task| !task.is_finished());
         for message in store.outbox(clock::now()).await? {
             let channel = message.channel.clone();
             if !self.busy.contains_key(&channel) {

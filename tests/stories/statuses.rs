@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::support::forge::{Delivery, SECRET};
 use crate::support::receiver::{Received, Receiver, Reply, plain};
 use crate::support::world::{World, wait_until};
 
@@ -299,4 +300,69 @@ fn gitlab_is_told_of_deployments_to_an_environment() {
     wait_until("it failed", || told("failed") == 1);
     let said = world.target("site/live")["problems"].to_string();
     assert!(!said.contains("report-failing"), "{said}");
+}
+
+#[test]
+fn what_was_replaced_stopped_or_not_needed_is_told_and_is_no_failure() {
+    let gitlab = FORGES.iter().find(|forge| forge.word == "gitlab").unwrap();
+    let api = Receiver::new(|asked| gitlab.take(asked));
+    let mut world = gitlab.world(&api, "");
+    let gate = world.gate("build");
+    let text = std::fs::read_to_string(world.path("hookd.toml")).unwrap();
+    world.configure_whole(&format!("{text}paths = [\"index.html\"]\n"));
+    world.start();
+    let last = |commit: &str| {
+        let told = api.told();
+        let last = told
+            .iter()
+            .rfind(|asked| gitlab.commit(asked).as_deref() == Some(commit));
+        last.map_or(Value::Null, fields)
+    };
+    let shows = |commit: &str, state: &str| {
+        wait_until(&format!("{commit} is {state}"), || last(commit)["state"] == state);
+    };
+    // What waits for the first one is replaced by the third.
+    let deliver = |commit: &str| {
+        let body = json!({
+            "object_kind": "push", "event_name": "push", "ref": "refs/heads/main", "after": commit, "checkout_sha": commit,
+            "before": "0".repeat(40), "project": { "path_with_namespace": "alice/site" }, "commits": [],
+        });
+        let delivery = Delivery::github("push", body.to_string())
+            .without("X-GitHub-Event")
+            .without("X-GitHub-Delivery")
+            .header("X-Gitlab-Event", "Push Hook")
+            .header("X-Gitlab-Token", SECRET);
+        world.send(&delivery).expect(202);
+    };
+    let deploy = |page: &str| {
+        let commit = world.site.publish(page);
+        deliver(&commit);
+        commit
+    };
+    let one = deploy("one");
+    let stands = gate.reached();
+    let two = deploy("two");
+    shows(&two, "pending");
+    let three = deploy("three");
+    shows(&two, "canceled");
+    assert!(!last(&two)["description"].as_str().unwrap().is_empty());
+    stands.pass();
+    shows(&one, "success");
+    let stands = gate.reached();
+    shows(&three, "running");
+    // Somebody stops it.
+    world.hookd(&["cancel", "site"]).expect(0);
+    stands.killed();
+    shows(&three, "canceled");
+
+    gate.open();
+    let four = deploy("four");
+    shows(&four, "success");
+    world.site.commit(&[("README", "x")]);
+    world.site.push();
+    let beside = world.site.head();
+    deliver(&beside);
+    shows(&beside, "skipped");
+    let said = last(&beside);
+    assert!(said["description"].as_str().unwrap().contains("paths"), "{said}");
 }
