@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::support::daemon::text_of;
 use crate::support::forge::SECRET;
 use crate::support::receiver::{Received, Receiver, Reply, plain};
 use crate::support::world::{World, wait_until};
@@ -380,6 +381,24 @@ fn a_channel_that_refuses_is_told_once_and_holds_up_no_other() {
     world.hookd(&["notify", "test", "good"]).expect(0);
     let said = world.hookd(&["notify", "test", "god"]).expect(3);
     assert!(said.err.contains("bad, good"), "{said:?}");
+}
+
+#[test]
+fn a_command_is_given_the_message_and_the_text_of_its_template() {
+    let command = "printenv HOOKD_TEXT > $DIR/text; printenv HOOKD_MESSAGE > $DIR/new; mv $DIR/new $DIR/message";
+    let channel = format!(
+        "[notify.script]\nkind = \"command\"\ncommand = \"{command}\"\non = \"live\"\ntemplate = \"{{target}} {{outcome}}: {{subject}}\"\n"
+    );
+    let mut world = telling(&channel, "\"script\"", "");
+    world.start();
+    let commit = world.deploy("one");
+    wait_until("the command has run", || world.path("message").exists());
+    let message: Value = serde_json::from_str(&text_of(&world.path("message"))).unwrap();
+    assert_eq!(
+        (&message["outcome"], &message["commit"]),
+        (&json!("live"), &json!(commit))
+    );
+    assert_eq!(text_of(&world.path("text")).trim_end(), "site/live live: one");
 }
 
 #[test]
