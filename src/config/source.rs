@@ -72,10 +72,11 @@ impl Source {
         self.file.parent().unwrap_or(Path::new("/"))
     }
 
-    /// From now on, these bytes are never shown.
+    /// From now on, these bytes are never shown, nor the rest of a character that they begin or end in.
     pub fn mask(&self, bytes: Range<usize>) {
         if bytes.start < bytes.end {
-            self.masked.borrow_mut().push(bytes);
+            let end = self.text.ceil_char_boundary(bytes.end.min(self.text.len()));
+            self.masked.borrow_mut().push(self.boundary(bytes.start)..end);
         }
     }
 
@@ -200,6 +201,13 @@ mod tests {
         // A place within the mask reveals nothing either.
         assert!(!source.show(place(at + 3, at + 5)).text.contains("unte"));
         assert!(!source.show(place(0, 33)).text.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_mask_that_cuts_a_character_covers_it() {
+        let source = source("url = ?\u{1f800}x");
+        source.mask(8..10);
+        assert_eq!(source.show(place(9, 10)).text, "url = ?***x");
     }
 
     #[test]
