@@ -10,7 +10,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -35,7 +35,7 @@ const SIZE_MAX: u64 = 256 << 20;
 const DIGEST_LENGTH: usize = 64;
 
 /// Nanoseconds of a second.
-const SECOND: i128 = 1_000_000_000;
+const SECOND: i64 = 1_000_000_000;
 
 /// The file systems whose ctime and inode numbers are believed: local ones, in the kernel for a decade. Not those of the network, which
 /// keep times in caches.
@@ -47,7 +47,7 @@ const BELIEVED: [FsType; 5] = [
     OVERLAYFS_SUPER_MAGIC,
 ];
 
-/// What of an inode tells that nothing was done to it. Times in nanoseconds since 1970.
+/// What of an inode tells that nothing was done to it. Times in nanoseconds since 1970, as far as 64 bits hold them (1677 to 2262).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
     /// Number of its file system.
@@ -63,30 +63,33 @@ pub struct Look {
     /// Group.
     pub gid: u32,
     /// When its content changed, as far as nobody has set it.
-    pub modified: i128,
+    pub modified: i64,
     /// When anything of it changed.
-    pub changed: i128,
+    pub changed: i64,
 }
 
 impl Look {
-    /// Of an open file, or of a name; `None` if it has several names.
+    /// Of an open file, or of a name; `None` if it has several names, or a time that does not fit.
     pub fn of(stat: &FileStat) -> Option<Self> {
         let is_directory = stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR;
-        (is_directory || stat.st_nlink == 1).then(|| Self {
+        if !is_directory && stat.st_nlink != 1 {
+            return None;
+        }
+        Some(Self {
             device: stat.st_dev,
             inode: stat.st_ino,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             mode: stat.st_mode,
             uid: stat.st_uid,
             gid: stat.st_gid,
-            modified: i128::from(stat.st_mtime) * SECOND + i128::from(stat.st_mtime_nsec),
-            changed: i128::from(stat.st_ctime) * SECOND + i128::from(stat.st_ctime_nsec),
+            modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec)?,
+            changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec)?,
         })
     }
 
     /// The time of its content.
     pub fn time(&self) -> SystemTime {
-        let distance = Duration::from_nanos_u128(self.modified.unsigned_abs());
+        let distance = Duration::from_nanos(self.modified.unsigned_abs());
         if self.modified < 0 {
             SystemTime::UNIX_EPOCH - distance
         } else {
@@ -108,13 +111,16 @@ impl std::fmt::Display for Look {
     }
 }
 
+/// The name of a blob in git: its SHA-1.
+pub type BlobId = [u8; 20];
+
 /// One name of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Below the root.
     pub path: PathBuf,
-    /// The name of its content in git, in hexadecimal; none for a directory.
-    pub blob: Option<String>,
+    /// The name of its content in git; none for a directory.
+    pub blob: Option<BlobId>,
     /// What it looked like.
     pub look: Look,
     /// What the file looked like that it is a copy of, if it is one.
@@ -125,7 +131,7 @@ pub struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
     /// Before this nothing but hookd could change what is listed, nanoseconds since 1970.
-    pub closed: i128,
+    pub closed: i64,
     /// Whether a tree with LFS pointers would have been refused.
     pub without_pointers: bool,
     /// Sorted by path.
@@ -190,28 +196,37 @@ impl Manifest {
 
     /// Writes it to a new file that only this user can read.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let mut text = format!("{MARK} {} {}\0", self.closed, u8::from(self.without_pointers)).into_bytes();
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        let (mut file, mut digest, mut record) = (BufWriter::new(file), Sha256::new(), Vec::new());
+        write!(record, "{MARK} {} {}\0", self.closed, u8::from(self.without_pointers))?;
         for entry in &self.entries {
-            let blob = entry.blob.as_deref().unwrap_or("-");
-            write!(text, "{blob} {}", entry.look)?;
+            digest.update(&record);
+            file.write_all(&record)?;
+            record.clear();
+            let blob = entry.blob.map_or_else(|| "-".to_owned(), hex::encode);
+            write!(record, "{blob} {}", entry.look)?;
             match &entry.source {
-                Some(source) => write!(text, " {source} ")?,
-                None => write!(text, " - ")?,
+                Some(source) => write!(record, " {source} ")?,
+                None => write!(record, " - ")?,
             }
-            text.extend_from_slice(entry.path.as_os_str().as_bytes());
-            text.push(0);
+            record.extend_from_slice(entry.path.as_os_str().as_bytes());
+            record.push(0);
         }
-        let digest = hex::encode(Sha256::digest(&text));
-        text.extend_from_slice(digest.as_bytes());
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(&text)
+        digest.update(&record);
+        file.write_all(&record)?;
+        file.write_all(hex::encode(digest.finalize()).as_bytes())?;
+        file.flush()
     }
 }
 
 /// The time that files get which are changed now, nanoseconds since 1970.
-pub fn tick() -> io::Result<i128> {
+pub fn tick() -> io::Result<i64> {
     let now = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?;
-    Ok(i128::from(now.tv_sec()) * SECOND + i128::from(now.tv_nsec()))
+    nanoseconds(now.tv_sec(), now.tv_nsec()).ok_or_else(|| io::Error::other("the clock is centuries ahead"))
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> Option<i64> {
+    seconds.checked_mul(SECOND)?.checked_add(rest)
 }
 
 /// Whether the times and inode numbers of the file system of `directory` can be believed.
@@ -221,7 +236,14 @@ pub fn is_believed(directory: impl AsFd) -> bool {
 
 fn parse_entry(record: &[u8]) -> Option<Entry> {
     let mut parts = record.splitn(10, |byte| *byte == b' ');
-    let blob = text(parts.next()?)?;
+    let blob = match parts.next()? {
+        b"-" => None,
+        name => {
+            let mut id = BlobId::default();
+            hex::decode_to_slice(name, &mut id).ok()?;
+            Some(id)
+        }
+    };
     let look = parse_look(&mut parts)?;
     let rest = parts.next()?;
     let (source, path) = if let Some(path) = rest.strip_prefix(b"- ") {
@@ -232,7 +254,7 @@ fn parse_entry(record: &[u8]) -> Option<Entry> {
     };
     Some(Entry {
         path: PathBuf::from(OsStr::from_bytes(path)),
-        blob: (blob != "-").then(|| blob.to_owned()),
+        blob,
         look,
         source,
     })
@@ -275,9 +297,9 @@ mod tests {
             modified: -5,
             changed: 1_795_342_500_123_456_789,
         };
-        let entry = |path: &str, blob: Option<&str>, source| Entry {
+        let entry = |path: &str, blob: Option<BlobId>, source| Entry {
             path: path.into(),
-            blob: blob.map(str::to_owned),
+            blob,
             look: look(3),
             source,
         };
@@ -285,9 +307,9 @@ mod tests {
             closed: 1_795_342_500_123_456_790,
             without_pointers: true,
             entries: vec![
-                entry("a b\n- 1", Some("1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"), None),
+                entry("a b\n- 1", Some([0x1a; 20]), None),
                 entry("dir", None, None),
-                entry("dir/- x", Some("00"), Some(look(9))),
+                entry("dir/- x", Some([0; 20]), Some(look(9))),
             ],
         }
     }

@@ -56,6 +56,8 @@ impl Worker {
             // libgit2 looks there for .ssh/known_hosts and for nothing else; see `known_hosts` and `globals`.
             .env("HOME", scratch)
             .env("LANG", "C.UTF-8")
+            // What is freed must not count as its memory, see jemalloc(3).
+            .env("MALLOC_CONF", "retain:false,narenas:2")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{File, FileTimes};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -22,29 +23,38 @@ pub(super) struct Base {
     known: Option<Known>,
 }
 
-/// A manifest, by paths.
+/// A manifest, by the hashes of its paths: of two with the same hash one is not found, and is written anew.
 pub(super) struct Known {
     pub manifest: Manifest,
-    by_path: HashMap<PathBuf, usize>,
+    by_path: HashMap<u64, usize>,
+    random: RandomState,
 }
 
 impl Known {
     pub(super) fn new(manifest: Manifest) -> Self {
-        let by_path = manifest.entries.iter().enumerate();
-        let by_path = by_path.map(|(at, entry)| (entry.path.clone(), at)).collect();
-        Self { manifest, by_path }
+        let (entries, random) = (manifest.entries.iter().enumerate(), RandomState::new());
+        let by_path = entries
+            .map(|(at, entry)| (random.hash_one(entry.path.as_os_str()), at))
+            .collect();
+        Self {
+            manifest,
+            by_path,
+            random,
+        }
     }
 
     /// Which entry is that of a file or link of a plan, if it is to have the same content and kind.
     pub(super) fn place_of(&self, item: &Item) -> Option<usize> {
-        let at = *self.by_path.get(&item.path)?;
+        let at = *self.by_path.get(&self.random.hash_one(item.path.as_os_str()))?;
         let entry = &self.manifest.entries[at];
         let kind = entry.look.mode & nix::libc::S_IFMT;
         let fits = match item.kind {
             Kind::File { executable } => kind == nix::libc::S_IFREG && entry.look.is_executable() == executable,
             Kind::Link => kind == nix::libc::S_IFLNK,
         };
-        (fits && entry.blob.as_deref() == Some(item.blob.to_string().as_str())).then_some(at)
+        let same =
+            entry.path.as_os_str() == item.path.as_os_str() && entry.blob.is_some_and(|id| id == item.blob.as_bytes());
+        (fits && same).then_some(at)
     }
 }
 

@@ -74,9 +74,9 @@ impl GitError {
     pub(super) fn too_large() -> Self {
         Self::new(
             GitErrorKind::Unsupported,
-            "the repository has an object that takes more memory than a git worker may use",
+            "the repository has an object, or so many files, that a git worker needs more memory than it may use",
         )
-        .hint("if it is meant to be so large, raise `file_size` in `[limits]`")
+        .hint("if it is meant to be so large, raise `file_size` in `[limits]`: a worker may use three times that, and 180 MiB")
     }
 
     /// A failure of the local disk, from the path that it was about.

@@ -250,7 +250,7 @@ impl Making<'_> {
 fn entry_of(item: &Item, look: Look) -> Entry {
     Entry {
         path: item.path.clone(),
-        blob: Some(item.blob.to_string()),
+        blob: item.blob.as_bytes().try_into().ok(),
         look,
         source: None,
     }

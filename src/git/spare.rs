@@ -30,7 +30,7 @@ use super::globals;
 use super::materialise::{Closed, Making, UMASK};
 use super::report::Reporter;
 use super::{CheckedOut, GitError, Progress, ProgressPhase, Worth};
-use crate::manifest::{Entry, Look, Manifest, is_believed, tick};
+use crate::manifest::{BlobId, Entry, Look, Manifest, is_believed, tick};
 
 /// The copy, in the spare's directory.
 const TREE: &str = "tree";
@@ -263,7 +263,7 @@ fn copy_tree(
             bytes: 0,
         });
         let (parent, name) = near.parent(root, &entry.path)?;
-        let made = match (&entry.blob, near_live.parent(live, &entry.path)) {
+        let made = match (entry.blob, near_live.parent(live, &entry.path)) {
             (None, _) => {
                 parent.make(Path::new(name))?;
                 let owner = (entry.look.uid, entry.look.gid);
@@ -273,15 +273,15 @@ fn copy_tree(
                 None
             }
             (Some(blob), Ok((from, _))) if entry.look.mode & S_IFMT == S_IFLNK => {
-                copy_link(from, parent, name, blob, entry)?
+                copy_link(from, parent, name, &blob, entry)?
             }
-            (Some(blob), Ok((from, _))) => copy_file(from, parent, name, blob, entry, tree)?,
+            (Some(blob), Ok((from, _))) => copy_file(from, parent, name, &blob, entry, tree)?,
             (Some(_), Err(_)) => continue,
         };
         if let Some((look, source)) = made {
             entries.push(Entry {
                 path: entry.path.clone(),
-                blob: entry.blob.clone(),
+                blob: entry.blob,
                 look,
                 source: Some(source),
             });
@@ -296,7 +296,7 @@ fn copy_file(
     from: &Folder,
     to: &Folder,
     name: &OsStr,
-    blob: &str,
+    blob: &BlobId,
     entry: &Entry,
     tree: &Path,
 ) -> io::Result<Option<(Look, Look)>> {
@@ -313,7 +313,7 @@ fn copy_file(
     let path = tree.join(&entry.path);
     let same = copy_all(&source, &target, before.size)
         && original() == Some(before)
-        && Oid::hash_file(ObjectType::Blob, path).is_ok_and(|id| id.to_string() == blob);
+        && Oid::hash_file(ObjectType::Blob, path).is_ok_and(|id| id.as_bytes() == blob);
     if !same {
         to.remove(name)?;
         return Ok(None);
@@ -325,9 +325,15 @@ fn copy_file(
     Ok(Some((look(fstat(&target))?, before)))
 }
 
-fn copy_link(from: &Folder, to: &Folder, name: &OsStr, blob: &str, entry: &Entry) -> io::Result<Option<(Look, Look)>> {
+fn copy_link(
+    from: &Folder,
+    to: &Folder,
+    name: &OsStr,
+    blob: &BlobId,
+    entry: &Entry,
+) -> io::Result<Option<(Look, Look)>> {
     let target = from.link_target(name);
-    let same = Oid::hash_object(ObjectType::Blob, target.as_bytes()).is_ok_and(|id| id.to_string() == blob);
+    let same = Oid::hash_object(ObjectType::Blob, target.as_bytes()).is_ok_and(|id| id.as_bytes() == blob);
     let Some(before) = from.stat(name).ok().as_ref().and_then(Look::of).filter(|_| same) else {
         return Ok(None);
     };

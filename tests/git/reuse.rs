@@ -322,7 +322,10 @@ fn do_to(act: Act, tree: &Path, which: usize, site: &World) {
             fs::remove_file(file).unwrap();
             symlink(site.path("outside"), file).unwrap();
         }
-        (Act::Add, _) => fs::write(tree.join("foreign"), "nobody's").unwrap(),
+        // It may be there, and a link by now.
+        (Act::Add, _) if tree.join("foreign").symlink_metadata().is_err() => {
+            fs::write(tree.join("foreign"), "nobody's").unwrap();
+        }
         (Act::MakeImmutable, Some(file)) => {
             // Not every file system has the bit, nor every user the right.
             let run = |flag| std::process::Command::new("chattr").arg(flag).arg(file).output();
