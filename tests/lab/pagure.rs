@@ -23,6 +23,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Nothing is polled: what goes live was announced. `preview` and `tagged` show what else Pagure announces.
 const CONFIG: &str = r#"
+[forge.pagure]
+url = "http://127.0.0.1:5000/api/0"
+token = "file:/etc/hookd/flag.token"
+
 [repo.site]
 url = "ssh://_pagure@127.0.0.1/site.git"
 forge = "pagure"
@@ -72,6 +76,8 @@ impl Forge {
         let token = self.administer("project alice site http://127.0.0.1:9000/hook/site");
         machine.sh("install -d -m 755 /etc/hookd");
         machine.write("/etc/hookd/site.secret", 0o600, token.trim());
+        let token = self.administer("flag-token site");
+        machine.write("/etc/hookd/flag.token", 0o600, token.trim());
         machine.sh("sed 's/^/127.0.0.1 /' /etc/ssh/ssh_host_ed25519_key.pub > /etc/hookd/known_hosts");
         self.alice("cp /etc/hookd/known_hosts ~/.ssh/known_hosts; git config --global user.name Alice");
         self.alice("git config --global user.email alice@example.org");
@@ -162,6 +168,16 @@ impl Forge {
         }
     }
 
+    /// Waits until the commit whose page that is has one flag, with this status.
+    #[track_caller]
+    fn flagged(&self, page: &str, status: &str) {
+        let commit = self.alice(&format!("git -C site log -1 --format=%H --grep={page}"));
+        let flags = format!("http://127.0.0.1:5000/api/0/site/c/{}/flag", commit.trim());
+        let of = "import json, sys; print(*[f[\"status\"] for f in json.load(sys.stdin)[\"flags\"]])";
+        self.0
+            .until(&format!("test \"$(curl -sf {flags} | python3 -c '{of}')\" = {status}"));
+    }
+
     /// What the web server shows.
     fn page(&self) -> String {
         let answer = self.0.try_sh("curl -sf http://127.0.0.1/");
@@ -200,11 +216,14 @@ fn pushes_go_live(forge: &Forge) {
     forge.settled("git.receive", 2);
     assert_eq!(forge.page(), "built from two");
     assert_eq!(forge.deployments(), [live("site/production"), live("site/production")]);
-    let last = forge.list("deliveries").pop().unwrap();
+    // Flags are announced, too.
+    let deliveries = forge.list("deliveries");
+    let last = deliveries.iter().rfind(|row| row["event"] == "git.receive").unwrap();
     assert_eq!(
         (&last["forge"], &last["result"]),
         (&"pagure".into(), &"accepted".into())
     );
+    forge.flagged("two", "success");
     // The id is the body's `msg_id`, which begins with the year.
     assert!(last["delivery"].as_str().unwrap().starts_with("20"), "{last}");
 }
