@@ -281,11 +281,9 @@ async fn remind(world: &World, config: &Config, reminded: &mut Reminded) -> Resu
                 reminded.remove(&key);
                 continue;
             };
-            let last = *reminded
-                .entry(key.clone())
-                .or_insert(since.max(now.before(REMIND_EVERY / 2)));
-            if now.since(last) >= REMIND_EVERY {
-                reminded.insert(key, now);
+            let (last, is_due) = reminder(reminded.get(&key).copied(), since, now);
+            reminded.insert(key, last);
+            if is_due {
                 let notice = still_failing(world, target, deployment, now).await?;
                 world.store.tell(channel.clone(), notice.to_json()).await?;
             }
@@ -306,4 +304,38 @@ async fn still_failing(world: &World, target: &Target, deployment: i64, now: Tim
         notice.commit = row.commit.map(|commit| commit.to_string());
     }
     Ok(notice)
+}
+
+/// When a channel was told last of a target that fails since then, and whether it is to be told now. What it was told before a start is
+/// not known: the first time is half an hour after it.
+fn reminder(last: Option<Timestamp>, since: Timestamp, now: Timestamp) -> (Timestamp, bool) {
+    let last = last.unwrap_or_else(|| since.max(now.before(REMIND_EVERY / 2)));
+    let is_due = now.since(last) >= REMIND_EVERY;
+    (if is_due { now } else { last }, is_due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_failing_is_told_of_once_an_hour() {
+        let start = Timestamp(1_795_000_000_000);
+        let minutes = |minutes| start.after(Duration::from_mins(minutes));
+        let told = |since: Timestamp| {
+            let (mut last, mut told) = (None, Vec::new());
+            for minute in 0..200 {
+                let (then, is_due) = reminder(last, since, minutes(minute));
+                last = Some(then);
+                told.extend(is_due.then_some(minute));
+            }
+            told
+        };
+        assert_eq!(told(start), [60, 120, 180], "from the failure on");
+        assert_eq!(
+            told(start.before(Duration::from_hours(9))),
+            [30, 90, 150],
+            "from a start on"
+        );
+    }
 }
