@@ -171,6 +171,7 @@ async fn accept(rounds: u64, directory: &Path) {
             body,
             jobs: vec![job],
             checks: Vec::new(),
+            secret: Some(1),
             id_is_unsigned: true,
         };
         store.accept(new).await.unwrap();
