@@ -90,12 +90,13 @@ fn services(machine: &Machine) {
 }
 
 fn a_reload_reaches_only_what_it_names(kind: Kind) {
-    let script: String = ATTEMPTS
+    let script = ATTEMPTS
         .iter()
         .map(|(what, line)| {
             format!("if ({line}) >/dev/null 2>&1; then echo \"GOT: {what}\"; else echo \"kept: {what}\"; fi\n")
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let two = "env = { TOKEN = \"b-secret\" }\nbuild = \"echo begun; while [ ! -e /srv/go ]; do sleep 0.1; done\"\n\
                [repo.slow]\nurl = \"http://127.0.0.1:8099/x.git\"\nsecret = \"file:/etc/hookd/other.secret\"\npoll = \"off\"\n\
                [repo.slow.deploy.x]\nbranch = \"main\"\npath = \"/srv/x\"\n";

@@ -1,5 +1,7 @@
 //! A machine with hookd installed and one repo with many targets, for tests of what their commands may do.
 
+use std::fmt::Write as _;
+
 use crate::container::{Kind, Machine};
 use crate::deb;
 
@@ -122,7 +124,11 @@ impl Bench {
 pub fn configuration(targets: &[(&str, &str)]) -> String {
     let mut text = format!("[repo.blog]\nurl = {REPO:?}\nsecret = \"file:/etc/hookd/blog.secret\"\npoll = \"off\"\n");
     for (name, lines) in targets {
-        text += &format!("[repo.blog.deploy.{name}]\nbranch = {name:?}\npath = \"/srv/{name}\"\n{lines}\n");
+        writeln!(
+            text,
+            "[repo.blog.deploy.{name}]\nbranch = {name:?}\npath = \"/srv/{name}\"\n{lines}"
+        )
+        .unwrap();
     }
     text
 }

@@ -107,6 +107,7 @@ fn found(all: &[Value], level: &str, words: &[&str]) {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a list of mistakes")]
 fn planted_mistakes_are_found_and_mended_by_what_is_printed() {
     let machine = installed();
     // No secret, a target that nobody made, one that the unit may not write, one with a credential that is not loaded.

@@ -17,7 +17,7 @@ const PACKAGE: &str = "sudo apt install ./target/debian/hookd_*.deb";
 /// Where the checkout is.
 const CHECKOUT: &str = "/root/hookd";
 
-/// What stands for the internet and for a generator of sites: https://github.com with a certificate that this machine trusts, where the
+/// What stands for the internet and for a generator of sites: <https://github.com> with a certificate that this machine trusts, where the
 /// repository of the example is, and a `hugo` that does what the example needs of it.
 const WORLD: &str = r#"
 printf '127.0.0.1 github.com blog.example.org\n' >>/etc/hosts

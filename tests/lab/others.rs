@@ -67,10 +67,11 @@ const MEMBER: &[(&str, &str)] = &[
 
 /// Runs each line as this user; gives what did not fail.
 fn got(bench: &Bench, user: &str, attempts: &[(&str, &str)], pids: &str) -> Vec<String> {
-    let script: String = attempts
+    let script = attempts
         .iter()
         .map(|(what, line)| format!("if ({line}) >/dev/null 2>&1 </dev/null; then echo \"{what}\"; fi\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     bench
         .machine
         .write("/srv/attempts", 0o755, &format!("{pids}{script}echo ended\n"));

@@ -193,7 +193,7 @@ fn a_newer_systemd_does_the_same() {
     let site = site(NEWER, REPOSITORY, Stop::Finishes);
     in_each_phase(&site, &COMMANDS, Stop::Finishes, "restarted", restarted);
     in_each_phase(&site, &COMMANDS, Stop::Finishes, "rebooted", |site| {
-        site.machine.reboot()
+        site.machine.reboot();
     });
 }
 
