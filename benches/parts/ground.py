@@ -1,6 +1,6 @@
 """What all parts stand on: servers that end with the block, the file system, deliveries, and tables."""
 
-import contextlib, hashlib, hmac, json, os, pathlib, re, shutil, socket, statistics, subprocess, sys, tempfile, time
+import contextlib, hashlib, hmac, json, os, pathlib, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 TOP = HERE.parent
@@ -93,7 +93,9 @@ class Server:
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(60)
-        self.process.kill()
+        # Children that outlive it, as those of fcgiwrap do, would keep the disk.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.log.close()
 
