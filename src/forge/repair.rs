@@ -82,7 +82,7 @@ fn escape(text: &[u8], out: &mut Vec<u8>) -> usize {
     }
 }
 
-/// The UTF-16 unit of `\uXXXX`.
+/// The UTF-16 unit of a `\u` and its four digits.
 fn unit(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     let all_hex = digits.iter().all(u8::is_ascii_hexdigit);

@@ -83,6 +83,9 @@ pub async fn run(world: World, mut settings: watch::Receiver<Settings>) {
         };
         if let Err(error) = reporter.round(&now, is_new).await {
             tracing::warn!(%error, "what the forge is to be told could not be read");
+            if is_new {
+                settings.mark_changed();
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }
