@@ -325,7 +325,7 @@ pub const KEYS: &[Key] = &[
     inherited("repo.NAME.deploy.TARGET.shared", List(&Inside), Is("[]"),
         "Paths that all releases share."),
     inherited("repo.NAME.deploy.TARGET.spare", Boolean, Is("true"),
-        "Whether a copy of a large live release is kept ready for the next one to begin with; it takes the space of one more release, and nothing where space is short."),
+        "Whether a copy of a large live release is kept ready for the next one to begin with; it takes the space of one more release, and nothing where space is short. On btrfs such releases are subvolumes and the copy is a snapshot; backups that stop at subvolumes leave them out."),
     inherited("repo.NAME.deploy.TARGET.env", Variables, Is("{}"),
         "Environment of the commands; added to that of `[defaults]`."),
     inherited("repo.NAME.deploy.TARGET.history", Boolean, Is("false"),

@@ -193,6 +193,7 @@ impl Run<'_> {
             previous: previous.map(|name| self.layout.release(name)),
             previous_manifest: previous.map(|name| manifests.of(name)),
             spare: previous.map(|name| self.layout.spare(name)),
+            volume_least: self.site.target.spare.then_some(super::spare::NAMES_MIN),
             manifest: manifests.fresh(name),
             owner: user.map(|user| self.layout.owner(user)).transpose()?.flatten(),
         })

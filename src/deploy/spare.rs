@@ -14,7 +14,7 @@ use super::{Run, Site, World};
 const FREE: u64 = 2;
 
 /// Below so many names, a release is made from the one before as fast as from a spare.
-const NAMES_MIN: usize = 500;
+pub(super) const NAMES_MIN: usize = 500;
 
 impl Run<'_> {
     /// Begins to make a spare of what is live, if the target has none of it, and removes those of other releases. It ends with the

@@ -1,12 +1,16 @@
-//! libgit2's process-wide settings, and the priority of a worker: what of git takes unsafe code. The settings are made by the
-//! worker process, before it has a second thread and before any other call into libgit2.
+//! libgit2's process-wide settings, the priority of a worker, and subvolumes: what of git takes unsafe code. The settings are made by
+//! the worker process, before it has a second thread and before any other call into libgit2.
 #![allow(unsafe_code)]
 
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use git2::{ConfigLevel, Error, opts};
 use libgit2_sys as raw;
-use nix::libc;
+use nix::errno::Errno;
+use nix::{ioctl_write_ptr, libc};
 
 use super::transport::{self, CONNECT};
 
@@ -24,6 +28,19 @@ const IOPRIO_WHO_PROCESS: libc::c_int = 1;
 
 /// Class 3, idle: disk time that nobody else wants.
 const IOPRIO_IDLE: libc::c_int = 3 << 13;
+
+/// Room for a name and its final NUL (`BTRFS_PATH_NAME_MAX`).
+const VOLUME_NAME: usize = 4088;
+
+/// What the requests for subvolumes take (`struct btrfs_ioctl_vol_args`, Linux, include/uapi/linux/btrfs.h).
+#[repr(C)]
+struct VolumeArguments {
+    fd: i64,
+    name: [u8; VOLUME_NAME],
+}
+
+ioctl_write_ptr!(snap_create, 0x94, 1, VolumeArguments);
+ioctl_write_ptr!(subvol_create, 0x94, 14, VolumeArguments);
 
 /// Sets what is the same for all requests.
 pub(super) fn set() -> Result<(), Error> {
@@ -65,6 +82,34 @@ pub(super) fn be_idle() {
     // SAFETY (both): system calls that take plain numbers and touch no memory of this process; 0 is the calling thread.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICEST) };
     unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE) };
+}
+
+/// Makes a subvolume of that name in a directory of a btrfs, which the caller has made sure of.
+pub(super) fn make_subvolume(parent: &impl AsFd, name: &OsStr) -> Result<(), Errno> {
+    let arguments = volume(0, name)?;
+    // SAFETY: the descriptor is open as long as `parent` is borrowed; the kernel reads the whole structure, which has the size that the
+    // request's number says, and keeps nothing of it.
+    unsafe { subvol_create(parent.as_fd().as_raw_fd(), &raw const arguments) }.map(drop)
+}
+
+/// Makes a snapshot of the subvolume `of`, under that name in a directory of the same btrfs.
+pub(super) fn snapshot(of: &impl AsFd, parent: &impl AsFd, name: &OsStr) -> Result<(), Errno> {
+    let arguments = volume(of.as_fd().as_raw_fd().into(), name)?;
+    // SAFETY: as above; `of`, whose number is in the structure, is borrowed as long.
+    unsafe { snap_create(parent.as_fd().as_raw_fd(), &raw const arguments) }.map(drop)
+}
+
+fn volume(fd: i64, name: &OsStr) -> Result<VolumeArguments, Errno> {
+    let (bytes, mut arguments) = (
+        name.as_bytes(),
+        VolumeArguments {
+            fd,
+            name: [0; VOLUME_NAME],
+        },
+    );
+    let place = arguments.name[..VOLUME_NAME - 1].get_mut(..bytes.len());
+    place.ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(bytes);
+    Ok(arguments)
 }
 
 /// How long an ssh server may say nothing. Before the second thread begins, too.

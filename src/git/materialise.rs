@@ -14,11 +14,13 @@ use std::time::SystemTime;
 use git2::Repository;
 use nix::libc::{S_IFDIR, S_IFMT, S_IFREG};
 use nix::sys::stat::{Mode, fchmod, fstat, umask};
+use nix::unistd::geteuid;
 
 use super::copy::{Base, Near, copied, look, set_time, time_of_same};
 use super::folder::Folder;
 use super::mirror::{Hold, Mirror};
 use super::report::Reporter;
+use super::snapshot;
 use super::spare;
 use super::submodule::Plan;
 use super::tree::{Item, Kind};
@@ -69,7 +71,8 @@ pub(super) fn checkout(
     if let Some(made) = spare::adopt(&making)? {
         return Ok(made);
     }
-    prepare(destination)?;
+    let is_volume = reuse.volume_least.is_some_and(|least| plan.items.len() >= least);
+    prepare(destination, is_volume)?;
     let root = Folder::open(destination)?;
     let closed = Closed::new(&root)?;
     for directory in &plan.directories {
@@ -121,6 +124,11 @@ struct Hands {
 }
 
 impl Making<'_> {
+    /// Whose all but the top directory is.
+    pub(super) fn uid(&self) -> u32 {
+        self.reuse.owner.map_or(geteuid().as_raw(), |owner| owner.0)
+    }
+
     /// Makes these items, which are not there, in directories that are; links last: until then no path of the new directory can
     /// lead out of it.
     pub(super) fn write(&self, root: &Folder, which: &[usize]) -> Result<Made, GitError> {
@@ -276,10 +284,17 @@ impl<'f> Closed<'f> {
     }
 }
 
-fn prepare(destination: &Path) -> Result<(), GitError> {
-    let disk = |e: std::io::Error| GitError::disk(destination, &e);
-    match fs::create_dir(destination) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+fn prepare(destination: &Path, is_volume: bool) -> Result<(), GitError> {
+    let disk = |e: io::Error| GitError::disk(destination, &e);
+    let made = match (destination.parent(), destination.file_name()) {
+        (Some(parent), Some(name)) if is_volume => {
+            let parent = Folder::open(parent)?;
+            snapshot::make_volume(&parent, name).map_err(io::Error::from)
+        }
+        _ => fs::create_dir(destination),
+    };
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => return other.map_err(disk),
     }
     let real = fs::symlink_metadata(destination).map_err(disk)?.is_dir();

@@ -3,7 +3,7 @@
 //!
 //! - parent: `client` (start, time-outs, cancel), `wire` (the lines between the two), `error`
 //! - worker, talking to remotes: `worker`, `globals`, `remote`, `transport`, `address`, `reach`, `credentials`, `known_hosts`, `published`, `program`
-//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `copy`, `spare`, `in_place`,
+//! - worker, on disk: `mirror`, `fetch`, `history`, `signed`, `tree`, `submodule`, `materialise`, `copy`, `spare`, `snapshot`, `in_place`,
 //!   `changes`, `folder`, `beside` (with its call of the parent)
 
 pub mod address;
@@ -29,6 +29,7 @@ mod reach;
 mod remote;
 mod report;
 mod signed;
+mod snapshot;
 mod spare;
 mod spec;
 mod submodule;
@@ -188,6 +189,9 @@ pub struct Reuse {
     pub previous_manifest: Option<PathBuf>,
     /// A spare copy of that release, as [`Git::make_spare`] makes it: it becomes the new one, if it is as it was made.
     pub spare: Option<PathBuf>,
+    /// Of how many names on the new tree becomes a btrfs subvolume, where there are any, so that its spare can be a snapshot; `None`:
+    /// never.
+    pub volume_least: Option<usize>,
     /// Where the manifest of the new tree goes; nothing may be there.
     pub manifest: Option<PathBuf>,
     /// User and group that files, directories and links are given to; the top directory is not.

@@ -29,6 +29,7 @@ use super::folder::Folder;
 use super::globals;
 use super::materialise::{Closed, Making, UMASK};
 use super::report::Reporter;
+use super::snapshot;
 use super::{CheckedOut, GitError, Progress, ProgressPhase, Worth};
 use crate::manifest::{BlobId, Entry, Look, Manifest, is_believed, tick};
 
@@ -47,7 +48,8 @@ pub(super) fn adopt(making: &Making<'_>) -> Result<Option<CheckedOut>, GitError>
     let Some(spare) = &making.reuse.spare else {
         return Ok(None);
     };
-    let made = match Spare::open(spare, making) {
+    let found = Spare::open(spare, making).or_else(|| Spare::take(spare, making));
+    let made = match found {
         Some(spare) if fs::symlink_metadata(making.destination).is_err() => spare.adopt(making),
         _ => Ok(None),
     };
@@ -80,6 +82,24 @@ impl Spare {
             Some(strayed)
         })?;
         let known = Known::new(manifest);
+        Some(Self { tree, known, strayed })
+    }
+
+    /// Makes a spare of the release before, if that takes no more than a snapshot.
+    fn take(path: &Path, making: &Making<'_>) -> Option<Self> {
+        // Of one to which something was done.
+        let _ = fs::remove_dir_all(path);
+        making.reuse.volume_least?;
+        let original = Manifest::read(making.reuse.previous_manifest.as_deref()?)?;
+        let fits = |entry: &Entry| entry.look.uid == making.uid() && entry.look.size <= making.bounds.file_size;
+        if (making.pointers.refuses() && !original.without_pointers) || !original.entries.iter().all(fits) {
+            return None;
+        }
+        DirBuilder::new().mode(0o700).create(path).ok()?;
+        let tree = path.join(TREE);
+        let entries = snapshot::take(&original, making.base.as_ref()?.folder(), &tree)?;
+        let known = Known::new(close(entries, original.without_pointers, &tree).ok()?);
+        let strayed = Vec::new();
         Some(Self { tree, known, strayed })
     }
 
@@ -176,7 +196,7 @@ fn look_through(
     making: &Making<'_>,
 ) -> Option<Vec<usize>> {
     let (mut near, mut near_base, mut strayed) = (Near::default(), Near::default(), Vec::new());
-    let uid = making.reuse.owner.map_or(geteuid().as_raw(), |owner| owner.0);
+    let uid = making.uid();
     for at in range {
         let entry = &manifest.entries[at];
         let found = if entry.path.as_os_str().is_empty() {
@@ -216,43 +236,49 @@ pub(super) fn make(
         return Ok(false);
     };
     let bytes: u64 = original.entries.iter().map(|entry| entry.look.size).sum();
-    if original.entries.len() < worth.least || bytes > worth.most {
+    if original.entries.len() < worth.least {
         return Ok(false);
     }
     umask(UMASK);
     let tree = staging.join(TREE);
     let disk = |e: io::Error| GitError::disk(&tree, &e);
     DirBuilder::new().mode(0o700).create(staging).map_err(disk)?;
-    fs::create_dir(&tree).map_err(disk)?;
     let failed = |errno: Errno| GitError::disk(&tree, &errno.into());
-    let (live, root) = (
+    let (place, live) = (
+        Folder::open_real(staging).map_err(failed)?,
         Folder::open_real(from).map_err(failed)?,
-        Folder::open_real(&tree).map_err(failed)?,
     );
-    if !is_believed(&root) {
+    if !is_believed(&place) {
         return Ok(false);
     }
-    let mut entries = copy_tree(&original, &live, &root, &tree, reporter).map_err(disk)?;
-    root.sync().map_err(failed)?;
-    look_at_directories(&mut entries, &root).map_err(failed)?;
-    let newest = entries.iter().map(|entry| entry.look.changed).max();
-    while newest >= Some(tick().map_err(disk)?) {
-        std::thread::sleep(TICK);
-    }
-    let copy = Manifest::close(entries, original.without_pointers).map_err(disk)?;
+    let entries = match snapshot::take(&original, &live, &tree) {
+        Some(entries) => entries,
+        None if bytes > worth.most => return Ok(false),
+        None => {
+            snapshot::make_volume(&place, OsStr::new(TREE)).map_err(failed)?;
+            copy_tree(&original, &live, &tree, reporter).map_err(disk)?
+        }
+    };
+    place.sync().map_err(failed)?;
+    let copy = close(entries, original.without_pointers, &tree).map_err(disk)?;
     copy.write(&staging.join(MANIFEST)).map_err(disk)?;
     fs::rename(staging, spare).map_err(disk)?;
     Ok(true)
 }
 
+/// The manifest of a tree that nobody else can reach.
+fn close(mut entries: Vec<Entry>, without_pointers: bool, tree: &Path) -> io::Result<Manifest> {
+    look_at_directories(&mut entries, &Folder::open_real(tree)?)?;
+    let newest = entries.iter().map(|entry| entry.look.changed).max();
+    while newest >= Some(tick()?) {
+        std::thread::sleep(TICK);
+    }
+    Manifest::close(entries, without_pointers)
+}
+
 /// Copies what the manifest lists. What is no longer what it was in git is left out.
-fn copy_tree(
-    original: &Manifest,
-    live: &Folder,
-    root: &Folder,
-    tree: &Path,
-    reporter: &Reporter,
-) -> io::Result<Vec<Entry>> {
+fn copy_tree(original: &Manifest, live: &Folder, tree: &Path, reporter: &Reporter) -> io::Result<Vec<Entry>> {
+    let root = Folder::open_real(tree)?;
     let (mut near, mut near_live) = (Near::default(), Near::default());
     let mut entries = Vec::with_capacity(original.entries.len() + 1);
     for (done, entry) in original.entries.iter().enumerate() {
@@ -262,7 +288,7 @@ fn copy_tree(
             total: original.entries.len() as u64,
             bytes: 0,
         });
-        let (parent, name) = near.parent(root, &entry.path)?;
+        let (parent, name) = near.parent(&root, &entry.path)?;
         let made = match (entry.blob, near_live.parent(live, &entry.path)) {
             (None, _) => {
                 parent.make(Path::new(name))?;

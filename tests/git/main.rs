@@ -10,6 +10,7 @@ mod mirror;
 mod refs;
 mod remote;
 mod reuse;
+mod snapshot;
 mod ssh;
 mod submodule;
 mod tree;
@@ -40,7 +41,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    fn below(place: &Path) -> Self {
+        let dir = tempfile::tempdir_in(place).unwrap();
         std::fs::create_dir(dir.path().join("srv")).unwrap();
         Self {
             dir,

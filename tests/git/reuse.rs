@@ -39,7 +39,7 @@ fn shot(root: &Path) -> Shot {
 }
 
 /// Names, modes and contents, without times.
-fn essence(root: &Path) -> BTreeMap<PathBuf, (u32, String)> {
+pub(super) fn essence(root: &Path) -> BTreeMap<PathBuf, (u32, String)> {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let entries = shot(root).into_iter();
     entries
@@ -53,15 +53,15 @@ fn manifest_of(release: &Path) -> PathBuf {
 }
 
 /// A target whose releases are made one after the other.
-struct Site {
-    world: World,
-    origin: Origin,
-    releases: Vec<PathBuf>,
+pub(super) struct Site {
+    pub world: World,
+    pub origin: Origin,
+    pub releases: Vec<PathBuf>,
 }
 
 impl Site {
-    fn new() -> Self {
-        let world = World::new();
+    fn below(place: &Path) -> Self {
+        let world = World::below(place);
         let origin = world.origin("blog.git");
         fs::create_dir(world.path("releases")).unwrap();
         fs::write(world.path("outside"), "somebody else's").unwrap();
@@ -72,7 +72,7 @@ impl Site {
         }
     }
 
-    fn spare(&self) -> PathBuf {
+    pub(super) fn spare(&self) -> PathBuf {
         self.world.path("releases/spare")
     }
 
@@ -83,6 +83,7 @@ impl Site {
             previous: self.releases.last().cloned(),
             previous_manifest: self.releases.last().map(|release| manifest_of(release)),
             spare: Some(self.spare()),
+            volume_least: Some(0),
             manifest: Some(manifest_of(&next)),
             owner: None,
         }
@@ -104,7 +105,7 @@ impl Site {
     }
 
     /// The next release, of what was pushed last.
-    async fn deploy(&mut self) -> CheckedOut {
+    pub(super) async fn deploy(&mut self) -> CheckedOut {
         let commit = self.fetch().await;
         let release = self.world.path(&format!("releases/{}", self.releases.len()));
         let done = self.write(&commit, &release, &self.reuse()).await;
@@ -114,7 +115,7 @@ impl Site {
     }
 
     /// What the newest release has to be.
-    async fn oracle(&self) -> PathBuf {
+    pub(super) async fn oracle(&self) -> PathBuf {
         let oracle = self.world.path("oracle");
         if oracle.exists() {
             fs::remove_dir_all(&oracle).unwrap();
@@ -123,7 +124,7 @@ impl Site {
         oracle
     }
 
-    async fn make_spare(&self) -> bool {
+    pub(super) async fn make_spare(&self) -> bool {
         let (live, world) = (self.releases.last().unwrap(), &self.world);
         let staging = world.path("releases/staging");
         let worth = Worth {
@@ -140,7 +141,7 @@ impl Site {
 }
 
 /// After this, files that are changed get another ctime than those that were made before.
-fn tick(directory: &Path) {
+pub(super) fn tick(directory: &Path) {
     let probe = |name: &str| {
         let path = directory.join(name);
         fs::write(&path, "").unwrap();
@@ -262,12 +263,12 @@ fn keep_time(path: &Path, work: impl FnOnce()) {
 }
 
 /// As many other bytes.
-fn flipped(path: &Path) -> Vec<u8> {
+pub(super) fn flipped(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap().iter().map(|byte| byte ^ 1).collect()
 }
 
 /// Writes without opening the file anew by its name.
-fn write_in_place(path: &Path, bytes: &[u8]) {
+pub(super) fn write_in_place(path: &Path, bytes: &[u8]) {
     File::options()
         .write(true)
         .open(path)
@@ -282,7 +283,11 @@ fn do_to(act: Act, tree: &Path, which: usize, site: &World) {
     let files: Vec<&PathBuf> = all.iter().filter(|path| is(path).is_file()).collect();
     let directories: Vec<&PathBuf> = all.iter().filter(|path| is(path).is_dir() && *path != tree).collect();
     let file = (!files.is_empty()).then(|| files[which % files.len()]);
-    let aside = site.path(&format!("aside{which}"));
+    // A file gets no name in another subvolume.
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    let is_volume = device(tree) != device(site.dir.path());
+    let beside = if is_volume { tree } else { site.dir.path() };
+    let aside = beside.join(format!("aside{which}"));
     match (act, file) {
         (Act::Write, Some(file)) => keep_time(file, || write_in_place(file, &flipped(file))),
         (Act::Append, Some(file)) => File::options()
@@ -344,8 +349,8 @@ fn do_to(act: Act, tree: &Path, which: usize, site: &World) {
     }
 }
 
-async fn run(rounds: Vec<Round>) {
-    let mut site = Site::new();
+async fn run(rounds: Vec<Round>, place: &Path) {
+    let mut site = Site::below(place);
     site.origin
         .commit("main", "first", &[Change::File("always", b"there\n")]);
     for round in rounds {
@@ -377,6 +382,11 @@ async fn run(rounds: Vec<Round>) {
 
 #[test]
 fn whatever_was_done_to_others_a_release_is_what_git_has() {
+    try_rounds(&std::env::temp_dir());
+}
+
+/// Makes releases of a few random histories below a directory.
+pub(super) fn try_rounds(place: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -389,7 +399,7 @@ fn whatever_was_done_to_others_a_release_is_what_git_has() {
     let tested = TestRunner::new(config).run(&rounds(), |rounds| {
         let mut told = Ok(());
         let shown = format!("{rounds:?}");
-        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(rounds))));
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(rounds, place))));
         if failed.is_err() {
             told = Err(TestCaseError::fail(shown));
         }
@@ -400,7 +410,11 @@ fn whatever_was_done_to_others_a_release_is_what_git_has() {
 
 /// Fills a site with files, and deploys it.
 async fn filled(count: usize) -> Site {
-    let mut site = Site::new();
+    filled_below(&std::env::temp_dir(), count).await
+}
+
+pub(super) async fn filled_below(place: &Path, count: usize) -> Site {
+    let mut site = Site::below(place);
     let names: Vec<String> = (0..count)
         .map(|number| format!("d{}/page{number}", number % 7))
         .collect();
