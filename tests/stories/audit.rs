@@ -12,6 +12,7 @@ fn who_asked_on_the_control_socket_is_noted_with_what_came_of_it() {
     let world = World::site("");
     world.deploy("one");
     assert!(world.last()["asked_by"].is_null(), "{}", world.last());
+    world.looked();
     world.site.publish("two");
     world.hookd(&["deploy", "site"]).expect(0);
     assert_eq!(world.last()["asked_by"], own_uid());

@@ -211,9 +211,7 @@ path = "$DIR/live"
     world.stop();
     fs::remove_dir_all(world.path("state")).unwrap();
     world.start();
-    wait_until("the look at the start is over", || {
-        world.target("site/live")["behind"] == false
-    });
+    world.looked();
     world.settled();
     assert_eq!(world.served(), "two");
     assert!(

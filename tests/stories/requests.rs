@@ -11,6 +11,7 @@ use crate::support::world::World;
 fn world() -> World {
     let world = World::site("");
     world.deploy("one");
+    world.looked();
     world.site.publish("two");
     world
 }

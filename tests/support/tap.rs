@@ -72,9 +72,7 @@ impl Tap {
     /// what lists the refs is shorter, on as many connections as it may be, and the pack is longer.
     #[track_caller]
     pub fn stall_a_push(&self, world: &World, page: &str) {
-        wait_until("the look after the deployment is over", || {
-            world.target("site/live")["behind"] == false
-        });
+        world.looked();
         let film: String = (1..4000_u64)
             .map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string())
             .collect();

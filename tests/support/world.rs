@@ -326,6 +326,15 @@ impl World {
         });
     }
 
+    /// Waits until the look that follows a first deployment is over: with `poll = "off"` nothing finds a push then until it is
+    /// delivered.
+    #[track_caller]
+    pub fn looked(&self) {
+        wait_until("the look at the remote is over", || {
+            self.target("site/live")["behind"] == false
+        });
+    }
+
     /// All deployments, oldest first.
     pub fn history(&self) -> Vec<Value> {
         let Value::Array(mut rows) = self.get("/api/v1/deployments?limit=1000") else {
