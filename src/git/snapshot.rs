@@ -22,7 +22,7 @@ use super::folder::Folder;
 use super::globals;
 use crate::manifest::{Entry, Look, Manifest};
 
-/// The inode number of a subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, Linux, include/uapi/linux/btrfs_tree.h).
+/// The inode number of a subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, Linux, `include/uapi/linux/btrfs_tree.h`).
 const TOP_INODE: u64 = 256;
 
 /// What `mkdir` gives the top directory of a release.
@@ -149,7 +149,8 @@ impl Snapshot<'_> {
             let is_as_made = entry.look.changed < self.original.closed && Look::of(&found) == Some(look);
             if entry.blob.is_none() {
                 let directory = root.enter(&entry.path)?;
-                if !is_as_made && !(is_same_directory(entry, &found) && has_no_attributes(&directory)) {
+                let is_plain = is_as_made || (is_same_directory(entry, &found) && has_no_attributes(&directory));
+                if !is_plain {
                     return Err(Errno::EPERM.into());
                 }
                 self.remove_foreign(&directory, &entry.path)?;

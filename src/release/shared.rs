@@ -1,12 +1,18 @@
 //! What all releases of a target have in common: kept in `shared/`, linked into each release.
+//!
+//! Programs that run as others may write in a release meanwhile, and exchange a directory for a link to somewhere else. So the
+//! directory of an entry is held while anything is done to it.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File, FileTimes, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use super::prepare::make_readable;
+use nix::libc::{ELOOP, ENOTDIR, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK};
+use nix::unistd::geteuid;
+
 use super::remove::remove_tree;
+use super::walk::{held, open};
 use super::{GONE_PREFIX, Layout, ReleaseError, SEED_PREFIX, rename_to_new, unique};
 
 /// An entry of `shared`, taken apart.
@@ -53,34 +59,100 @@ impl<'a> Entry<'a> {
         self.directory || !self.last.contains('.')
     }
 
-    /// Makes the parents below `root`.
-    fn make_parents(&self, root: &Path) -> Result<(), ReleaseError> {
-        self.check_parents(root)?;
-        let parents: PathBuf = self.parents.iter().collect();
-        let path = root.join(parents);
-        make_readable(&path).map_err(ReleaseError::io("making the directory", &path))
-    }
-
-    /// Refuses parents that are no directories. Nothing is ever made through a link: it may lead anywhere.
-    fn check_parents(&self, root: &Path) -> Result<(), ReleaseError> {
+    /// Holds the entry's directory below `root`, and makes what is missing of it if `make`; `None` if it is missing. Fails if a
+    /// parent is no directory: nothing is ever made through a link, which may lead anywhere.
+    fn hold(&self, root: &Path, make: bool) -> Result<Option<Place>, ReleaseError> {
         let mut path = root.to_owned();
+        let mut directory = match open(root, 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !make => return Ok(None),
+            opened => opened.map_err(ReleaseError::io("opening", root))?,
+        };
         for part in &self.parents {
             path.push(part);
-            match fs::symlink_metadata(&path) {
-                Ok(found) if found.is_dir() => {}
-                Ok(found) => {
-                    let what = if found.is_symlink() { "a link" } else { "a file" };
-                    return Err(ReleaseError::Obstacle(format!(
-                        "shared = \"{}\": {} is {what}, and hookd makes nothing through it; it has to be a directory",
-                        self.below(Path::new("")).display(),
-                        path.display()
-                    )));
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(ReleaseError::io("looking at", &path)(error)),
+            let below = held(&directory).join(part);
+            if make {
+                make_directory(&below).map_err(ReleaseError::io("making the directory", &path))?;
             }
+            directory = match open(&below, O_NOFOLLOW) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if matches!(error.raw_os_error(), Some(ENOTDIR | ELOOP)) => {
+                    return Err(self.no_directory(&path, &below));
+                }
+                other => other.map_err(ReleaseError::io("opening", &path))?,
+            };
         }
-        Ok(())
+        Ok(Some(Place {
+            path: path.join(self.last),
+            held: held(&directory).join(self.last),
+            _directory: directory,
+        }))
+    }
+
+    fn no_directory(&self, path: &Path, held: &Path) -> ReleaseError {
+        let what = match fs::symlink_metadata(held) {
+            Ok(found) if found.is_symlink() => "a link",
+            _ => "a file",
+        };
+        ReleaseError::Obstacle(format!(
+            "shared = \"{}\": {} is {what}, and hookd makes nothing through it; it has to be a directory",
+            self.below(Path::new("")).display(),
+            path.display()
+        ))
+    }
+
+    /// The same where it is made if it is missing.
+    fn make(&self, root: &Path) -> Result<Place, ReleaseError> {
+        let gone = || {
+            let gone = io::Error::from(io::ErrorKind::NotFound);
+            ReleaseError::io("making the directory of", self.below(root))(gone)
+        };
+        self.hold(root, true)?.ok_or_else(gone)
+    }
+}
+
+/// An entry in a release or in `shared`, whose directory is held.
+struct Place {
+    /// Its path, by which people know it.
+    path: PathBuf,
+    /// The same by way of the directory that is held. Only what does not follow a link may be done with it.
+    held: PathBuf,
+    _directory: File,
+}
+
+impl Place {
+    /// Whether there is a file or directory.
+    fn is_own(&self) -> bool {
+        fs::symlink_metadata(&self.held).is_ok_and(|found| found.is_dir() || found.is_file())
+    }
+
+    /// Whether it is the entry's link.
+    fn is_link_of(&self, entry: &Entry<'_>) -> bool {
+        fs::read_link(&self.held).is_ok_and(|target| target == entry.link())
+    }
+
+    /// Puts the entry's link there, whatever is there.
+    fn link(&self, entry: &Entry<'_>) -> Result<(), ReleaseError> {
+        self.clear()?;
+        symlink(entry.link(), &self.held).map_err(ReleaseError::io("making the link", &self.path))
+    }
+
+    /// Takes away what is there.
+    fn clear(&self) -> Result<(), ReleaseError> {
+        let clearing = ReleaseError::io("making room for a link at", &self.path);
+        match fs::symlink_metadata(&self.held) {
+            Ok(found) if found.is_dir() => self.remove().map_err(clearing),
+            Ok(_) => fs::remove_file(&self.held).map_err(clearing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(clearing(error)),
+        }
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        let (held, path) = (self.held.to_string_lossy(), self.path.to_string_lossy());
+        match remove_tree(&self.held).into_iter().next() {
+            None => Ok(()),
+            Some(problem) => Err(io::Error::other(problem.replace(&*held, &path))),
+        }
     }
 }
 
@@ -90,21 +162,20 @@ impl Layout {
     /// [`Layout::fill_shared`]: a directory is made if the tree has none.
     pub fn link_shared(&self, release: &Path, shared: &[String]) -> Result<(), ReleaseError> {
         for entry in &entries(shared)? {
-            let place = entry.below(release);
             if self.has(entry)? {
-                entry.make_parents(release)?;
-                link(entry, &place)?;
+                entry.make(release)?.link(entry)?;
                 continue;
             }
-            entry.check_parents(&self.shared())?;
-            entry.check_parents(release)?;
+            entry.hold(&self.shared(), false)?;
+            let place = entry.hold(release, false)?;
+            if place.as_ref().is_some_and(Place::is_own) {
+                continue;
+            }
             // A link of the tree is not kept: from another place it would lead elsewhere.
-            if !is_own(&place) {
-                clear(&place)?;
-                if entry.is_directory() {
-                    entry.make_parents(release)?;
-                    make_readable(&place).map_err(ReleaseError::io("making the directory", &place))?;
-                }
+            place.map_or(Ok(()), |place| place.clear())?;
+            if entry.is_directory() {
+                let place = entry.make(release)?;
+                make_directory(&place.held).map_err(ReleaseError::io("making the directory", &place.path))?;
             }
         }
         Ok(())
@@ -129,16 +200,14 @@ impl Layout {
         let mut notes = Vec::new();
         let mut changed = false;
         for entry in &entries(shared)? {
-            let place = entry.below(release);
-            if fs::read_link(&place).is_ok_and(|target| target == entry.link()) && self.has(entry)? {
+            let place = entry.make(release)?;
+            if place.is_link_of(entry) && self.has(entry)? {
                 continue;
             }
-            entry.make_parents(release)?;
             if !self.has(entry)? {
-                entry.make_parents(&self.shared())?;
                 notes.push(self.fill(entry, &place)?);
             }
-            link(entry, &place)?;
+            place.link(entry)?;
             changed = true;
         }
         if changed {
@@ -151,15 +220,18 @@ impl Layout {
     /// bring its own.
     pub fn empty_shared(&self, release: &Path, filled: &[String]) -> Result<(), ReleaseError> {
         for entry in &entries(filled)? {
-            let (place, kept) = (entry.below(release), entry.below(&self.shared()));
-            if !fs::read_link(&place).is_ok_and(|target| target == entry.link()) || !self.has(entry)? {
+            let (place, kept) = (entry.hold(release, false)?, entry.hold(&self.shared(), false)?);
+            let (Some(place), Some(kept)) = (place, kept) else {
+                continue;
+            };
+            if !place.is_link_of(entry) || !self.has(entry)? {
                 continue;
             }
-            clear(&place)?;
+            place.clear()?;
             self.transfer(&kept, &place)
-                .map_err(ReleaseError::io("taking back to the release", &kept))?;
+                .map_err(ReleaseError::io("taking back to the release", &kept.path))?;
             // The parents were made for it alone if nothing else is in them.
-            let parents = kept.ancestors().skip(1).take(entry.parents.len());
+            let parents = kept.path.ancestors().skip(1).take(entry.parents.len());
             for parent in parents {
                 if fs::remove_dir(parent).is_err() {
                     break;
@@ -179,13 +251,13 @@ impl Layout {
     }
 
     /// Sees to it that `shared/` has the entry, if that is possible.
-    fn fill(&self, entry: &Entry<'_>, place: &Path) -> Result<String, ReleaseError> {
-        let kept = entry.below(&self.shared());
-        let shown = kept.display();
-        if is_own(place) {
-            let empty = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+    fn fill(&self, entry: &Entry<'_>, place: &Place) -> Result<String, ReleaseError> {
+        let kept = entry.make(&self.shared())?;
+        let shown = kept.path.display();
+        if place.is_own() {
+            let empty = fs::read_dir(&place.held).is_ok_and(|mut entries| entries.next().is_none());
             self.transfer(place, &kept)
-                .map_err(ReleaseError::io("filling from the release", &kept))?;
+                .map_err(ReleaseError::io("filling from the release", &kept.path))?;
             let what = if empty {
                 "is now an empty directory"
             } else {
@@ -194,7 +266,7 @@ impl Layout {
             return Ok(format!("{shown} was missing and {what}"));
         }
         if entry.is_directory() {
-            make_readable(&kept).map_err(ReleaseError::io("making the directory", &kept))?;
+            make_directory(&kept.held).map_err(ReleaseError::io("making the directory", &kept.path))?;
             return Ok(format!("{shown} was missing and is now an empty directory"));
         }
         Ok(format!(
@@ -204,26 +276,18 @@ impl Layout {
     }
 
     /// Moves a file or directory; to another file system by a copy under another name first.
-    fn transfer(&self, from: &Path, to: &Path) -> io::Result<()> {
-        match rename_to_new(from, to) {
+    fn transfer(&self, from: &Place, to: &Place) -> io::Result<()> {
+        match rename_to_new(&from.held, &to.held) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                let directory = if to.starts_with(self.shared()) {
-                    self.shared()
+                let (directory, prefix) = if to.path.starts_with(self.shared()) {
+                    (self.shared(), SEED_PREFIX)
                 } else {
-                    self.releases()
-                };
-                let prefix = if directory == self.shared() {
-                    SEED_PREFIX
-                } else {
-                    GONE_PREFIX
+                    (self.releases(), GONE_PREFIX)
                 };
                 let copy = directory.join(unique(prefix)?);
-                copy_tree(from, &copy)?;
-                rename_to_new(&copy, to)?;
-                match remove_tree(from).into_iter().next() {
-                    None => Ok(()),
-                    Some(problem) => Err(io::Error::other(problem)),
-                }
+                copy_tree(&from.held, &copy)?;
+                rename_to_new(&copy, &to.held)?;
+                from.remove()
             }
             result => result,
         }
@@ -254,44 +318,67 @@ fn entries(shared: &[String]) -> Result<Vec<Entry<'_>>, ReleaseError> {
     Ok(all)
 }
 
-/// Whether a release has a file or directory of its own there.
-fn is_own(place: &Path) -> bool {
-    fs::symlink_metadata(place).is_ok_and(|found| found.is_dir() || found.is_file())
-}
-
-/// Puts the entry's link at `place`, whatever is there.
-fn link(entry: &Entry<'_>, place: &Path) -> Result<(), ReleaseError> {
-    clear(place)?;
-    symlink(entry.link(), place).map_err(ReleaseError::io("making the link", place))
-}
-
-/// Copies files with their modes, directories, and links as they are.
+/// Copies files, directories, and links as they are, with owners, modes and times. What is copied is opened first and looked at
+/// then: whoever may write there can exchange it for a link to a file that is not theirs. Nothing becomes set-user-ID.
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    let found = fs::symlink_metadata(from)?;
-    if found.is_symlink() {
-        return symlink(fs::read_link(from)?, to);
+    let opened = File::options()
+        .read(true)
+        .custom_flags(O_NOFOLLOW | O_NONBLOCK)
+        .open(from);
+    let mut source = match opened {
+        Err(error) if error.raw_os_error() == Some(ELOOP) => return copy_link(from, to),
+        opened => opened?,
+    };
+    let found = source.metadata()?;
+    if found.is_file() {
+        let mut target = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+        io::copy(&mut source, &mut target)?;
+        return finish_copy(&target, &found, found.mode() & 0o777);
     }
     if !found.is_dir() {
-        return fs::copy(from, to).map(drop);
+        return Err(io::Error::other(
+            "it has something that is neither a file, a directory nor a link",
+        ));
     }
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
+    DirBuilder::new().mode(0o700).create(to)?;
+    let target = open_new(to)?;
+    for entry in fs::read_dir(held(&source))? {
         let name = entry?.file_name();
-        copy_tree(&from.join(&name), &to.join(&name))?;
+        copy_tree(&held(&source).join(&name), &held(&target).join(&name))?;
     }
-    fs::set_permissions(to, found.permissions())
+    finish_copy(&target, &found, found.mode() & 0o7777)
 }
 
-/// Takes away what a release has in the place of a link.
-fn clear(place: &Path) -> Result<(), ReleaseError> {
-    let clearing = ReleaseError::io("making room for a link at", place);
-    match fs::symlink_metadata(place) {
-        Ok(found) if found.is_dir() => match remove_tree(place).into_iter().next() {
-            None => Ok(()),
-            Some(problem) => Err(clearing(io::Error::other(problem))),
-        },
-        Ok(_) => fs::remove_file(place).map_err(clearing),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(clearing(error)),
+/// Makes a directory that a web server gets through, whatever this process's umask is, if nothing has that name.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
     }
+    let directory = open_new(path)?;
+    let mode = directory.metadata()?.mode() & 0o7777;
+    directory.set_permissions(Permissions::from_mode(mode | 0o755))
+}
+
+/// Opens a directory that was just made.
+fn open_new(directory: &Path) -> io::Result<File> {
+    let flags = O_NOFOLLOW | O_DIRECTORY;
+    File::options().read(true).custom_flags(flags).open(directory)
+}
+
+fn copy_link(from: &Path, to: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(from)?;
+    symlink(fs::read_link(from)?, to)?;
+    if geteuid().is_root() {
+        lchown(to, Some(found.uid()), Some(found.gid()))?;
+    }
+    Ok(())
+}
+
+fn finish_copy(target: &File, found: &Metadata, mode: u32) -> io::Result<()> {
+    if geteuid().is_root() {
+        fchown(target, Some(found.uid()), Some(found.gid()))?;
+    }
+    target.set_permissions(Permissions::from_mode(mode))?;
+    target.set_times(FileTimes::new().set_modified(found.modified()?))
 }

@@ -74,12 +74,12 @@ fn look(directory: &File, name: &OsStr, path: &Path, visit: Visit<'_>) -> Result
 }
 
 /// The path of a directory that is held, wherever it is by now.
-fn held(directory: &File) -> PathBuf {
+pub(super) fn held(directory: &File) -> PathBuf {
     Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string())
 }
 
 /// Holds a directory, for which it need not be readable.
-fn open(path: &Path, flags: i32) -> io::Result<File> {
+pub(super) fn open(path: &Path, flags: i32) -> io::Result<File> {
     File::options()
         .read(true)
         .custom_flags(O_PATH | O_DIRECTORY | flags)

@@ -6,10 +6,11 @@
     reason = "a test may panic, in its helpers too"
 )]
 
+mod shared;
 mod whole;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -401,32 +402,6 @@ fn shared_entries_stay_below_the_release() {
     }
     let overlapping = layout.link_shared(&layout.staging(1), &list(&["a", "a/b"]));
     assert!(obstacle(overlapping).contains("it is below \"a\""));
-}
-
-#[test]
-fn shared_may_be_on_another_file_system() {
-    let (directory, layout) = layout();
-    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
-        return;
-    };
-    let device = |path: &Path| fs::metadata(path).unwrap().dev();
-    if device(directory.path()) == device(elsewhere.path()) {
-        return;
-    }
-    fs::remove_dir(layout.shared()).unwrap();
-    symlink(elsewhere.path(), layout.shared()).unwrap();
-    let staging = layout.staging(1);
-    write(staging.join("uploads/a/b"), "text");
-    symlink("b", staging.join("uploads/a/link")).unwrap();
-    fs::set_permissions(staging.join("uploads/a/b"), fs::Permissions::from_mode(0o751)).unwrap();
-    layout.link_shared(&staging, &list(&["uploads"])).unwrap();
-    layout.fill_shared(&staging, &list(&["uploads"])).unwrap();
-    assert_eq!(fs::read_to_string(staging.join("uploads/a/link")).unwrap(), "text");
-    assert_eq!(
-        fs::metadata(elsewhere.path().join("uploads/a/b")).unwrap().mode() & 0o777,
-        0o751
-    );
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1);
 }
 
 #[test]
