@@ -24,7 +24,7 @@ use crate::operate::Operator;
 use crate::overview::Overview;
 use crate::poll::Poller;
 use crate::ranges::Ranges;
-use crate::store::{Store, StoreError, Writer};
+use crate::store::{Store, StoreError};
 use crate::worker::{Settings, Worker};
 use crate::{clock, memory, relay, report, signature, systemd};
 
@@ -76,14 +76,10 @@ pub async fn run(file: &Path) -> Result<(), StartError> {
     let config = Arc::clone(&settings.config);
     warn_of(&settings, &warnings);
     let state = StateDir::own(&config.state_dir).await?;
-    let (world, writer) = open_world(&config, &state)?;
+    let world = open_world(&config, &state)?;
     let sockets = Sockets::open(&config).await?;
     let daemon = Daemon::build(file, settings, world);
-    daemon.serve(sockets, &state).await?;
-    let Daemon { app, .. } = daemon;
-    drop(app);
-    drop(writer);
-    Ok(())
+    daemon.serve(sockets, &state).await
 }
 
 fn warn_of(settings: &Settings, warnings: &[String]) {
@@ -104,10 +100,10 @@ fn warn_of(settings: &Settings, warnings: &[String]) {
     }
 }
 
-fn open_world(config: &Config, state: &StateDir) -> Result<(World, Writer), StartError> {
+fn open_world(config: &Config, state: &StateDir) -> Result<World, StartError> {
     let limits = &config.limits;
     let file = config.state_dir.join("hookd.db");
-    let (store, writer) =
+    let (store, _) =
         Store::open(&file, limits.queue).map_err(|e| StartError::new(format!("{}: {e}", file.display()), None))?;
     let logs = config.state_dir.join("logs");
     let logs = LogBook::open(logs.clone(), limits.output)
@@ -121,19 +117,16 @@ fn open_world(config: &Config, state: &StateDir) -> Result<(World, Writer), Star
         file_size: limits.file_size,
         files: limits.files,
     });
-    Ok((
-        World {
-            store,
-            git,
-            logs,
-            program,
-            units: Arc::default(),
-            lifeline,
-            spares: Spares::default(),
-            tokens: Tokens::default(),
-        },
-        writer,
-    ))
+    Ok(World {
+        store,
+        git,
+        logs,
+        program,
+        units: Arc::default(),
+        lifeline,
+        spares: Spares::default(),
+        tokens: Tokens::default(),
+    })
 }
 
 /// Everything that runs.

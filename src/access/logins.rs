@@ -34,14 +34,6 @@ pub struct Signed {
     pub form_token: String,
 }
 
-/// A session that just began.
-pub struct Session {
-    /// The secret that the browser keeps. Only its hash is stored.
-    pub cookie: Zeroizing<String>,
-    /// Whose.
-    pub user: String,
-}
-
 /// Why nobody is logged in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
@@ -88,7 +80,7 @@ impl Logins {
         }
     }
 
-    /// Begins a session. `from` is the address that failures are counted with. Of unknown users a password is compared, too, with
+    /// Begins a session; gives the secret that the browser keeps, of which only the hash is stored. `from` is the address that failures are counted with. Of unknown users a password is compared, too, with
     /// the hash of another one: the time tells nobody who is a user.
     pub async fn log_in(
         &self,
@@ -97,7 +89,7 @@ impl Logins {
         from: IpAddr,
         name: &str,
         password: Zeroizing<String>,
-    ) -> Result<Session, LoginError> {
+    ) -> Result<Zeroizing<String>, LoginError> {
         let name = if check_name(name).is_ok() { name } else { "" };
         let most = Most {
             of_address: limits.login_failures,
@@ -124,10 +116,7 @@ impl Logins {
             expires_at: Timestamp(clock::now().0.saturating_add(lasts)),
         };
         self.store.begin_session(hash(&cookie), row).await?;
-        Ok(Session {
-            cookie,
-            user: user.name.clone(),
-        })
+        Ok(cookie)
     }
 
     /// Whose session that is; `None` if it is over, or the user is gone or has another password by now.

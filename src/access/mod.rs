@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-pub use logins::{LoginError, Logins, SESSION_TIME, Session, Signed};
+pub use logins::{LoginError, Logins, SESSION_TIME, Signed};
 pub use password::{PASSWORD_MAX, PasswordError, hash as hash_password};
 pub use scope::{Scope, ScopeError};
 pub use users::{User, Users, UsersError, check_name};

@@ -28,11 +28,6 @@ impl Verified<'_> {
         self.secret
     }
 
-    /// The forge whose signature it bears; `None` if nothing was checked and the headers say nothing.
-    pub fn forge(&self) -> Option<ForgeKind> {
-        self.forge
-    }
-
     /// True if the sender was shown to hold the repo's own secret: not for the key of a service that many share, nor for a repo
     /// that is open to everybody.
     pub fn proves_a_secret(&self) -> bool {

@@ -32,11 +32,6 @@ impl ReleaseName {
         &self.0
     }
 
-    /// The first seven digits of the commit.
-    pub fn commit_short(&self) -> &str {
-        &self.0[STAMP + 1..]
-    }
-
     /// When it was made, to the second. `None` if it is no time of the calendar.
     pub fn time(&self) -> Option<Timestamp> {
         Timestamp::from_compact(self.stamp())
@@ -81,7 +76,7 @@ mod tests {
         let name = ReleaseName::new(Timestamp(1_795_342_500_123), &commit);
         assert_eq!(name.as_str(), "20261122T101500Z-abcdef0");
         assert_eq!(name.as_str().parse(), Ok(name.clone()));
-        assert_eq!((name.commit_short(), name.stamp()), ("abcdef0", "20261122T101500Z"));
+        assert_eq!(name.stamp(), "20261122T101500Z");
     }
 
     #[test]

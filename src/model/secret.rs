@@ -1,6 +1,5 @@
 //! Secret bytes, which are never shown.
 
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// A secret. Has no `Debug`, `Display`, `Serialize` or `PartialEq`, so that it can't slip into a log or a comparison that
@@ -17,10 +16,5 @@ impl Secret {
     /// The bytes, for the one place that computes with them.
     pub fn expose(&self) -> &[u8] {
         &self.0
-    }
-
-    /// Compares in time that depends on the lengths alone.
-    pub fn equals(&self, other: &[u8]) -> bool {
-        self.0.as_slice().ct_eq(other).into()
     }
 }

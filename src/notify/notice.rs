@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::{Target, units};
-use crate::model::{GitRef, Happening, RefKind, short_commit};
+use crate::model::{GitRef, Happening, short_commit};
 use crate::store::{Claim, Finish};
 
 /// Most commits that a message lists.
@@ -277,13 +277,6 @@ impl Notice {
             "commit": self.commit, "previous_commit": self.previous_commit, "subject": head.map(|c| &c.subject),
             "author": head.map(|c| &c.author), "link": details.link, "site": details.site,
         })
-    }
-
-    /// True for a tag.
-    pub fn is_tag(&self) -> bool {
-        self.git_ref
-            .parse::<GitRef>()
-            .is_ok_and(|git_ref| git_ref.kind() == RefKind::Tag)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::Operator;
-use crate::access::{LoginError, Session};
+use crate::access::LoginError;
 use crate::clock;
 use crate::model::Asker;
 use crate::store::{NewAct, StoreError};
@@ -18,14 +18,14 @@ const OBJECT: &str = "page";
 const UNKNOWN: &str = "unknown";
 
 impl Operator {
-    /// Begins a session of a user of that file. `counted` is the address that failures are counted with.
+    /// Begins a session of a user of that file; gives its cookie. `counted` is the address that failures are counted with.
     pub async fn log_in(
         &self,
         users: &Path,
         (from, counted): (IpAddr, IpAddr),
         name: &str,
         password: Zeroizing<String>,
-    ) -> Result<Session, LoginError> {
+    ) -> Result<Zeroizing<String>, LoginError> {
         let limits = self.settings().config.limits.clone();
         let begun = self.logins.log_in(users, &limits, counted, name, password).await;
         let result = match &begun {

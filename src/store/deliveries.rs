@@ -72,7 +72,6 @@ impl Store {
                 Ok(Accepted {
                     result: DeliveryResult::Accepted,
                     reason,
-                    number,
                     jobs,
                 })
             }
@@ -270,7 +269,6 @@ fn first(c: &Connection, new: &NewDelivery) -> Result<Accepted, StoreError> {
     Ok(Accepted {
         result,
         reason: new.reason.clone(),
-        number,
         jobs,
     })
 }
@@ -280,7 +278,6 @@ fn duplicate(c: &Connection, new: &NewDelivery, why: &str) -> Result<Accepted, S
     Ok(Accepted {
         result: DeliveryResult::Duplicate,
         reason: why.to_owned(),
-        number: c.last_insert_rowid(),
         jobs: Vec::new(),
     })
 }

@@ -68,7 +68,7 @@ pub struct Store {
     writes: Arc<AtomicU64>,
 }
 
-/// The writer thread; joined when the daemon stops, so that everything accepted is on disk.
+/// The writer thread. What was answered is on disk already; whoever opens the file again waits for the rest.
 pub struct Writer(JoinHandle<()>);
 
 impl Writer {

@@ -91,8 +91,6 @@ pub struct Accepted {
     pub result: DeliveryResult,
     /// Why, in words.
     pub reason: String,
-    /// Number of the stored delivery.
-    pub number: i64,
     /// The jobs, for `Accepted`.
     pub jobs: Vec<AcceptedJob>,
 }

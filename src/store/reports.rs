@@ -61,15 +61,13 @@ pub struct ReportRow {
     pub key: ReportKey,
     /// What the forge is to show, JSON.
     pub wanted: String,
-    /// What it was told last, JSON.
-    pub told: Option<String>,
     /// Its number at the forge.
     pub remote_id: Option<i64>,
     /// How often it was tried.
     pub attempt: u32,
 }
 
-const COLUMNS: &str = "repo, target, commit_id, kind, wanted, told, remote_id, attempt";
+const COLUMNS: &str = "repo, target, commit_id, kind, wanted, remote_id, attempt";
 
 impl ReportRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -80,9 +78,8 @@ impl ReportRow {
                 kind: row.get(3)?,
             },
             wanted: row.get(4)?,
-            told: row.get(5)?,
-            remote_id: row.get(6)?,
-            attempt: row.get(7)?,
+            remote_id: row.get(5)?,
+            attempt: row.get(6)?,
         })
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::queue::UNCHECKED;
 use super::rows::{ReleaseRow, TargetRow, Tip, Tips, target_of, words};
 use super::{Store, StoreError};
-use crate::model::{CommitId, Outcome, ReleaseName, ReleaseState, TargetId};
+use crate::model::{CommitId, Outcome, ReleaseName, TargetId};
 
 /// The name under which a target's first look at its remote is noted among its tips; no real ref has it.
 const FIRST_LOOK: &str = "*";
@@ -70,19 +70,6 @@ impl Store {
             let mut statement = c.prepare_cached(&sql)?;
             let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], ReleaseRow::read)?;
             Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
-    /// Says what a release is worth.
-    pub async fn mark_release(&self, id: &TargetId, name: ReleaseName, state: ReleaseState) -> Result<(), StoreError> {
-        let id = id.clone();
-        self.write(move |c| {
-            c.execute(
-                "UPDATE releases SET state = ?4 WHERE repo = ?1 AND target = ?2 AND name = ?3",
-                params![id.repo.as_str(), id.target.as_str(), name.as_str(), state.as_str()],
-            )?;
-            Ok(())
         })
         .await
     }

@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::forms::{Form, redirect};
 use super::parts::Tone;
 use super::{LOG_IN, Page, html_answer};
-use crate::access::{LoginError, SESSION_TIME, Session};
+use crate::access::{LoginError, SESSION_TIME};
 use crate::config::{Login, Shown};
 use crate::http::App;
 use crate::http::answer::{self, Answer};
@@ -145,7 +145,11 @@ impl App {
         let password = Zeroizing::new(password.to_owned());
         let next = local(Some(form.get("next")));
         match self.operator.log_in(users, from, name, password).await {
-            Ok(session) => Ok(with_cookie(redirect(next), way, &session)),
+            Ok(cookie) => {
+                let mut answer = redirect(next);
+                set_cookie(&mut answer, way, &cookie, SESSION_TIME.as_secs());
+                Ok(answer)
+            }
             Err(error) => {
                 let status = match &error {
                     LoginError::Wrong => StatusCode::UNAUTHORIZED,
@@ -173,11 +177,6 @@ impl App {
         set_cookie(&mut answer, &guest.way, "", 0);
         Ok(answer)
     }
-}
-
-fn with_cookie(mut answer: Answer, way: &Way, session: &Session) -> Answer {
-    set_cookie(&mut answer, way, &session.cookie, SESSION_TIME.as_secs());
-    answer
 }
 
 fn set_cookie(answer: &mut Answer, way: &Way, value: &str, seconds: u64) {
