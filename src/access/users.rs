@@ -135,7 +135,7 @@ impl Users {
             };
             check_name(name).map_err(wrong)?;
             password::check_hash(hash).map_err(wrong)?;
-            let role = role.parse::<Role>().map_err(|error| (number + 1, error.to_string()))?;
+            let role = role.parse::<Role>().map_err(|error| (number + 1, error))?;
             if users.find(name).is_some() {
                 return Err((number + 1, format!("{name} is there twice")));
             }

@@ -32,9 +32,7 @@ pub fn run(config: &Path, json: bool, command: &UserCommand) -> Result<ExitCode,
         UserCommand::List => return list(&file, json),
         UserCommand::Add { name, role } => {
             access::check_name(name).map_err(|why| Failure::new(Code::Usage, why))?;
-            let role = role
-                .parse()
-                .map_err(|error: crate::model::RoleError| Failure::new(Code::Usage, error.to_string()))?;
+            let role = role.parse().map_err(|error| Failure::new(Code::Usage, error))?;
             let known = read_or_new(&file)?.find(name).is_some();
             if known {
                 let failure = Failure::failed(format!("there is a user {name} already"));

@@ -2,56 +2,39 @@
 
 use serde::Serialize;
 
-/// What was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Area {
-    /// The configuration file.
-    Configuration,
-    /// Secrets, tokens, certificates' keys.
-    Secrets,
-    /// Keys and known hosts of ssh.
-    Ssh,
-    /// Directories of targets and state.
-    Directories,
-    /// Free space and inodes.
-    Space,
-    /// The systemd unit.
-    Unit,
-    /// The daemon that runs.
-    Daemon,
-    /// What it listens on.
-    Sockets,
-    /// The remotes.
-    Remotes,
-    /// The web server in front.
-    Web,
-    /// Webhook deliveries from the forges.
-    Webhooks,
-    /// What is live.
-    Targets,
-    /// The machine's clock.
-    Clock,
-}
+use crate::model::spelled;
 
-impl Area {
-    /// The word in JSON, and the heading.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::Secrets => "secrets",
-            Self::Ssh => "ssh",
-            Self::Directories => "directories",
-            Self::Space => "space",
-            Self::Unit => "unit",
-            Self::Daemon => "daemon",
-            Self::Sockets => "sockets",
-            Self::Remotes => "remotes",
-            Self::Web => "web",
-            Self::Webhooks => "webhooks",
-            Self::Targets => "targets",
-            Self::Clock => "clock",
-        }
+spelled! {
+    /// What was looked at; the word is that in JSON, and the heading.
+    #[derive(Serialize)]
+    #[serde(rename_all = "lowercase")]
+    pub Area "area" {
+        /// The configuration file.
+        Configuration = "configuration",
+        /// Secrets, tokens, certificates' keys.
+        Secrets = "secrets",
+        /// Keys and known hosts of ssh.
+        Ssh = "ssh",
+        /// Directories of targets and state.
+        Directories = "directories",
+        /// Free space and inodes.
+        Space = "space",
+        /// The systemd unit.
+        Unit = "unit",
+        /// The daemon that runs.
+        Daemon = "daemon",
+        /// What it listens on.
+        Sockets = "sockets",
+        /// The remotes.
+        Remotes = "remotes",
+        /// The web server in front.
+        Web = "web",
+        /// Webhook deliveries from the forges.
+        Webhooks = "webhooks",
+        /// What is live.
+        Targets = "targets",
+        /// The machine's clock.
+        Clock = "clock",
     }
 }
 

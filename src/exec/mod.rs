@@ -30,6 +30,7 @@ use jiff::fmt::friendly::{Designator, Spacing, SpanPrinter};
 use nix::sys::signal::Signal;
 
 use crate::config::Command;
+use crate::model::spelled;
 
 pub use ask::{Answer, ask, installed, machine_stops, quoted};
 pub use lines::LINE_MAX;
@@ -87,22 +88,13 @@ impl fmt::Debug for CommandSpec {
     }
 }
 
-/// Where a line of output came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output
-    Stdout,
-    /// Standard error
-    Stderr,
-}
-
-impl Stream {
-    /// The word in the journal's `HOOKD_STREAM=`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
+spelled! {
+    /// Where a line of output came from; the word is that of the journal's `HOOKD_STREAM=`.
+    pub Stream "stream" {
+        /// Standard output
+        Stdout = "stdout",
+        /// Standard error
+        Stderr = "stderr",
     }
 }
 

@@ -1,35 +1,22 @@
 //! The events of a delivery, the same for all forges.
 
-use super::CommitId;
+use super::{CommitId, spelled};
 
-/// The kinds of events that hookd tells apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    /// A branch was created, updated or deleted.
-    Branch,
-    /// A tag was created, updated or deleted.
-    Tag,
-    /// The forge tries whether anybody is there.
-    Ping,
-    /// A release was published, changed or removed.
-    Release,
-    /// A CI run, pipeline, check or commit status changed.
-    Ci,
-    /// Anything else that the forge may send: valid, and of no consequence unless `on` names it.
-    Other,
-}
-
-impl EventKind {
-    /// The word that `hookd explain --json` prints.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Branch => "branch",
-            Self::Tag => "tag",
-            Self::Ping => "ping",
-            Self::Release => "release",
-            Self::Ci => "ci",
-            Self::Other => "other",
-        }
+spelled! {
+    /// The kinds of events that hookd tells apart.
+    pub EventKind "kind of event" {
+        /// A branch was created, updated or deleted.
+        Branch = "branch",
+        /// A tag was created, updated or deleted.
+        Tag = "tag",
+        /// The forge tries whether anybody is there.
+        Ping = "ping",
+        /// A release was published, changed or removed.
+        Release = "release",
+        /// A CI run, pipeline, check or commit status changed.
+        Ci = "ci",
+        /// Anything else that the forge may send: valid, and of no consequence unless `on` names it.
+        Other = "other",
     }
 }
 

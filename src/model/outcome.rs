@@ -1,45 +1,10 @@
 //! The words of jobs, deployments and releases: as stored, in the journal, and in every answer.
 
-use std::fmt;
-use std::str::FromStr;
+use super::spelled;
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            /// All of them, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word in the journal, the store and every answer.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    other => Err(format!("{other:?} is not a known {}", stringify!($name).to_lowercase())),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
-words! {
+spelled! {
     /// The phases of a deployment, in their order.
-    Phase {
+    pub Phase "phase" {
         /// Bring the ref's tip into the mirror.
         Fetch = "fetch",
         /// Make the release directory and run `build` in it.
@@ -55,9 +20,9 @@ words! {
     }
 }
 
-words! {
+spelled! {
     /// How a deployment ended.
-    Outcome {
+    pub Outcome "outcome" {
         /// The commit is live.
         Live = "live",
         /// There was nothing to do.
@@ -75,9 +40,9 @@ words! {
     }
 }
 
-words! {
+spelled! {
     /// What asked for a job.
-    Source {
+    pub Source "source" {
         /// A delivery.
         Webhook = "webhook",
         /// A look at the remote.
@@ -93,9 +58,9 @@ words! {
     }
 }
 
-words! {
+spelled! {
     /// How far a job has come.
-    JobState {
+    pub JobState "state of a job" {
         /// In the queue.
         Waiting = "waiting",
         /// Claimed by a worker.
@@ -105,9 +70,9 @@ words! {
     }
 }
 
-words! {
+spelled! {
     /// What a release is worth.
-    ReleaseState {
+    pub ReleaseState "state of a release" {
         /// Being made, or left behind by a crash.
         Building = "building",
         /// Was or is live.
@@ -117,9 +82,9 @@ words! {
     }
 }
 
-words! {
+spelled! {
     /// What a notification is about: an outcome, or a change of state that it means.
-    Happening {
+    pub Happening "happening" {
         /// The commit is live.
         Live = "live",
         /// There was nothing to do.

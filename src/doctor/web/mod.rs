@@ -12,28 +12,21 @@ use std::path::{Path, PathBuf};
 use super::Scene;
 use super::finding::{Area, Findings};
 use crate::exec;
+use crate::model::spelled;
 
-/// Which web server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// nginx
-    Nginx,
-    /// Caddy
-    Caddy,
-    /// Apache
-    Apache,
+spelled! {
+    /// Which web server.
+    pub Kind "web server" {
+        /// nginx
+        Nginx = "nginx",
+        /// Caddy
+        Caddy = "caddy",
+        /// Apache
+        Apache = "apache",
+    }
 }
 
 impl Kind {
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Caddy => "caddy",
-            Self::Apache => "apache",
-        }
-    }
-
     /// The shell line after which a change counts.
     fn reload(self) -> &'static str {
         match self {

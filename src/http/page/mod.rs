@@ -179,7 +179,7 @@ fn asset(name: &str) -> Option<Answer> {
         "favicon.ico" => ("image/svg+xml", icon(Tone::Off)),
         icon_name => {
             let tone = icon_name.strip_prefix("icon-")?.strip_suffix(".svg")?;
-            ("image/svg+xml", icon(Tone::named(tone)?))
+            ("image/svg+xml", icon(tone.parse().ok()?))
         }
     };
     let mut answer = answer::with_type(StatusCode::OK, kind, text);

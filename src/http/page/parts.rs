@@ -6,35 +6,20 @@ use crate::api::{Problem, Status};
 use crate::clock;
 use crate::config::Repo;
 use crate::forge;
-use crate::model::{Timestamp, short_commit};
+use crate::model::{Timestamp, short_commit, spelled};
 
-/// What a word means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
-    Good,
-    Bad,
-    Warn,
-    Busy,
-    Off,
+spelled! {
+    /// What a word means.
+    pub(super) Tone "tone" {
+        Good = "good",
+        Bad = "bad",
+        Warn = "warn",
+        Busy = "busy",
+        Off = "off",
+    }
 }
 
 impl Tone {
-    const ALL: [Self; 5] = [Self::Good, Self::Bad, Self::Warn, Self::Busy, Self::Off];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Bad => "bad",
-            Self::Warn => "warn",
-            Self::Busy => "busy",
-            Self::Off => "off",
-        }
-    }
-
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tone| tone.as_str() == name)
-    }
-
     /// Of a state, an outcome, a result, or the code of a problem.
     pub(super) fn of(word: &str) -> Self {
         match word {

@@ -1,0 +1,46 @@
+//! Enumerations whose values have a word each.
+
+/// An enumeration, what one of its values is called, and the word of each: `as_str`, `Display` and `FromStr` come from them.
+macro_rules! spelled {
+    ($(#[$doc:meta])* $vis:vis $name:ident $noun:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        $vis enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word, wherever it is stored or shown.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                let found = Self::ALL.iter().copied().find(|value| value.as_str() == text);
+                found.ok_or_else(|| $crate::model::unknown_word(text, $noun, &[$($word),+]))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(crate) use spelled;
+
+/// Says that a text is none of these words.
+pub fn unknown_word(text: &str, noun: &str, words: &[&str]) -> String {
+    let (others, last) = words.split_at(words.len().saturating_sub(1));
+    let (others, last) = (others.join("`, `"), last.concat());
+    format!(
+        "`{}` is not a {noun}; there are `{others}` and `{last}`",
+        text.escape_debug()
+    )
+}
