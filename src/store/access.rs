@@ -1,8 +1,8 @@
 //! Tokens and sessions, by the hashes of their secrets.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, sql};
 use crate::model::Timestamp;
 
 /// Most sessions of one user: browsers and devices; the oldest ends when another begins.
@@ -66,22 +66,14 @@ impl Store {
 
     /// All tokens, by name.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
-        self.read(|c| {
-            let sql = format!("SELECT {} FROM tokens ORDER BY name", TokenRow::COLUMNS);
-            let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map([], TokenRow::read)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let sql = format!("SELECT {} FROM tokens ORDER BY name", TokenRow::COLUMNS);
+        self.list(sql, [], TokenRow::read).await
     }
 
     /// The token with this hash.
     pub async fn token(&self, hash: String) -> Result<Option<TokenRow>, StoreError> {
-        self.read(move |c| {
-            let sql = format!("SELECT {} FROM tokens WHERE hash = ?1", TokenRow::COLUMNS);
-            Ok(c.prepare_cached(&sql)?.query_row([hash], TokenRow::read).optional()?)
-        })
-        .await
+        let sql = format!("SELECT {} FROM tokens WHERE hash = ?1", TokenRow::COLUMNS);
+        self.read(move |c| sql::first(c, &sql, [hash], TokenRow::read)).await
     }
 
     /// Begins a session.
@@ -105,24 +97,19 @@ impl Store {
     pub async fn session(&self, hash: String, now: Timestamp) -> Result<Option<SessionRow>, StoreError> {
         self.read(move |c| {
             let sql = "SELECT user, password, expires_at FROM sessions WHERE hash = ?1 AND expires_at > ?2";
-            let found = c.prepare_cached(sql)?.query_row(params![hash, now.0], |row| {
+            sql::first(c, sql, params![hash, now], |row| {
                 Ok(SessionRow {
                     user: row.get(0)?,
                     password: row.get(1)?,
-                    expires_at: Timestamp(row.get(2)?),
+                    expires_at: row.get(2)?,
                 })
-            });
-            Ok(found.optional()?)
+            })
         })
         .await
     }
 
     /// Ends a session.
     pub async fn end_session(&self, hash: String) -> Result<(), StoreError> {
-        self.write(move |c| {
-            c.execute("DELETE FROM sessions WHERE hash = ?1", [hash])?;
-            Ok(())
-        })
-        .await
+        self.change("DELETE FROM sessions WHERE hash = ?1", [hash]).await
     }
 }

@@ -2,7 +2,6 @@
 
 use rusqlite::params;
 
-use super::rows::maybe;
 use super::{Store, StoreError};
 use crate::model::{Outcome, Timestamp};
 
@@ -47,7 +46,7 @@ impl Store {
     pub async fn note_act(&self, act: NewAct, now: Timestamp) -> Result<i64, StoreError> {
         self.write(move |c| {
             c.prepare_cached("INSERT INTO audit (at, who, act, object, address) VALUES (?1, ?2, ?3, ?4, ?5)")?
-                .execute(params![now.0, act.who, act.act, act.object, act.address])?;
+                .execute(params![now, act.who, act.act, act.object, act.address])?;
             Ok(c.last_insert_rowid())
         })
         .await
@@ -55,37 +54,28 @@ impl Store {
 
     /// Notes what came of an act, and the job that it asked for.
     pub async fn note_result(&self, act: i64, result: String, job: Option<i64>) -> Result<(), StoreError> {
-        self.write(move |c| {
-            c.prepare_cached("UPDATE audit SET result = ?2, job = ?3 WHERE id = ?1")?
-                .execute(params![act, result, job])?;
-            Ok(())
-        })
-        .await
+        let sql = "UPDATE audit SET result = ?2, job = ?3 WHERE id = ?1";
+        self.change(sql, (act, result, job)).await
     }
 
     /// The newest acts that are older than `before`, newest first, at most `limit`.
     pub async fn acts(&self, before: Option<i64>, limit: usize) -> Result<Vec<ActRow>, StoreError> {
-        self.read(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT a.id, a.at, a.who, a.act, a.object, a.address, a.result, j.outcome, \
-                 (SELECT max(d.id) FROM deployments d WHERE d.job = a.job) \
-                 FROM audit a LEFT JOIN jobs j ON j.id = a.job WHERE a.id < ?1 ORDER BY a.id DESC LIMIT ?2",
-            )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement.query_map(params![before.unwrap_or(i64::MAX), limit], |row| {
-                Ok(ActRow {
-                    id: row.get(0)?,
-                    at: row.get(1)?,
-                    who: row.get(2)?,
-                    act: row.get(3)?,
-                    object: row.get(4)?,
-                    address: row.get(5)?,
-                    result: row.get(6)?,
-                    outcome: maybe(row, 7)?,
-                    deployment: row.get(8)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+        let sql = "SELECT a.id, a.at, a.who, a.act, a.object, a.address, a.result, j.outcome, \
+             (SELECT max(d.id) FROM deployments d WHERE d.job = a.job) \
+             FROM audit a LEFT JOIN jobs j ON j.id = a.job WHERE a.id < ?1 ORDER BY a.id DESC LIMIT ?2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.list(sql, (before.unwrap_or(i64::MAX), limit), |row| {
+            Ok(ActRow {
+                id: row.get(0)?,
+                at: row.get(1)?,
+                who: row.get(2)?,
+                act: row.get(3)?,
+                object: row.get(4)?,
+                address: row.get(5)?,
+                result: row.get(6)?,
+                outcome: row.get(7)?,
+                deployment: row.get(8)?,
+            })
         })
         .await
     }
@@ -93,8 +83,8 @@ impl Store {
     /// Drops acts before `age` and sessions that are over.
     pub async fn tidy_access(&self, age: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |c| {
-            c.execute("DELETE FROM audit WHERE at < ?1", [age.0])?;
-            c.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now.0])?;
+            c.execute("DELETE FROM audit WHERE at < ?1", [age])?;
+            c.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now])?;
             Ok(())
         })
         .await

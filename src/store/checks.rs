@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::queue::{self, UNCHECKED, finish_deployment};
 use super::records::{AcceptedJob, Claim, Hold, NewCheck, NewJob};
-use super::rows::{KnownChecks, words};
-use super::{Store, StoreError};
+use super::rows::KnownChecks;
+use super::{Store, StoreError, sql};
 use crate::model::{CheckState, CommitId, GitRef, Outcome, Source, TargetId, Timestamp};
 
 /// Most commits that are looked at for one whose checks are green.
@@ -33,7 +33,7 @@ pub(super) fn note(
             c.prepare_cached(
                 "UPDATE jobs SET not_before = 0 WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND held_commit IS NOT NULL",
             )?
-            .execute(params![target.repo.as_str(), target.target.as_str()])?;
+            .execute(params![target.repo, target.target])?;
             if check.state == CheckState::Green {
                 jobs.extend(ask_again(c, target, *keep_all, check, delivery, now)?);
             }
@@ -44,8 +44,7 @@ pub(super) fn note(
 
 fn is_known(c: &Connection, repo: &str, check: &NewCheck) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM checks WHERE repo = ?1 AND commit_id = ?2 AND name = ?3)";
-    let mut statement = c.prepare_cached(sql)?;
-    Ok(statement.query_row(params![repo, check.commit.as_str(), check.name], |r| r.get(0))?)
+    sql::value(c, sql, params![repo, check.commit, check.name])
 }
 
 fn put(
@@ -57,7 +56,7 @@ fn put(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     c.prepare_cached("INSERT OR REPLACE INTO checks (repo, commit_id, name, state, at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![repo, commit.as_str(), name, state.as_str(), now.0])?;
+        .execute(params![repo, commit, name, state, now])?;
     Ok(())
 }
 
@@ -70,24 +69,15 @@ fn ask_again(
     delivery: (i64, &str, &str),
     now: Timestamp,
 ) -> Result<Option<AcceptedJob>, StoreError> {
-    let (repo, name) = (target.repo.as_str(), target.target.as_str());
+    let TargetId { repo, target: name } = target;
     let waits = "SELECT EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting')";
-    if c.prepare_cached(waits)?
-        .query_row(params![repo, name], |r| r.get::<_, bool>(0))?
-    {
+    if sql::value(c, waits, params![repo, name])? {
         return Ok(None);
     }
-    let found: Option<(GitRef, CommitId)> = c
-        .prepare_cached(
-            "SELECT git_ref, commit_id FROM tips WHERE repo = ?1 AND target = ?2 AND outcome = ?3 \
-             AND (commit_id = ?4 OR git_ref = ?5) ORDER BY commit_id = ?4 DESC LIMIT 1",
-        )?
-        .query_row(
-            params![repo, name, UNCHECKED, check.commit.as_str(), check.git_ref],
-            |r| Ok((words(r, 0)?, words(r, 1)?)),
-        )
-        .optional()?;
-    let Some((git_ref, commit)) = found else {
+    let tip = "SELECT git_ref, commit_id FROM tips WHERE repo = ?1 AND target = ?2 AND outcome = ?3 \
+         AND (commit_id = ?4 OR git_ref = ?5) ORDER BY commit_id = ?4 DESC LIMIT 1";
+    let values = params![repo, name, UNCHECKED, check.commit, check.git_ref];
+    let Some((git_ref, commit)) = sql::first(c, tip, values, |r| Ok((r.get(0)?, r.get(1)?)))? else {
         return Ok(None);
     };
     let job = NewJob {
@@ -109,13 +99,9 @@ impl Store {
         self.read(move |c| {
             // The number first: what is noted between the two is looked at again.
             let seq = newest(c, &repo)?;
-            let mut statement =
-                c.prepare_cached("SELECT name, state FROM checks WHERE repo = ?1 AND commit_id = ?2")?;
-            let rows = statement.query_map(params![repo, commit.as_str()], |row| Ok((row.get(0)?, words(row, 1)?)))?;
-            Ok(KnownChecks {
-                states: rows.collect::<Result<_, _>>()?,
-                seq,
-            })
+            let sql = "SELECT name, state FROM checks WHERE repo = ?1 AND commit_id = ?2";
+            let states = sql::all(c, sql, params![repo, commit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(KnownChecks { states, seq })
         })
         .await
     }
@@ -134,8 +120,8 @@ impl Store {
             let news = newest(c, &repo)? > seq;
             for (name, state) in &states {
                 let same = "SELECT EXISTS (SELECT 1 FROM checks WHERE repo = ?1 AND commit_id = ?2 AND name = ?3 AND state = ?4)";
-                let known = params![repo, commit.as_str(), name, state.as_str()];
-                if !c.prepare_cached(same)?.query_row(known, |r| r.get::<_, bool>(0))? {
+                let known = params![repo, commit, name, state];
+                if !sql::value::<bool>(c, same, known)? {
                     put(c, &repo, &commit, name, *state, now)?;
                 }
             }
@@ -147,22 +133,15 @@ impl Store {
     /// Commits whose checks are all green, the last noted first. Without those that failed at this target later than by
     /// their checks, which would fail again.
     pub async fn green_commits(&self, target: &TargetId, required: Vec<String>) -> Result<Vec<CommitId>, StoreError> {
-        let target = target.clone();
-        self.read(move |c| {
-            let names = serde_json::to_string(&required).map_err(|e| StoreError::Other(e.to_string()))?;
-            let mut statement = c.prepare_cached(
-                "SELECT commit_id FROM checks WHERE repo = ?1 AND state = 'green' \
-                 AND name IN (SELECT value FROM json_each(?3)) \
-                 AND commit_id NOT IN (SELECT d.commit_id FROM deployments d WHERE d.repo = ?1 AND d.target = ?2 \
-                 AND d.commit_id IS NOT NULL AND d.phase <> 'fetch' AND d.outcome IN ('failed', 'rolled-back')) \
-                 GROUP BY commit_id HAVING count(*) = (SELECT count(DISTINCT value) FROM json_each(?3)) \
-                 ORDER BY max(seq) DESC LIMIT ?4",
-            )?;
-            let (repo, name) = (target.repo.as_str(), target.target.as_str());
-            let rows = statement.query_map(params![repo, name, names, GREEN_MAX], |r| words(r, 0))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let names = serde_json::to_string(&required).map_err(|e| StoreError::Other(e.to_string()))?;
+        let sql = "SELECT commit_id FROM checks WHERE repo = ?1 AND state = 'green' \
+             AND name IN (SELECT value FROM json_each(?3)) \
+             AND commit_id NOT IN (SELECT d.commit_id FROM deployments d WHERE d.repo = ?1 AND d.target = ?2 \
+             AND d.commit_id IS NOT NULL AND d.phase <> 'fetch' AND d.outcome IN ('failed', 'rolled-back')) \
+             GROUP BY commit_id HAVING count(*) = (SELECT count(DISTINCT value) FROM json_each(?3)) \
+             ORDER BY max(seq) DESC LIMIT ?4";
+        let TargetId { repo, target } = target.clone();
+        self.list(sql, (repo, target, names, GREEN_MAX), |r| r.get(0)).await
     }
 
     /// Gives a claimed job back to wait for checks; its deployment goes on with the next claim. A newer request takes its
@@ -170,28 +149,27 @@ impl Store {
     pub async fn hold(&self, claim: Claim, hold: Hold, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |c| {
             let job = &claim.job;
-            let (repo, target) = (job.target.repo.as_str(), job.target.target.as_str());
+            let TargetId { repo, target } = &job.target;
             let newer = "SELECT EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback')";
-            let newer_waits: bool = c.query_row(newer, params![repo, target], |r| r.get(0))?;
-            if newer_waits && !hold.keep_all {
+            if !hold.keep_all && sql::value(c, newer, params![repo, target])? {
                 let reason = "a newer request took its place";
                 finish_deployment(c, claim.deployment, Outcome::Superseded, reason, now)?;
                 c.execute(
                     "UPDATE jobs SET state = 'done', outcome = ?2, reason = ?3 WHERE id = ?1",
-                    params![job.id, Outcome::Superseded.as_str(), reason],
+                    params![job.id, Outcome::Superseded, reason],
                 )?;
                 return Ok(());
             }
-            let until = if newest(c, repo)? > hold.seq { 0 } else { hold.until.0 };
+            let until = if newest(c, repo.as_str())? > hold.seq { 0 } else { hold.until.0 };
             c.prepare_cached("UPDATE phases SET finished_at = ?2 WHERE deployment = ?1 AND finished_at IS NULL")?
-                .execute(params![claim.deployment, now.0])?;
+                .execute(params![claim.deployment, now])?;
             c.prepare_cached("UPDATE deployments SET commit_id = ?2, reason = ?3 WHERE id = ?1")?
-                .execute(params![claim.deployment, hold.commit.as_str(), hold.reason])?;
+                .execute(params![claim.deployment, hold.commit, hold.reason])?;
             c.prepare_cached(
                 "UPDATE jobs SET state = 'waiting', outcome = NULL, reason = ?2, not_before = ?3, \
                  held_since = CASE WHEN held_commit = ?4 THEN held_since ELSE ?5 END, held_commit = ?4 WHERE id = ?1",
             )?
-            .execute(params![job.id, hold.reason, until, hold.commit.as_str(), now.0])?;
+            .execute(params![job.id, hold.reason, until, hold.commit, now])?;
             Ok(())
         })
         .await
@@ -203,9 +181,9 @@ impl Store {
         self.write(move |c| {
             let sql = "UPDATE jobs SET not_before = 0 WHERE repo = ?1 AND target = ?2 AND state = 'waiting' \
                  AND git_ref = ?3 AND held_commit <> ?4";
-            let (repo, name) = (target.repo.as_str(), target.target.as_str());
+            let TargetId { repo, target: name } = &target;
             let mut statement = c.prepare_cached(sql)?;
-            Ok(statement.execute(params![repo, name, git_ref.as_str(), tip.as_str()])? > 0)
+            Ok(statement.execute(params![repo, name, git_ref, tip])? > 0)
         })
         .await
     }
@@ -214,5 +192,5 @@ impl Store {
 /// The number of the last change to the checks of a repo.
 fn newest(c: &Connection, repo: &str) -> Result<i64, StoreError> {
     let sql = "SELECT coalesce(max(seq), 0) FROM checks WHERE repo = ?1";
-    Ok(c.prepare_cached(sql)?.query_row([repo], |r| r.get(0))?)
+    sql::value(c, sql, [repo])
 }

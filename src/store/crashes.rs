@@ -43,7 +43,7 @@ pub(super) fn count_crash(c: &Connection, job: i64, row: &DeploymentRow) -> Resu
     let crashes: u32 = c.query_row(
         "UPDATE jobs SET crashes = CASE WHEN crash_phase IS ?2 THEN crashes + 1 ELSE 1 END, crash_phase = ?2 \
          WHERE id = ?1 RETURNING crashes",
-        params![job, phase.as_str()],
+        params![job, phase],
         |row| row.get(0),
     )?;
     let most = if phase == Phase::Reload {

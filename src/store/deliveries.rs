@@ -1,10 +1,11 @@
 //! What comes in: one transaction stores a delivery and the jobs that it asks for.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::records::{Accepted, AcceptedJob, DeliveryResult, NewDelivery, NewJob};
-use super::rows::{DeliveryRow, maybe, target_of};
-use super::{Store, StoreError, checks, history, queue};
+use super::rows::DeliveryRow;
+use super::sql::target_of;
+use super::{Store, StoreError, checks, history, queue, sql};
 use crate::model::{Outcome, ReleaseName, TargetId, Timestamp};
 
 /// The first delivery with a body that has this id at a forge. The index has the repos first, so it goes from repo to repo.
@@ -109,8 +110,7 @@ impl Store {
         self.write(move |c| {
             let busy = "SELECT EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'running') \
                  OR EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND release IS NOT NULL)";
-            let names = params![job.target.repo.as_str(), job.target.target.as_str()];
-            if c.prepare_cached(busy)?.query_row(names, |row| row.get(0))? {
+            if sql::value(c, busy, params![job.target.repo, job.target.target])? {
                 return Ok(None);
             }
             queue::insert(c, &job, None, now).map(Some)
@@ -156,11 +156,9 @@ impl Store {
                 "SELECT {} FROM deliveries WHERE {of_repo} {of_result} id < ?3 ORDER BY id DESC LIMIT ?4",
                 DeliveryRow::COLUMNS
             );
-            let mut statement = c.prepare_cached(&sql)?;
             let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
             let values = params![page.repo, page.result, page.before.unwrap_or(i64::MAX), limit];
-            let rows = statement.query_map(values, DeliveryRow::read)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            sql::all(c, &sql, values, DeliveryRow::read)
         })
         .await
     }
@@ -168,14 +166,14 @@ impl Store {
     /// A stored delivery by its number or by the forge's id (the first with a body), with headers and body.
     pub async fn delivery(&self, id: String) -> Result<Option<(DeliveryRow, String, Vec<u8>)>, StoreError> {
         self.read(move |c| {
-            let named = c.prepare_cached(NAMED)?.query_row([&id], |row| row.get(0));
-            let found: Option<i64> = named.optional()?.or_else(|| id.parse().ok());
+            let named = sql::first(c, NAMED, [&id], |row| row.get(0))?;
+            let found: Option<i64> = named.or_else(|| id.parse().ok());
             let sql = format!(
                 "SELECT {}, headers, body FROM deliveries WHERE id = ?1 AND body IS NOT NULL",
                 DeliveryRow::COLUMNS
             );
             let read = |row: &rusqlite::Row<'_>| Ok((DeliveryRow::read(row)?, row.get(11)?, row.get(12)?));
-            Ok(c.prepare_cached(&sql)?.query_row([found], read).optional()?)
+            sql::first(c, &sql, [found], read)
         })
         .await
     }
@@ -183,10 +181,7 @@ impl Store {
 
 fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
     let by_id = "SELECT id FROM deliveries WHERE repo = ?1 AND delivery = ?2 AND body IS NOT NULL ORDER BY id LIMIT 1";
-    let mut found: Option<i64> = c
-        .prepare_cached(by_id)?
-        .query_row(params![new.repo, new.delivery.as_str()], |r| r.get(0))
-        .optional()?;
+    let mut found: Option<i64> = sql::first(c, by_id, params![new.repo, new.delivery], |r| r.get(0))?;
     let by_its_id = found.is_some();
     if found.is_none() && new.id_is_unsigned {
         // A captured delivery that comes back under a fresh id. If what it announced is not live, it runs: the job means
@@ -196,10 +191,7 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
              (SELECT id FROM deliveries WHERE repo = ?1 AND body_sha256 = ?2 AND body IS NOT NULL ORDER BY id DESC LIMIT 1) d \
              JOIN jobs j ON j.delivery_row = d.id \
              JOIN targets t ON t.repo = j.repo AND t.target = j.target AND t.live_commit = j.wanted LIMIT 1";
-        found = c
-            .prepare_cached(by_body)?
-            .query_row(params![new.repo, new.body_sha256], |r| r.get(0))
-            .optional()?;
+        found = sql::first(c, by_body, params![new.repo, new.body_sha256], |r| r.get(0))?;
     }
     let Some(number) = found else { return Ok(Known::No) };
     let newest = newest_jobs(c, number)?;
@@ -243,11 +235,8 @@ fn known(c: &Connection, new: &NewDelivery) -> Result<Known, StoreError> {
 
 /// The newest job of each target that a delivery asked for, with its outcome if it has one.
 fn newest_jobs(c: &Connection, number: i64) -> Result<Vec<(TargetId, Option<Outcome>)>, StoreError> {
-    let mut statement = c.prepare_cached(
-        "SELECT repo, target, outcome, max(id) FROM jobs WHERE delivery_row = ?1 GROUP BY repo, target",
-    )?;
-    let rows = statement.query_map([number], |row| Ok((target_of(row, 0)?, maybe(row, 2)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let sql = "SELECT repo, target, outcome, max(id) FROM jobs WHERE delivery_row = ?1 GROUP BY repo, target";
+    sql::all(c, sql, [number], |row| Ok((target_of(row, 0)?, row.get(2)?)))
 }
 
 fn first(c: &Connection, new: &NewDelivery) -> Result<Accepted, StoreError> {
@@ -295,7 +284,7 @@ fn insert(
     )?
     .execute(params![
         new.repo,
-        new.delivery.as_str(),
+        new.delivery,
         new.forge,
         new.event,
         new.received_at.0,

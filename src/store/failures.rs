@@ -8,15 +8,12 @@ use rusqlite::{Connection, params};
 use super::records::Finish;
 use super::rows::{FailureRow, JobRow, PAUSES};
 use super::{Source, Store, StoreError};
-use crate::model::{CommitId, Outcome, RepoName, TargetId, Timestamp};
+use crate::model::{Outcome, RepoName, TargetId, Timestamp};
 
 /// Remembers or forgets a failure when a job ends. Used within a transaction of the caller.
 pub(super) fn note(c: &Connection, job: &JobRow, end: &Finish, now: Timestamp) -> Result<(), StoreError> {
-    let (repo, target, git_ref) = (
-        job.target.repo.as_str(),
-        job.target.target.as_str(),
-        end.tip.as_ref().map_or(&job.git_ref, |tip| &tip.git_ref).as_str(),
-    );
+    let TargetId { repo, target } = &job.target;
+    let git_ref = end.tip.as_ref().map_or(&job.git_ref, |tip| &tip.git_ref);
     if job.goes_back() || end.retry_at.is_some() {
         return Ok(());
     }
@@ -31,8 +28,7 @@ pub(super) fn note(c: &Connection, job: &JobRow, end: &Finish, now: Timestamp) -
         .query_row(params![repo, target, git_ref], |row| row.get::<_, u32>(0))
         .map_or(0, |count| count as usize);
     // What a delivery says of the ref may be something else than what the remote has; the next look notes that.
-    let seen = job.wanted.as_ref().filter(|_| job.source == Source::Poll);
-    let advertised = seen.map(CommitId::as_str);
+    let advertised = job.wanted.as_ref().filter(|_| job.source == Source::Poll);
     let pause = PAUSES[count.min(PAUSES.len() - 1)];
     c.prepare_cached(
         "INSERT INTO failures (repo, target, git_ref, advertised, reason, since, count, retry_at) \
@@ -46,8 +42,8 @@ pub(super) fn note(c: &Connection, job: &JobRow, end: &Finish, now: Timestamp) -
         git_ref,
         advertised,
         end.reason,
-        now.0,
-        now.after(pause).0
+        now,
+        now.after(pause)
     ])?;
     Ok(())
 }
@@ -55,15 +51,10 @@ pub(super) fn note(c: &Connection, job: &JobRow, end: &Finish, now: Timestamp) -
 impl Store {
     /// What is remembered of a target.
     pub async fn failures(&self, id: &TargetId) -> Result<Vec<FailureRow>, StoreError> {
-        let id = id.clone();
-        self.read(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT git_ref, advertised, reason, since, count, retry_at FROM failures WHERE repo = ?1 AND target = ?2",
-            )?;
-            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], FailureRow::read)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let sql =
+            "SELECT git_ref, advertised, reason, since, count, retry_at FROM failures WHERE repo = ?1 AND target = ?2";
+        let TargetId { repo, target } = id.clone();
+        self.list(sql, (repo, target), FailureRow::read).await
     }
 
     /// Notes what the remote has for failures that were remembered before anybody had looked.
@@ -77,12 +68,7 @@ impl Store {
                 c.prepare_cached(
                     "UPDATE failures SET advertised = ?4 WHERE repo = ?1 AND target = ?2 AND git_ref = ?3",
                 )?
-                .execute(params![
-                    id.repo.as_str(),
-                    id.target.as_str(),
-                    tip.git_ref.as_str(),
-                    tip.commit.as_str()
-                ])?;
+                .execute(params![id.repo, id.target, tip.git_ref, tip.commit])?;
             }
             Ok(())
         })
@@ -91,12 +77,7 @@ impl Store {
 
     /// Lets the next look at a remote ask again for what failed: somebody has changed the configuration, or restarted.
     pub async fn try_failures_again(&self, repo: &RepoName) -> Result<(), StoreError> {
-        let repo = repo.clone();
-        self.write(move |c| {
-            c.prepare_cached("UPDATE failures SET retry_at = 0 WHERE repo = ?1")?
-                .execute([repo.as_str()])?;
-            Ok(())
-        })
-        .await
+        let sql = "UPDATE failures SET retry_at = 0 WHERE repo = ?1";
+        self.change(sql, [repo.clone()]).await
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use super::queue::waiting;
-use super::rows::{DeploymentRow, PhaseRow, TargetRow, WaitingJob, words};
+use super::rows::{DeploymentRow, PhaseRow, TargetRow, WaitingJob};
 use super::targets::target;
-use super::{Store, StoreError};
+use super::{Store, StoreError, sql};
 use crate::model::{Outcome, TargetId};
 
 /// Which part of the history is wanted.
@@ -58,13 +58,8 @@ impl Page {
 impl Store {
     /// Deployments, newest first.
     pub async fn history(&self, page: Page) -> Result<Vec<DeploymentRow>, StoreError> {
-        self.read(move |c| {
-            let (sql, values) = query(&page);
-            let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map(params_from_iter(values), DeploymentRow::read)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let (sql, values) = query(&page);
+        self.list(sql, params_from_iter(values), DeploymentRow::read).await
     }
 
     /// The newest deployments of one target that have ended, newest first: number, how each ended, and why.
@@ -73,43 +68,29 @@ impl Store {
         id: &TargetId,
         limit: usize,
     ) -> Result<Vec<(i64, String, Option<String>)>, StoreError> {
-        let id = id.clone();
-        self.read(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT id, outcome, reason FROM deployments WHERE repo = ?1 AND target = ?2 AND outcome IS NOT NULL \
-                 ORDER BY id DESC LIMIT ?3",
-            )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str(), limit], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let sql = "SELECT id, outcome, reason FROM deployments WHERE repo = ?1 AND target = ?2 AND outcome IS NOT NULL \
+             ORDER BY id DESC LIMIT ?3";
+        let TargetId { repo, target } = id.clone();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        self.list(sql, (repo, target, limit), read).await
     }
 
     /// A deployment with its phases.
     pub async fn deployment(&self, id: i64) -> Result<Option<(DeploymentRow, Vec<PhaseRow>)>, StoreError> {
         self.read(move |c| {
             let sql = format!("{} WHERE d.id = ?1", DeploymentRow::SELECT);
-            let row = c
-                .prepare_cached(&sql)?
-                .query_row([id], DeploymentRow::read)
-                .optional()?;
-            let Some(row) = row else {
+            let Some(row) = sql::first(c, &sql, [id], DeploymentRow::read)? else {
                 return Ok(None);
             };
-            let mut statement =
-                c.prepare_cached("SELECT phase, started_at, finished_at FROM phases WHERE deployment = ?1")?;
-            let mut phases: Vec<PhaseRow> = statement
-                .query_map([id], |r| {
-                    Ok(PhaseRow {
-                        phase: words(r, 0)?,
-                        started_at: r.get(1)?,
-                        finished_at: r.get(2)?,
-                    })
-                })?
-                .collect::<Result<_, _>>()?;
+            let sql = "SELECT phase, started_at, finished_at FROM phases WHERE deployment = ?1";
+            let mut phases: Vec<PhaseRow> = sql::all(c, sql, [id], |r| {
+                Ok(PhaseRow {
+                    phase: r.get(0)?,
+                    started_at: r.get(1)?,
+                    finished_at: r.get(2)?,
+                })
+            })?;
             // Several may begin in the same millisecond.
             phases.sort_by_key(|row| (row.started_at, row.phase));
             Ok(Some((row, phases)))
@@ -188,8 +169,7 @@ pub(super) fn latest(
             "{} WHERE d.repo = ?1 AND d.target = ?2 AND d.outcome {condition} ORDER BY d.id DESC LIMIT 1",
             DeploymentRow::SELECT
         );
-        let names = params![target.repo.as_str(), target.target.as_str()];
-        c.prepare_cached(&sql)?.query_row(names, DeploymentRow::read).optional()
+        sql::first(c, &sql, params![target.repo, target.target], DeploymentRow::read)
     };
     Ok((newest("<> 'superseded'")?, newest("IS NULL AND j.state = 'running'")?))
 }

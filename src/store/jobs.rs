@@ -1,13 +1,14 @@
 //! Jobs that run: claimed, under way, finished, taken up again.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::crashes::count_crash;
 use super::queue::{UNCHECKED, finish_deployment, open_deployment, pin_after_rollback};
 use super::records::{Claim, Finish, Progress, WentLive};
-use super::rows::{DeploymentRow, JobRow, JobStatus, maybe, target_of, words};
-use super::{Store, StoreError, failures};
-use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseName, Source, TargetId, Timestamp};
+use super::rows::{DeploymentRow, JobRow, JobStatus, Tip};
+use super::sql::target_of;
+use super::{Store, StoreError, failures, sql};
+use crate::model::{Outcome, Phase, Source, TargetId, Timestamp};
 
 impl Store {
     /// Takes a waiting job for running and begins a deployment; `None` if it no longer waits.
@@ -17,7 +18,7 @@ impl Store {
                 "UPDATE jobs SET state = 'running', left_open = 0 WHERE id = ?1 AND state = 'waiting' RETURNING {}",
                 JobRow::COLUMNS
             );
-            let Some(row) = c.prepare_cached(&sql)?.query_row([job], JobRow::read).optional()? else {
+            let Some(row) = sql::first(c, &sql, [job], JobRow::read)? else {
                 return Ok(None);
             };
             // One that waited for checks goes on with its deployment.
@@ -47,9 +48,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write(move |c| {
             c.prepare_cached("UPDATE phases SET finished_at = ?2 WHERE deployment = ?1 AND finished_at IS NULL")?
-                .execute(params![deployment, now.0])?;
+                .execute(params![deployment, now])?;
             c.prepare_cached("INSERT OR REPLACE INTO phases (deployment, phase, started_at) VALUES (?1, ?2, ?3)")?
-                .execute(params![deployment, phase.as_str(), now.0])?;
+                .execute(params![deployment, phase, now])?;
             c.prepare_cached(
                 "UPDATE deployments SET phase = ?2, commit_id = coalesce(?3, commit_id), subject = coalesce(?4, subject), \
                  release = coalesce(?5, release), previous_commit = coalesce(?6, previous_commit), \
@@ -58,21 +59,21 @@ impl Store {
             )?
             .execute(params![
                 deployment,
-                phase.as_str(),
-                known.commit.as_ref().map(CommitId::as_str),
+                phase,
+                known.commit,
                 known.subject,
-                known.release.as_ref().map(ReleaseName::as_str),
-                known.previous_commit.as_ref().map(CommitId::as_str),
-                known.previous_release.as_ref().map(ReleaseName::as_str),
+                known.release,
+                known.previous_commit,
+                known.previous_release,
                 known.rolling_back,
-                known.git_ref.as_ref().map(GitRef::as_str)
+                known.git_ref
             ])?;
             if let Some(release) = known.release {
                 c.prepare_cached(
                     "INSERT OR IGNORE INTO releases (repo, target, name, commit_id, git_ref, deployment, state, created_at) \
                      SELECT repo, target, ?2, commit_id, git_ref, id, 'building', ?3 FROM deployments WHERE id = ?1",
                 )?
-                .execute(params![deployment, release.as_str(), now.0])?;
+                .execute(params![deployment, release, now])?;
             }
             Ok(())
         })
@@ -83,17 +84,17 @@ impl Store {
     pub async fn finish(&self, claim: Claim, end: Finish, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |c| {
             finish_deployment(c, claim.deployment, end.outcome, &end.reason, now)?;
-            let (repo, target) = (claim.job.target.repo.as_str(), claim.job.target.target.as_str());
+            let TargetId { repo, target } = &claim.job.target;
             finish_job(c, &claim.job, &end)?;
             if end.again {
                 wait_on(c, &claim.job)?;
             }
             if let Some((name, state)) = &end.release {
                 c.prepare_cached("UPDATE releases SET state = ?4 WHERE repo = ?1 AND target = ?2 AND name = ?3")?
-                    .execute(params![repo, target, name.as_str(), state.as_str()])?;
+                    .execute(params![repo, target, name, state])?;
             }
             if let Some(tip) = &end.tip {
-                let (git_ref, commit) = (tip.git_ref.as_str(), tip.commit.as_str());
+                let Tip { git_ref, commit } = tip;
                 let outcome = if end.unchecked { UNCHECKED } else { end.outcome.as_str() };
                 c.prepare_cached("UPDATE deployments SET commit_id = coalesce(commit_id, ?2), git_ref = ?3 WHERE id = ?1")?
                     .execute(params![claim.deployment, commit, git_ref])?;
@@ -103,13 +104,13 @@ impl Store {
                 .execute(params![repo, target, git_ref, commit, outcome])?;
             }
             failures::note(c, &claim.job, &end, now)?;
-            set_live(c, repo, target, &end, now)?;
+            set_live(c, &claim.job.target, &end, now)?;
             if claim.job.source == Source::Rollback {
                 pin_after_rollback(c, &claim.job, end.outcome)?;
             }
             for (channel, body) in &end.messages {
                 c.prepare_cached("INSERT INTO outbox (channel, body, not_before) VALUES (?1, ?2, ?3)")?
-                    .execute(params![channel, body, now.0])?;
+                    .execute(params![channel, body, now])?;
             }
             Ok(())
         })
@@ -118,12 +119,8 @@ impl Store {
 
     /// The jobs that are recorded as running.
     pub async fn running(&self) -> Result<Vec<(i64, TargetId)>, StoreError> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached("SELECT id, repo, target FROM jobs WHERE state = 'running'")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, target_of(row, 1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let sql = "SELECT id, repo, target FROM jobs WHERE state = 'running'";
+        self.list(sql, [], |row| Ok((row.get(0)?, target_of(row, 1)?))).await
     }
 
     /// Takes up jobs that are recorded as running though nobody runs them, after a start all of them: deployments that were cut
@@ -131,17 +128,14 @@ impl Store {
     pub async fn recover(&self, lost: Vec<i64>, now: Timestamp) -> Result<Vec<Claim>, StoreError> {
         self.write(move |c| {
             let sql = format!("SELECT {} FROM jobs WHERE state = 'running'", JobRow::COLUMNS);
-            let running: Vec<JobRow> = c
-                .prepare(&sql)?
-                .query_map([], JobRow::read)?
-                .collect::<Result<_, _>>()?;
+            let running: Vec<JobRow> = sql::all(c, &sql, [], JobRow::read)?;
             let mut claims = Vec::new();
             for job in running.into_iter().filter(|job| lost.contains(&job.id)) {
                 let sql = format!(
                     "{} WHERE d.job = ?1 AND d.outcome IS NULL ORDER BY d.id DESC LIMIT 1",
                     DeploymentRow::SELECT
                 );
-                let row = c.query_row(&sql, [job.id], DeploymentRow::read).optional()?;
+                let row = sql::first(c, &sql, [job.id], DeploymentRow::read)?;
                 let given_up = match &row {
                     Some(row) => count_crash(c, job.id, row)?,
                     None => None,
@@ -181,31 +175,25 @@ impl Store {
 
     /// Notes that the daemon stops in an orderly way: the next start counts no crash for the jobs that it cuts off.
     pub async fn stop_orderly(&self) -> Result<(), StoreError> {
-        self.write(move |c| {
-            c.execute("UPDATE jobs SET left_open = 1 WHERE state = 'running'", [])?;
-            Ok(())
-        })
-        .await
+        self.change("UPDATE jobs SET left_open = 1 WHERE state = 'running'", [])
+            .await
     }
 
     /// A job with its outcome and reason, and its newest deployment.
     pub async fn job(&self, id: i64) -> Result<Option<JobStatus>, StoreError> {
-        self.read(move |c| {
-            let sql = "SELECT id, repo, target, state, outcome, reason, \
-                 (SELECT max(d.id) FROM deployments d WHERE d.job = jobs.id) FROM jobs WHERE id = ?1";
-            let read = |r: &Row<'_>| {
-                Ok(JobStatus {
-                    id: r.get(0)?,
-                    target: target_of(r, 1)?,
-                    state: words(r, 3)?,
-                    outcome: maybe(r, 4)?,
-                    reason: r.get(5)?,
-                    deployment: r.get(6)?,
-                })
-            };
-            Ok(c.query_row(sql, [id], read).optional()?)
-        })
-        .await
+        let sql = "SELECT id, repo, target, state, outcome, reason, \
+             (SELECT max(d.id) FROM deployments d WHERE d.job = jobs.id) FROM jobs WHERE id = ?1";
+        let read = |r: &Row<'_>| {
+            Ok(JobStatus {
+                id: r.get(0)?,
+                target: target_of(r, 1)?,
+                state: r.get(3)?,
+                outcome: r.get(4)?,
+                reason: r.get(5)?,
+                deployment: r.get(6)?,
+            })
+        };
+        self.read(move |c| sql::first(c, sql, [id], read)).await
     }
 }
 
@@ -213,42 +201,34 @@ fn begin(c: &Connection, job: &JobRow, now: Timestamp) -> Result<i64, StoreError
     c.prepare_cached(
         "INSERT INTO deployments (job, repo, target, git_ref, phase, started_at) VALUES (?1, ?2, ?3, ?4, 'fetch', ?5)",
     )?
-    .execute(params![
-        job.id,
-        job.target.repo.as_str(),
-        job.target.target.as_str(),
-        job.git_ref.as_str(),
-        now.0
-    ])?;
+    .execute(params![job.id, job.target.repo, job.target.target, job.git_ref, now])?;
     Ok(c.last_insert_rowid())
 }
 
 fn finish_job(c: &Connection, job: &JobRow, end: &Finish) -> Result<(), StoreError> {
-    let newer_waits = || -> rusqlite::Result<bool> {
-        c.query_row(
-            "SELECT EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback')",
-            params![job.target.repo.as_str(), job.target.target.as_str()],
-            |r| r.get(0),
-        )
+    let newer_waits = || {
+        let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND source <> 'rollback')";
+        sql::value(c, sql, params![job.target.repo, job.target.target])
     };
     match end.retry_at {
         Some(at) if !newer_waits()? => {
             c.execute(
                 "UPDATE jobs SET state = 'waiting', attempt = attempt + 1, not_before = ?2, outcome = ?3, reason = ?4 WHERE id = ?1",
-                params![job.id, at.0, end.outcome.as_str(), end.reason],
+                params![job.id, at, end.outcome, end.reason],
             )?;
         }
         _ => {
             c.execute(
                 "UPDATE jobs SET state = 'done', outcome = ?2, reason = ?3 WHERE id = ?1",
-                params![job.id, end.outcome.as_str(), end.reason],
+                params![job.id, end.outcome, end.reason],
             )?;
         }
     }
     Ok(())
 }
 
-fn set_live(c: &Connection, repo: &str, target: &str, end: &Finish, now: Timestamp) -> Result<(), StoreError> {
+fn set_live(c: &Connection, id: &TargetId, end: &Finish, now: Timestamp) -> Result<(), StoreError> {
+    let TargetId { repo, target } = id;
     c.prepare_cached("INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)")?
         .execute(params![repo, target])?;
     if let Some(WentLive {
@@ -263,10 +243,10 @@ fn set_live(c: &Connection, repo: &str, target: &str, end: &Finish, now: Timesta
         .execute(params![
             repo,
             target,
-            commit.as_str(),
-            git_ref.as_str(),
-            release.as_ref().map(ReleaseName::as_str),
-            now.0
+            commit,
+            git_ref,
+            release,
+            now
         ])?;
     }
     if end.nothing_live {

@@ -22,6 +22,7 @@ mod reports;
 mod rows;
 mod schema;
 mod shown;
+mod sql;
 mod targets;
 mod writer;
 
@@ -189,11 +190,8 @@ impl Store {
             return Err(StoreError::Damaged("found while it was in use".to_owned()));
         }
         let now = crate::clock::now();
-        self.write(move |c| {
-            c.execute("INSERT OR REPLACE INTO health (one, at) VALUES (1, ?1)", [now.0])?;
-            Ok(())
-        })
-        .await
+        self.change("INSERT OR REPLACE INTO health (one, at) VALUES (1, ?1)", [now])
+            .await
     }
 }
 

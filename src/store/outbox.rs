@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, sql};
 use crate::model::{TargetId, Timestamp};
 
 /// A message.
@@ -44,32 +44,23 @@ impl Store {
     /// The first message of each channel, if its time has come: a channel gets its messages in order, and one that does not
     /// answer holds up no other.
     pub async fn outbox(&self, now: Timestamp) -> Result<Vec<Message>, StoreError> {
-        self.read(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT id, channel, body, attempt FROM outbox JOIN (SELECT min(id) AS first FROM outbox GROUP BY channel) \
-                 ON id = first WHERE not_before <= ?1 ORDER BY id",
-            )?;
-            let rows = statement.query_map(params![now.0], |row| {
-                Ok(Message {
-                    id: row.get(0)?,
-                    channel: row.get(1)?,
-                    body: row.get(2)?,
-                    attempt: row.get(3)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+        let sql = "SELECT id, channel, body, attempt FROM outbox JOIN (SELECT min(id) AS first FROM outbox GROUP BY channel) \
+             ON id = first WHERE not_before <= ?1 ORDER BY id";
+        self.list(sql, [now], |row| {
+            Ok(Message {
+                id: row.get(0)?,
+                channel: row.get(1)?,
+                body: row.get(2)?,
+                attempt: row.get(3)?,
+            })
         })
         .await
     }
 
     /// A message that belongs to no deployment's end.
     pub async fn tell(&self, channel: String, body: String) -> Result<(), StoreError> {
-        self.write(move |c| {
-            c.prepare_cached("INSERT INTO outbox (channel, body, not_before) VALUES (?1, ?2, 0)")?
-                .execute(params![channel, body])?;
-            Ok(())
-        })
-        .await
+        let sql = "INSERT INTO outbox (channel, body, not_before) VALUES (?1, ?2, 0)";
+        self.change(sql, (channel, body)).await
     }
 
     /// A message was heard.
@@ -102,7 +93,7 @@ impl Store {
         self.write(move |c| {
             c.execute(
                 "UPDATE outbox SET attempt = attempt + 1, not_before = ?2 WHERE id = ?1",
-                params![message.id, at.0],
+                params![message.id, at],
             )?;
             match reason {
                 Some(reason) => fails(c, &message.channel, &reason, now),
@@ -124,46 +115,34 @@ impl Store {
 
     /// How many messages wait, by channel.
     pub async fn outbox_pending(&self) -> Result<BTreeMap<String, i64>, StoreError> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached("SELECT channel, count(*) FROM outbox GROUP BY channel")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let sql = "SELECT channel, count(*) FROM outbox GROUP BY channel";
+        self.list(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).await
     }
 
     /// The channels whose last message was not heard.
     pub async fn channels_in_trouble(&self) -> Result<BTreeMap<String, Trouble>, StoreError> {
-        self.read(|c| {
-            let mut statement = c.prepare_cached("SELECT name, failing_since, reason FROM channels")?;
-            let rows = statement.query_map([], |row| {
-                let trouble = Trouble {
-                    since: Timestamp(row.get(1)?),
-                    reason: row.get(2)?,
-                };
-                Ok((row.get(0)?, trouble))
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+        self.list("SELECT name, failing_since, reason FROM channels", [], |row| {
+            let trouble = Trouble {
+                since: row.get(1)?,
+                reason: row.get(2)?,
+            };
+            Ok((row.get(0)?, trouble))
         })
         .await
     }
 
     /// How a target stands, as its deployments before those of `job` left it.
     pub async fn standing(&self, target: &TargetId, job: i64) -> Result<Standing, StoreError> {
-        let (repo, target) = (target.repo.to_string(), target.target.to_string());
+        let TargetId { repo, target } = target.clone();
         self.read(move |c| {
             let of_target = "FROM deployments WHERE repo = ?1 AND target = ?2 AND job != ?3";
             let ever_live = format!("SELECT 1 {of_target} AND outcome = 'live' LIMIT 1");
             let last = |condition: &str| {
                 let sql = format!("SELECT id, finished_at {of_target} AND {condition} ORDER BY id DESC LIMIT 1");
-                c.prepare_cached(&sql)?
-                    .query_row(params![repo, target, job], |row| {
-                        Ok((
-                            row.get::<_, i64>(0)?,
-                            Timestamp(row.get::<_, Option<i64>>(1)?.unwrap_or(0)),
-                        ))
-                    })
-                    .optional()
+                sql::first(c, &sql, params![repo, target, job], |row| {
+                    let at: Option<Timestamp> = row.get(1)?;
+                    Ok((row.get::<_, i64>(0)?, at.unwrap_or(Timestamp(0))))
+                })
             };
             // One after the other: so each is found at once, however long ago it was.
             let bad = last("outcome = 'failed'")?.max(last("outcome = 'rolled-back'")?);
@@ -183,7 +162,7 @@ fn fails(c: &rusqlite::Connection, channel: &str, reason: &str, now: Timestamp) 
     c.execute(
         "INSERT INTO channels (name, failing_since, reason) VALUES (?1, ?2, ?3) \
          ON CONFLICT (name) DO UPDATE SET reason = excluded.reason",
-        params![channel, now.0, reason],
+        params![channel, now, reason],
     )?;
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, sql};
 use crate::model::Timestamp;
 
 /// Rows that go in one transaction: some milliseconds.
@@ -59,9 +59,8 @@ impl Store {
             let keep = i64::try_from(count).unwrap_or(i64::MAX);
             let mut all: Vec<i64> = Vec::new();
             for (sql, limit) in [(TOO_OLD, before.0), (TOO_MANY, keep), (TOO_MANY_SUPERSEDED, keep)] {
-                let mut statement = c.prepare_cached(sql)?;
-                let rows = statement.query_map(params![limit, SLICE_ROWS], |r| r.get::<_, i64>(0))?;
-                all.extend(rows.collect::<Result<Vec<_>, _>>()?);
+                let rows: Vec<i64> = sql::all(c, sql, params![limit, SLICE_ROWS], |r| r.get(0))?;
+                all.extend(rows);
             }
             all.sort_unstable();
             all.dedup();
@@ -79,13 +78,7 @@ impl Store {
     pub async fn prune_history(&self, before: Timestamp) -> Result<(), StoreError> {
         for (find, remove) in OLD {
             loop {
-                let old = self
-                    .read(move |c| {
-                        let mut statement = c.prepare_cached(find)?;
-                        let rows = statement.query_map(params![before.0, SLICE_ROWS], |r| r.get(0))?;
-                        Ok(rows.collect::<Result<Vec<i64>, _>>()?)
-                    })
-                    .await?;
+                let old: Vec<i64> = self.list(find, (before, SLICE_ROWS), |r| r.get(0)).await?;
                 if old.is_empty() {
                     break;
                 }
@@ -121,14 +114,11 @@ impl Store {
     /// The time by which the age of history is judged; moves it on.
     pub async fn judge_age(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
         self.write(move |c| {
-            let known: Option<i64> = c.query_row(
-                "SELECT coalesce((SELECT at FROM age_clock), (SELECT max(received_at) FROM deliveries), \
-                 (SELECT finished_at FROM deployments WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1))",
-                [],
-                |row| row.get(0),
-            )?;
-            let at = known.map_or(now, |known| now.min(Timestamp(known).after(AGE_STEP)));
-            c.execute("INSERT OR REPLACE INTO age_clock (one, at) VALUES (1, ?1)", [at.0])?;
+            let sql = "SELECT coalesce((SELECT at FROM age_clock), (SELECT max(received_at) FROM deliveries), \
+                 (SELECT finished_at FROM deployments WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT 1))";
+            let known: Option<Timestamp> = sql::value(c, sql, [])?;
+            let at = known.map_or(now, |known| now.min(known.after(AGE_STEP)));
+            c.execute("INSERT OR REPLACE INTO age_clock (one, at) VALUES (1, ?1)", [at])?;
             Ok(at)
         })
         .await
@@ -156,7 +146,7 @@ impl Store {
             }
             c.execute(
                 "UPDATE jobs SET held_since = min(held_since + ?1, ?2) WHERE state = 'waiting' AND held_since IS NOT NULL",
-                params![by, now.0],
+                params![by, now],
             )?;
             Ok(())
         })
@@ -166,10 +156,7 @@ impl Store {
 
 /// What the deliveries take, bytes.
 fn stored(c: &Connection) -> Result<i64, StoreError> {
-    let bytes = c
-        .prepare_cached("SELECT bytes FROM stored")?
-        .query_row([], |r| r.get(0));
-    Ok(bytes.optional()?.unwrap_or(0))
+    Ok(sql::first(c, "SELECT bytes FROM stored", [], |r| r.get(0))?.unwrap_or(0))
 }
 
 /// Frees a part of what is too much; gives how many rows it changed. Used within a transaction of the caller.
@@ -192,10 +179,8 @@ fn slice(c: &Connection, over: i64) -> Result<usize, StoreError> {
 
 /// Does `act` to the rows that `find` gives, until a slice is full or `over` bytes are free.
 fn free(c: &Connection, find: &str, accepted: bool, act: &str, over: i64) -> Result<usize, StoreError> {
-    let rows: Vec<(i64, i64)> = c
-        .prepare_cached(find)?
-        .query_map(params![accepted, SLICE_ROWS], |r| Ok((r.get(0)?, r.get(1)?)))?
-        .collect::<Result<_, _>>()?;
+    let values = params![accepted, SLICE_ROWS];
+    let rows: Vec<(i64, i64)> = sql::all(c, find, values, |r| Ok((r.get(0)?, r.get(1)?)))?;
     let mut act = c.prepare_cached(act)?;
     let (mut count, mut bytes) = (0, 0);
     for (id, size) in rows {

@@ -1,11 +1,12 @@
 //! Jobs that wait: their order, whom they replace, and the end of those that never run.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::records::{AcceptedJob, NewJob};
-use super::rows::{JobRow, WaitingJob, held, target_of};
-use super::{Store, StoreError};
-use crate::model::{CommitId, Outcome, ReleaseName, Source, TargetId, Timestamp};
+use super::rows::{JobRow, WaitingJob, held};
+use super::sql::target_of;
+use super::{Store, StoreError, sql};
+use crate::model::{Outcome, ReleaseName, Source, TargetId, Timestamp};
 
 /// The outcome under which a tip is noted whose checks were red or took too long: once they are green, it is tried again.
 pub(super) const UNCHECKED: &str = "unchecked";
@@ -14,8 +15,7 @@ pub(super) const UNCHECKED: &str = "unchecked";
 pub(super) fn is_busy(c: &Connection, target: &TargetId) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting') \
          OR EXISTS (SELECT 1 FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'running')";
-    let names = params![target.repo.as_str(), target.target.as_str()];
-    Ok(c.prepare_cached(sql)?.query_row(names, |row| row.get(0))?)
+    sql::value(c, sql, params![target.repo, target.target])
 }
 
 /// Inserts a job, or lets it take the place of the one that waits. Used within a transaction of the caller.
@@ -25,7 +25,7 @@ pub(super) fn insert(
     delivery: Option<(i64, &str, &str)>,
     now: Timestamp,
 ) -> Result<AcceptedJob, StoreError> {
-    let (repo, target) = (job.target.repo.as_str(), job.target.target.as_str());
+    let TargetId { repo, target } = &job.target;
     let mut place = None;
     if !job.keep_all && job.source != Source::Rollback {
         place = end_waiting(
@@ -46,15 +46,15 @@ pub(super) fn insert(
     .execute(params![
         repo,
         target,
-        job.git_ref.as_str(),
-        job.wanted.as_ref().map(CommitId::as_str),
-        job.source.as_str(),
+        job.git_ref,
+        job.wanted,
+        job.source,
         delivery.map(|d| d.0),
         delivery.map(|d| d.1),
         delivery.map(|d| d.2),
         job.pusher,
-        job.release.as_ref().map(ReleaseName::as_str),
-        now.0,
+        job.release,
+        now,
         place,
         job.asked_by
     ])?;
@@ -90,17 +90,14 @@ fn end_waiting(
     reason: &str,
     now: Timestamp,
 ) -> Result<Unrun, StoreError> {
-    let (repo, target) = (target.repo.as_str(), target.target.as_str());
+    let TargetId { repo, target } = target;
     // Not `UPDATE … RETURNING`, which makes a table of its own for the answer each time, and takes longer than all the rest.
-    let ended: Vec<(i64, i64)> = c
-        .prepare_cached(
-            "SELECT id, position FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND (?3 OR source <> 'rollback')",
-        )?
-        .query_map(params![repo, target, which == Waiting::All], |r| Ok((r.get(0)?, r.get(1)?)))?
-        .collect::<Result<_, _>>()?;
+    let sql = "SELECT id, position FROM jobs WHERE repo = ?1 AND target = ?2 AND state = 'waiting' AND (?3 OR source <> 'rollback')";
+    let values = params![repo, target, which == Waiting::All];
+    let ended: Vec<(i64, i64)> = sql::all(c, sql, values, |r| Ok((r.get(0)?, r.get(1)?)))?;
     for (job, _) in &ended {
         c.prepare_cached("UPDATE jobs SET state = 'done', outcome = ?2, reason = ?3 WHERE id = ?1")?
-            .execute(params![job, outcome.as_str(), reason])?;
+            .execute(params![job, outcome, reason])?;
         // One that waited for checks has a deployment already.
         if let Some(deployment) = open_deployment(c, *job)? {
             finish_deployment(c, deployment, outcome, reason, now)?;
@@ -110,7 +107,7 @@ fn end_waiting(
             "INSERT INTO deployments (job, repo, target, git_ref, commit_id, phase, outcome, reason, started_at, finished_at) \
              SELECT id, repo, target, git_ref, wanted, 'fetch', outcome, reason, requested_at, ?2 FROM jobs WHERE id = ?1",
         )?
-        .execute(params![job, now.0])?;
+        .execute(params![job, now])?;
     }
     Ok(Unrun {
         position: ended.iter().map(|(_, position)| *position).min(),
@@ -120,7 +117,7 @@ fn end_waiting(
 
 /// Pins a target for a rollback, which remembers what was pinned before.
 pub(super) fn pin(c: &Connection, job: i64, target: &TargetId, release: &ReleaseName) -> Result<(), StoreError> {
-    let (repo, target) = (target.repo.as_str(), target.target.as_str());
+    let TargetId { repo, target } = target;
     c.execute(
         "INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)",
         params![repo, target],
@@ -132,7 +129,7 @@ pub(super) fn pin(c: &Connection, job: i64, target: &TargetId, release: &Release
     )?;
     c.execute(
         "UPDATE targets SET pinned = ?3 WHERE repo = ?1 AND target = ?2",
-        params![repo, target, release.as_str()],
+        params![repo, target, release],
     )?;
     Ok(())
 }
@@ -148,7 +145,7 @@ pub(super) fn pin_after_rollback(c: &Connection, job: &JobRow, outcome: Outcome)
         &format!(
             "UPDATE targets SET pinned = (SELECT {which} FROM jobs WHERE id = ?3) WHERE repo = ?1 AND target = ?2"
         ),
-        params![job.target.repo.as_str(), job.target.target.as_str(), job.id],
+        params![job.target.repo, job.target.target, job.id],
     )?;
     Ok(())
 }
@@ -156,7 +153,7 @@ pub(super) fn pin_after_rollback(c: &Connection, job: &JobRow, outcome: Outcome)
 /// The deployment of a job that has not ended.
 pub(super) fn open_deployment(c: &Connection, job: i64) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT id FROM deployments WHERE job = ?1 AND outcome IS NULL ORDER BY id DESC LIMIT 1";
-    Ok(c.prepare_cached(sql)?.query_row([job], |r| r.get(0)).optional()?)
+    sql::first(c, sql, [job], |r| r.get(0))
 }
 
 pub(super) fn finish_deployment(
@@ -167,34 +164,31 @@ pub(super) fn finish_deployment(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     c.prepare_cached("UPDATE phases SET finished_at = ?2 WHERE deployment = ?1 AND finished_at IS NULL")?
-        .execute(params![id, now.0])?;
+        .execute(params![id, now])?;
     c.prepare_cached("UPDATE deployments SET outcome = ?2, reason = ?3, finished_at = ?4 WHERE id = ?1")?
-        .execute(params![id, outcome.as_str(), reason, now.0])?;
+        .execute(params![id, outcome, reason, now])?;
     Ok(())
 }
 
 /// All jobs that wait, in the order of the queue.
 pub(super) fn waiting(c: &Connection) -> Result<Vec<WaitingJob>, StoreError> {
-    let mut statement = c.prepare_cached(
-        "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
+    let sql = "SELECT j.id, j.position, j.repo, j.target, j.not_before, j.requested_at, \
          j.release IS NULL AND j.source <> 'rollback' AND (coalesce(t.paused, 0) OR t.pinned IS NOT NULL), \
          j.source NOT IN ('webhook', 'poll'), iif(j.outcome IS NULL, j.held_commit, NULL), j.held_since, j.reason \
          FROM jobs j LEFT JOIN targets t ON t.repo = j.repo AND t.target = j.target \
-         WHERE j.state = 'waiting' ORDER BY j.position, j.id",
-    )?;
-    let rows = statement.query_map([], |row| {
+         WHERE j.state = 'waiting' ORDER BY j.position, j.id";
+    sql::all(c, sql, [], |row| {
         Ok(WaitingJob {
             id: row.get(0)?,
             position: row.get(1)?,
             target: target_of(row, 2)?,
-            not_before: Timestamp(row.get(4)?),
-            requested_at: Timestamp(row.get(5)?),
+            not_before: row.get(4)?,
+            requested_at: row.get(5)?,
             held: row.get(6)?,
             by_hand: row.get(7)?,
             checks: held(row, 8)?,
         })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    })
 }
 
 impl Store {
@@ -212,10 +206,7 @@ impl Store {
                  ORDER BY id DESC",
                 JobRow::COLUMNS
             );
-            let rollbacks: Vec<JobRow> = c
-                .prepare(&sql)?
-                .query_map([target.repo.as_str(), target.target.as_str()], JobRow::read)?
-                .collect::<Result<_, _>>()?;
+            let rollbacks: Vec<JobRow> = sql::all(c, &sql, params![target.repo, target.target], JobRow::read)?;
             for job in &rollbacks {
                 pin_after_rollback(c, job, Outcome::Cancelled)?;
             }
@@ -227,10 +218,8 @@ impl Store {
     /// Ends the jobs of targets that the configuration no longer has; says how many.
     pub async fn drop_unknown(&self, known: Vec<TargetId>, now: Timestamp) -> Result<usize, StoreError> {
         self.write(move |c| {
-            let targets: Vec<TargetId> = c
-                .prepare_cached("SELECT DISTINCT repo, target FROM jobs WHERE state = 'waiting'")?
-                .query_map([], |row| target_of(row, 0))?
-                .collect::<Result<_, _>>()?;
+            let sql = "SELECT DISTINCT repo, target FROM jobs WHERE state = 'waiting'";
+            let targets: Vec<TargetId> = sql::all(c, sql, [], |row| target_of(row, 0))?;
             let reason = "the configuration no longer has this target";
             let mut count = 0;
             for target in targets.iter().filter(|target| !known.contains(target)) {

@@ -1,54 +1,14 @@
-//! What the store knows, as it tells others. A word in the file that nobody knows is an error, and never taken for another one.
-
-use std::time::Duration;
+//! What the store knows, as it tells others.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
+use std::time::Duration;
 
 use rusqlite::Row;
-use rusqlite::types::Type;
 
+use super::sql::target_of;
 use crate::model::{
     CheckState, CommitId, GitRef, JobState, Outcome, Phase, ReleaseName, ReleaseState, Source, TargetId, Timestamp,
 };
-
-/// A value that is stored as text.
-pub(super) fn words<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
-where
-    T: FromStr,
-    T::Err: std::fmt::Display,
-{
-    parsed(index, &row.get::<_, String>(index)?)
-}
-
-/// The same, where there may be none.
-pub(super) fn maybe<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>>
-where
-    T: FromStr,
-    T::Err: std::fmt::Display,
-{
-    let text: Option<String> = row.get(index)?;
-    text.map(|text| parsed(index, &text)).transpose()
-}
-
-fn parsed<T>(index: usize, text: &str) -> rusqlite::Result<T>
-where
-    T: FromStr,
-    T::Err: std::fmt::Display,
-{
-    text.parse().map_err(|error: T::Err| {
-        let error = format!("{text:?} in the database: {error}");
-        rusqlite::Error::FromSqlConversionFailure(index, Type::Text, error.into())
-    })
-}
-
-/// The target that two columns name, the first of them at `repo`.
-pub(super) fn target_of(row: &Row<'_>, repo: usize) -> rusqlite::Result<TargetId> {
-    Ok(TargetId {
-        repo: words(row, repo)?,
-        target: words(row, repo + 1)?,
-    })
-}
 
 /// A delivery as it came in.
 #[derive(Debug, Clone)]
@@ -158,22 +118,22 @@ impl DeploymentRow {
             id: row.get(0)?,
             job: row.get(1)?,
             target: target_of(row, 2)?,
-            git_ref: words(row, 4)?,
-            source: words(row, 5)?,
+            git_ref: row.get(4)?,
+            source: row.get(5)?,
             delivery: row.get(6)?,
-            commit: maybe(row, 7)?,
+            commit: row.get(7)?,
             subject: row.get(8)?,
-            previous_commit: maybe(row, 9)?,
-            release: maybe(row, 10)?,
-            previous_release: maybe(row, 11)?,
-            phase: words(row, 12)?,
-            outcome: maybe(row, 13)?,
+            previous_commit: row.get(9)?,
+            release: row.get(10)?,
+            previous_release: row.get(11)?,
+            phase: row.get(12)?,
+            outcome: row.get(13)?,
             reason: row.get(14)?,
             rolling_back: row.get(15)?,
             started_at: row.get(16)?,
             finished_at: row.get(17)?,
             author: row.get(18)?,
-            fetched: maybe(row, 19)?,
+            fetched: row.get(19)?,
             asked_by: row.get(20)?,
         })
     }
@@ -212,11 +172,11 @@ impl ReleaseRow {
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            name: words(row, 0)?,
-            commit: words(row, 1)?,
-            git_ref: words(row, 2)?,
+            name: row.get(0)?,
+            commit: row.get(1)?,
+            git_ref: row.get(2)?,
             deployment: row.get(3)?,
-            state: words(row, 4)?,
+            state: row.get(4)?,
             created_at: row.get(5)?,
         })
     }
@@ -244,12 +204,12 @@ impl TargetRow {
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            live_commit: maybe(row, 0)?,
-            live_ref: maybe(row, 1)?,
-            live_release: maybe(row, 2)?,
+            live_commit: row.get(0)?,
+            live_ref: row.get(1)?,
+            live_release: row.get(2)?,
             live_since: row.get(3)?,
             paused: row.get(4)?,
-            pinned: maybe(row, 5)?,
+            pinned: row.get(5)?,
         })
     }
 
@@ -314,12 +274,12 @@ impl FailureRow {
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            git_ref: words(row, 0)?,
-            advertised: maybe(row, 1)?,
+            git_ref: row.get(0)?,
+            advertised: row.get(1)?,
             reason: row.get(2)?,
-            since: Timestamp(row.get(3)?),
+            since: row.get(3)?,
             count: row.get(4)?,
-            retry_at: Timestamp(row.get(5)?),
+            retry_at: row.get(5)?,
         })
     }
 }
@@ -377,14 +337,14 @@ impl JobRow {
         Ok(Self {
             id: row.get(0)?,
             target: target_of(row, 1)?,
-            git_ref: words(row, 3)?,
-            wanted: maybe(row, 4)?,
-            source: words(row, 5)?,
+            git_ref: row.get(3)?,
+            wanted: row.get(4)?,
+            source: row.get(5)?,
             delivery_row: row.get(6)?,
             delivery: row.get(7)?,
             event: row.get(8)?,
             pusher: row.get(9)?,
-            release: maybe(row, 10)?,
+            release: row.get(10)?,
             attempt: row.get(11)?,
             held: held(row, 12)?,
         })
@@ -393,7 +353,7 @@ impl JobRow {
 
 /// What a job waits or waited for; the columns are `held_commit`, `held_since` and `reason`.
 pub(super) fn held(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Held>> {
-    let Some(commit) = maybe(row, first)? else {
+    let Some(commit) = row.get(first)? else {
         return Ok(None);
     };
     Ok(Some(Held {

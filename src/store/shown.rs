@@ -1,8 +1,8 @@
 //! What people are shown beside what hookd acts on: texts of commits, and how long a deployment usually takes.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Row, params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, sql};
 use crate::model::TargetId;
 
 /// Deployments whose median is the usual duration.
@@ -20,48 +20,33 @@ pub struct CommitText {
 impl Store {
     /// Notes which commit a deployment is about, as soon as it is fetched.
     pub async fn describe(&self, deployment: i64, commit: String, text: CommitText) -> Result<(), StoreError> {
-        self.write(move |c| {
-            c.prepare_cached("UPDATE deployments SET fetched = ?2, subject = ?3, author = ?4 WHERE id = ?1")?
-                .execute(params![deployment, commit, text.subject, text.author])?;
-            Ok(())
-        })
-        .await
+        let sql = "UPDATE deployments SET fetched = ?2, subject = ?3, author = ?4 WHERE id = ?1";
+        self.change(sql, (deployment, commit, text.subject, text.author)).await
     }
 
     /// The texts of a commit that some deployment of the target's repo has fetched; empty if none has.
     pub async fn commit_text(&self, id: &TargetId, commit: String) -> Result<CommitText, StoreError> {
-        let id = id.clone();
-        self.read(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT subject, author FROM deployments WHERE repo = ?1 AND coalesce(commit_id, fetched) = ?2 AND subject IS NOT NULL \
-                 ORDER BY id DESC LIMIT 1",
-            )?;
-            let text = statement.query_row(params![id.repo.as_str(), commit], |row| {
-                Ok(CommitText {
-                    subject: row.get(0)?,
-                    author: row.get(1)?,
-                })
-            });
-            Ok(text.optional()?.unwrap_or_default())
-        })
-        .await
+        let repo = id.repo.clone();
+        let sql = "SELECT subject, author FROM deployments WHERE repo = ?1 AND coalesce(commit_id, fetched) = ?2 AND subject IS NOT NULL \
+             ORDER BY id DESC LIMIT 1";
+        let read = |row: &Row<'_>| {
+            Ok(CommitText {
+                subject: row.get(0)?,
+                author: row.get(1)?,
+            })
+        };
+        let found = self.read(move |c| sql::first(c, sql, params![repo, commit], read));
+        Ok(found.await?.unwrap_or_default())
     }
 
     /// How long a deployment of the target usually takes that goes live, milliseconds; none before the first.
     pub async fn usual_duration(&self, id: &TargetId) -> Result<Option<i64>, StoreError> {
-        let id = id.clone();
-        self.read(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT finished_at - started_at FROM deployments WHERE repo = ?1 AND target = ?2 AND outcome = 'live' \
-                 AND finished_at IS NOT NULL ORDER BY id DESC LIMIT ?3",
-            )?;
-            let names = params![id.repo.as_str(), id.target.as_str(), USUAL_OF];
-            let mut durations: Vec<i64> = statement
-                .query_map(names, |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            durations.sort_unstable();
-            Ok(durations.get(durations.len() / 2).copied())
-        })
-        .await
+        let TargetId { repo, target } = id.clone();
+        let sql = "SELECT finished_at - started_at FROM deployments WHERE repo = ?1 AND target = ?2 AND outcome = 'live' \
+             AND finished_at IS NOT NULL ORDER BY id DESC LIMIT ?3";
+        let found = self.list(sql, (repo, target, USUAL_OF), |row| row.get(0));
+        let mut durations: Vec<i64> = found.await?;
+        durations.sort_unstable();
+        Ok(durations.get(durations.len() / 2).copied())
     }
 }

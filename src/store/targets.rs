@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::queue::UNCHECKED;
-use super::rows::{ReleaseRow, TargetRow, Tip, Tips, target_of, words};
-use super::{Store, StoreError};
+use super::rows::{ReleaseRow, TargetRow, Tip, Tips};
+use super::sql::target_of;
+use super::{Store, StoreError, sql};
 use crate::model::{CommitId, Outcome, ReleaseName, TargetId};
 
 /// The name under which a target's first look at its remote is noted among its tips; no real ref has it.
@@ -18,10 +19,7 @@ pub(super) fn target(c: &Connection, id: &TargetId) -> Result<TargetRow, StoreEr
         "SELECT {} FROM targets WHERE repo = ?1 AND target = ?2",
         TargetRow::COLUMNS
     );
-    let row = c
-        .prepare_cached(&sql)?
-        .query_row(params![id.repo.as_str(), id.target.as_str()], TargetRow::read);
-    Ok(row.optional()?.unwrap_or_default())
+    Ok(sql::first(c, &sql, params![id.repo, id.target], TargetRow::read)?.unwrap_or_default())
 }
 
 impl Store {
@@ -33,13 +31,9 @@ impl Store {
 
     /// What is live at all targets.
     pub async fn targets(&self) -> Result<BTreeMap<TargetId, TargetRow>, StoreError> {
-        self.read(|c| {
-            let sql = format!("SELECT {}, repo, target FROM targets", TargetRow::COLUMNS);
-            let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map([], |row| Ok((target_of(row, 6)?, TargetRow::read(row)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let sql = format!("SELECT {}, repo, target FROM targets", TargetRow::COLUMNS);
+        self.list(sql, [], |row| Ok((target_of(row, 6)?, TargetRow::read(row)?)))
+            .await
     }
 
     /// Pauses a target, or lets it go on; the latter removes a pin, too.
@@ -48,11 +42,11 @@ impl Store {
         self.write(move |c| {
             c.execute(
                 "INSERT OR IGNORE INTO targets (repo, target) VALUES (?1, ?2)",
-                params![id.repo.as_str(), id.target.as_str()],
+                params![id.repo, id.target],
             )?;
             c.execute(
                 "UPDATE targets SET paused = ?3, pinned = CASE WHEN ?3 THEN pinned END WHERE repo = ?1 AND target = ?2",
-                params![id.repo.as_str(), id.target.as_str(), paused],
+                params![id.repo, id.target, paused],
             )?;
             Ok(())
         })
@@ -61,31 +55,20 @@ impl Store {
 
     /// The releases of a target, newest first.
     pub async fn releases(&self, id: &TargetId) -> Result<Vec<ReleaseRow>, StoreError> {
-        let id = id.clone();
-        self.read(move |c| {
-            let sql = format!(
-                "SELECT {} FROM releases WHERE repo = ?1 AND target = ?2 ORDER BY deployment DESC, name DESC",
-                ReleaseRow::COLUMNS
-            );
-            let mut statement = c.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], ReleaseRow::read)?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let sql = format!(
+            "SELECT {} FROM releases WHERE repo = ?1 AND target = ?2 ORDER BY deployment DESC, name DESC",
+            ReleaseRow::COLUMNS
+        );
+        let TargetId { repo, target } = id.clone();
+        self.list(sql, (repo, target), ReleaseRow::read).await
     }
 
     /// Releases that were being made when their deployment was cut off.
     pub async fn half_made(&self, id: &TargetId) -> Result<Vec<ReleaseName>, StoreError> {
-        let id = id.clone();
-        self.read(move |c| {
-            let mut statement = c.prepare_cached(
-                "SELECT r.name FROM releases r LEFT JOIN deployments d ON d.id = r.deployment \
-                 WHERE r.repo = ?1 AND r.target = ?2 AND r.state = 'building' AND (d.id IS NULL OR d.outcome IS NOT NULL)",
-            )?;
-            let rows = statement.query_map(params![id.repo.as_str(), id.target.as_str()], |row| words(row, 0))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
+        let sql = "SELECT r.name FROM releases r LEFT JOIN deployments d ON d.id = r.deployment \
+             WHERE r.repo = ?1 AND r.target = ?2 AND r.state = 'building' AND (d.id IS NULL OR d.outcome IS NOT NULL)";
+        let TargetId { repo, target } = id.clone();
+        self.list(sql, (repo, target), |row| row.get(0)).await
     }
 
     /// Forgets releases whose directories are gone.
@@ -95,7 +78,7 @@ impl Store {
             for name in names {
                 c.execute(
                     "DELETE FROM releases WHERE repo = ?1 AND target = ?2 AND name = ?3",
-                    params![id.repo.as_str(), id.target.as_str(), name.as_str()],
+                    params![id.repo, id.target, name],
                 )?;
             }
             Ok(())
@@ -107,21 +90,17 @@ impl Store {
     pub async fn tips(&self, id: &TargetId) -> Result<Tips, StoreError> {
         let id = id.clone();
         self.read(move |c| {
-            let of_target = params![id.repo.as_str(), id.target.as_str(), FIRST_LOOK];
+            let of_target = params![id.repo, id.target, FIRST_LOOK];
             let looked = "SELECT EXISTS (SELECT 1 FROM tips WHERE repo = ?1 AND target = ?2 AND git_ref = ?3)";
-            let looked = c.prepare_cached(looked)?.query_row(of_target, |row| row.get(0))?;
+            let looked = sql::value(c, looked, of_target)?;
             let sql = "SELECT git_ref, commit_id FROM tips WHERE repo = ?1 AND target = ?2 AND git_ref <> ?3";
-            let mut statement = c.prepare_cached(sql)?;
-            let rows = statement.query_map(of_target, |row| {
+            let known = sql::all(c, sql, of_target, |row| {
                 Ok(Tip {
-                    git_ref: words(row, 0)?,
-                    commit: words(row, 1)?,
+                    git_ref: row.get(0)?,
+                    commit: row.get(1)?,
                 })
             })?;
-            Ok(Tips {
-                looked,
-                known: rows.collect::<Result<_, _>>()?,
-            })
+            Ok(Tips { looked, known })
         })
         .await
     }
@@ -135,8 +114,8 @@ impl Store {
                  AND outcome IN ('live', 'failed', 'rolled-back', 'cancelled') \
                  AND NOT EXISTS (SELECT 1 FROM tips WHERE repo = ?1 AND target = ?2 AND commit_id = ?3 AND outcome = ?4) \
                  ORDER BY id DESC LIMIT 1";
-            let names = params![id.repo.as_str(), id.target.as_str(), commit.as_str(), UNCHECKED];
-            let outcome = c.prepare_cached(sql)?.query_row(names, |row| words(row, 0)).optional()?;
+            let names = params![id.repo, id.target, commit, UNCHECKED];
+            let outcome = sql::first(c, sql, names, |row| row.get(0))?;
             Ok(outcome.filter(|outcome| *outcome != Outcome::Live))
         })
         .await
@@ -156,7 +135,7 @@ impl Store {
                 c.prepare_cached(
                     "INSERT OR REPLACE INTO tips (repo, target, git_ref, commit_id, outcome) VALUES (?1, ?2, ?3, ?4, 'seen')",
                 )?
-                .execute(params![id.repo.as_str(), id.target.as_str(), git_ref, commit])?;
+                .execute(params![id.repo, id.target, git_ref, commit])?;
             }
             Ok(())
         })
