@@ -17,7 +17,7 @@ const PAYLOAD_MAX: u64 = 25 * 1024 * 1024;
 /// Runs the command.
 pub fn run(file: &Path, json: bool, options: &Explain) -> Result<ExitCode, Failure> {
     let forge = options.forge.as_deref().map(str::parse::<ForgeKind>).transpose();
-    let forge = forge.map_err(|e| Failure::new(Code::Usage, e.to_string()))?;
+    let forge = forge.map_err(|e| Failure::new(Code::Usage, e))?;
     let headers = headers(&options.headers)?;
     let Some(body) = payload(&options.payload)? else {
         return stored(file, json, &options.payload);

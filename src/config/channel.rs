@@ -1,7 +1,7 @@
 //! The words of `[notify.NAME]`: who is notified of deployments, and how.
 
 use super::value::{Command, SecretSource};
-use crate::model::Happening;
+use crate::model::{Happening, spelled};
 
 /// `[notify.NAME]`: who is told of deployments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,41 +14,59 @@ pub struct Notify {
     pub template: Option<String>,
 }
 
-/// `notify.NAME.kind`: how a message is written and where it goes.
+spelled! {
+    /// `notify.NAME.kind`: how a message is written and where it goes.
+    pub ChannelKind "kind of notification" {
+        /// JSON by POST, signed as Standard Webhooks say if there is a `secret`.
+        Webhook = "webhook",
+        /// An incoming webhook of Slack.
+        Slack = "slack",
+        /// A webhook of Discord.
+        Discord = "discord",
+        /// An incoming webhook of Mattermost.
+        Mattermost = "mattermost",
+        /// A room of Matrix; `url` is the homeserver, `token` that of who writes.
+        Matrix = "matrix",
+        /// A topic of ntfy, at its URL.
+        Ntfy = "ntfy",
+        /// Mail.
+        Email = "email",
+        /// A command, which gets the message as JSON in `HOOKD_MESSAGE`.
+        Command = "command",
+    }
+}
+
+impl ChannelKind {
+    /// The keys that it requires, and those that it may have besides those that all have.
+    pub(super) fn keys(self) -> [&'static [&'static str]; 2] {
+        match self {
+            Self::Webhook => [&["url"], &["secret"]],
+            Self::Slack | Self::Discord | Self::Mattermost => [&["url"], &[]],
+            Self::Matrix => [&["url", "room", "token"], &[]],
+            Self::Ntfy => [&["url"], &["token"]],
+            Self::Email => [&["smtp", "from", "to"], &["username", "password"]],
+            Self::Command => [&["command"], &[]],
+        }
+    }
+}
+
+/// A way to somebody, with what it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Channel {
-    /// JSON by POST, signed as Standard Webhooks say if there is a `secret`.
-    Webhook {
+    /// A request with the message in it.
+    Post {
+        /// How it is written: neither mail nor command.
+        kind: ChannelKind,
         /// Where to.
         url: UrlSource,
-        /// `secret`
-        secret: Option<SecretSource>,
-    },
-    /// An incoming webhook of Slack.
-    Slack(UrlSource),
-    /// A webhook of Discord.
-    Discord(UrlSource),
-    /// An incoming webhook of Mattermost.
-    Mattermost(UrlSource),
-    /// A room of Matrix.
-    Matrix {
-        /// The homeserver.
-        url: UrlSource,
-        /// `room`: its id, `!abc:example.org`.
-        room: String,
-        /// `token`: the access token of who writes.
-        token: SecretSource,
-    },
-    /// A topic of ntfy.
-    Ntfy {
-        /// The topic's URL.
-        url: UrlSource,
-        /// `token`
-        token: Option<SecretSource>,
+        /// `secret` or `token`, as the kind has it.
+        key: Option<SecretSource>,
+        /// `room`: the id of a room of Matrix, `!abc:example.org`.
+        room: Option<String>,
     },
     /// Mail.
     Email(Mail),
-    /// A command, which gets the message as JSON in `HOOKD_MESSAGE`.
+    /// A command.
     Command(Command),
 }
 

@@ -2,14 +2,16 @@
 
 use super::ForgeKind;
 use super::value::SecretSource;
+use crate::model::spelled;
 
-/// `report`: what the forge is told of each push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reporting {
-    /// The status of the commit.
-    Status,
-    /// The deployment to an environment.
-    Deployment,
+spelled! {
+    /// `report`: what the forge is told of each push.
+    pub Reporting "value of `report`" {
+        /// The status of the commit.
+        Status = "status",
+        /// The deployment to an environment.
+        Deployment = "deployment",
+    }
 }
 
 /// `[repo.NAME.dispatch]`: which workflows at GitHub are started when a target went live.

@@ -1,11 +1,15 @@
 //! Every key of the configuration, once: its type and range, its default, and the sentence of the manual. The reader, the
 //! reference, the example and the schema come from this table.
 
+use super::channel::ChannelKind;
+use super::forges::Reporting;
 use super::kind::Kind::{
     self, AnyText, Boolean, Check, Command, Duration, Event, Forge, Happening, Header, Inside, List, Listener, Mail,
     Name, Network, Number, OffOr, OneOrMore, Path, Paths, Pattern, Pointer, PublicKey, Remote, Roles, Secret,
     SecretUrl, Sender, Size, Smtp, Text, Url, User, Variables, WebhookSecret, Words,
 };
+use super::types::{Isolation, Lfs, QueueMode, Shown, Strategy, TagOrder};
+use crate::dialects::{Encoding, HashAlgorithm};
 
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,10 +191,10 @@ pub const KEYS: &[Key] = &[
         "Header in which a proxy of `http.trusted_proxies` names the user whom it let in; from anybody else it is not believed."),
     key("http.login.roles", Roles, Is("{}"),
         "What the users may whom `header` names: `view` or `act`; `\"*\"` stands for all others. Whoever is not listed has the role of the file `users`; others get in nowhere."),
-    key("http.login.public", List(&Words(&["badge", "overview"])), Is("[]"),
+    key("http.login.public", List(&Words(Shown::WORDS)), Is("[]"),
         "What strangers see: the badges of targets, the overview. The rest requires a log-in."),
 
-    key("notify.NAME.kind", Words(&["webhook", "slack", "discord", "mattermost", "matrix", "ntfy", "email", "command"]), Is(r#""webhook""#),
+    key("notify.NAME.kind", Words(ChannelKind::WORDS), Is(r#""webhook""#),
         "How messages are written and sent: as JSON, to a chat, by mail, or by a command. With `command` or `smtp` and no `url` it need not be given."),
     key("notify.NAME.url", SecretUrl, Absent("required, but for `email` and `command`", r#""credential:slack-url""#),
         "Where messages are posted: the URL of the hook, of the ntfy topic, or of the Matrix homeserver; or where it is, if it is a secret, as those of chats are."),
@@ -234,7 +238,7 @@ pub const KEYS: &[Key] = &[
         "What deliveries are signed with: `credential:NAME`, `file:PATH` or `env:VAR`; several while one is replaced; `insecure-none` for no check. SourceHut, and senders with a `public_key`, need none."),
     inherited("repo.NAME.poll", OffOr(&Duration(SECOND, 365 * DAY)), Is(r#""10m""#),
         "How often the remote is looked at even if no webhook came."),
-    inherited("repo.NAME.report", OffOr(&List(&Words(&["status", "deployment"]))), Is(r#"["status"]"#),
+    inherited("repo.NAME.report", OffOr(&List(&Words(Reporting::WORDS))), Is(r#"["status"]"#),
         "What hookd reports of each push to the forge, if a `[forge.NAME]` has a token: the status of the commit, and at GitHub and GitLab the deployment to `environment`. What the forge refused to a token is sent again once another one is in force, up to a day later."),
     key("repo.NAME.forge", Forge, Absent("told from the URL, else from the headers", r#""github""#),
         "Which forge sends the webhooks."),
@@ -268,7 +272,7 @@ pub const KEYS: &[Key] = &[
         "Whether submodules are checked out."),
     inherited("repo.NAME.depth", Number(0, DEPTH_MAX), Is("0"),
         "How many commits a fetch goes back; 0 is the whole history."),
-    inherited("repo.NAME.lfs", Words(&["refuse", "keep"]), Is(r#""refuse""#),
+    inherited("repo.NAME.lfs", Words(Lfs::WORDS), Is(r#""refuse""#),
         "Whether a tree with LFS pointers is refused, or deployed with the pointers in it."),
 
     key("repo.NAME.dispatch.repo", Text, Required(r#""alice/docs""#),
@@ -277,9 +281,9 @@ pub const KEYS: &[Key] = &[
         "Its `event_type`, for `on: repository_dispatch: types:` of a workflow there; at most 100 characters."),
     key("repo.NAME.generic.header", Header, Is(r#""X-Signature""#),
         "The header of the signature."),
-    key("repo.NAME.generic.algorithm", Words(&["sha1", "sha256", "sha512"]), Is(r#""sha256""#),
+    key("repo.NAME.generic.algorithm", Words(HashAlgorithm::WORDS), Is(r#""sha256""#),
         "The hash below the HMAC over the raw body."),
-    key("repo.NAME.generic.encoding", Words(&["hex", "base64"]), Is(r#""hex""#),
+    key("repo.NAME.generic.encoding", Words(Encoding::WORDS), Is(r#""hex""#),
         "How the header writes the signature."),
     key("repo.NAME.generic.prefix", AnyText, Is(r#""""#),
         "What stands before the signature, such as `sha256=`."),
@@ -296,7 +300,7 @@ pub const KEYS: &[Key] = &[
         "The branches that are deployed."),
     key("repo.NAME.deploy.TARGET.tag", OneOrMore(&Pattern), Absent("this or `branch` is required", r#""v*""#),
         "The tags that are deployed."),
-    inherited("repo.NAME.deploy.TARGET.order", Words(&["version", "pushed"]), Is(r#""version""#),
+    inherited("repo.NAME.deploy.TARGET.order", Words(TagOrder::WORDS), Is(r#""version""#),
         "Which of the tags is deployed: the newest version (semantic versions by precedence, others in natural order), in whatever order they arrive; or the one that was pushed last."),
     inherited("repo.NAME.deploy.TARGET.prereleases", Boolean, Is("false"),
         "Whether tags that are pre-releases (`v2.0.0-rc.1`) are deployed, too. A tag that `tag` names in full always is."),
@@ -318,7 +322,7 @@ pub const KEYS: &[Key] = &[
         "Where people see the site; status and notifications link there."),
     key("repo.NAME.deploy.TARGET.environment", Text, Absent("TARGET", r#""production""#),
         "What the forge and notifications call the place that it is deployed to."),
-    inherited("repo.NAME.deploy.TARGET.strategy", Words(&["release", "in-place"]), Is(r#""release""#),
+    inherited("repo.NAME.deploy.TARGET.strategy", Words(Strategy::WORDS), Is(r#""release""#),
         "A new directory for each commit and a link that is switched, or one directory whose files are changed."),
     inherited("repo.NAME.deploy.TARGET.keep", Number(1, 1000), Is("5"),
         "How many good releases stay."),
@@ -338,7 +342,7 @@ pub const KEYS: &[Key] = &[
         "How long `check` may go on failing."),
     inherited("repo.NAME.deploy.TARGET.run_as", User, Absent("the daemon's user", r#""blog""#),
         "The user that commands run as."),
-    inherited("repo.NAME.deploy.TARGET.isolation", Words(&["systemd", "process"]), Absent("`systemd` where the packaged units may be started, else `process`", r#""systemd""#),
+    inherited("repo.NAME.deploy.TARGET.isolation", Words(Isolation::WORDS), Absent("`systemd` where the packaged units may be started, else `process`", r#""systemd""#),
         "Whether each command runs in a systemd unit of its own, or as a process below the daemon."),
     inherited("repo.NAME.deploy.TARGET.memory_max", Size(MEMORY_MIN, MEMORY_MAX), Absent("none", r#""1GiB""#),
         "Most memory of the commands."),
@@ -358,7 +362,7 @@ pub const KEYS: &[Key] = &[
         "CI checks that must be green first, by the names that the forge gives them: of a job or check run, the context of a commit status, a workflow; `pipeline` for GitLab's whole pipeline."),
     inherited("repo.NAME.deploy.TARGET.checks_timeout", Duration(SECOND, 7 * DAY), Is(r#""1h""#),
         "How long a commit waits for them."),
-    inherited("repo.NAME.deploy.TARGET.queue", Words(&["latest", "all"]), Is(r#""latest""#),
+    inherited("repo.NAME.deploy.TARGET.queue", Words(QueueMode::WORDS), Is(r#""latest""#),
         "Whether a newer push replaces the waiting one, or each pushed commit is deployed in order."),
 ];
 

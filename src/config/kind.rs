@@ -106,11 +106,11 @@ impl Kind {
     }
 
     /// The words that may stand there, where they are few and known.
-    pub fn choices(self) -> Option<Vec<&'static str>> {
+    pub fn choices(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Words(words) => Some(words.to_vec()),
-            Self::Forge => Some(ForgeKind::ALL.iter().map(|kind| kind.as_str()).collect()),
-            Self::Happening => Some(Happening::ALL.iter().map(|happening| happening.as_str()).collect()),
+            Self::Words(words) => Some(words),
+            Self::Forge => Some(ForgeKind::WORDS),
+            Self::Happening => Some(Happening::WORDS),
             _ => None,
         }
     }

@@ -107,9 +107,7 @@ impl Config {
 /// What a channel reads: its URL where that is a secret, and its secret, token or password.
 fn sources(channel: &Channel) -> (Option<&SecretSource>, Option<&SecretSource>) {
     match channel {
-        Channel::Webhook { url, secret: key } | Channel::Ntfy { url, token: key } => (url.secret(), key.as_ref()),
-        Channel::Slack(url) | Channel::Discord(url) | Channel::Mattermost(url) => (url.secret(), None),
-        Channel::Matrix { url, token, .. } => (url.secret(), Some(token)),
+        Channel::Post { url, key, .. } => (url.secret(), key.as_ref()),
         Channel::Email(mail) => (None, mail.password.as_ref()),
         Channel::Command(_) => (None, None),
     }

@@ -10,6 +10,7 @@ use super::raw::{Entry, Node, Table, Value};
 use super::source::{At, Place};
 use super::units::{self, UnitError};
 use super::{keys, paths, redact, suggest};
+use crate::model::Spelled;
 
 /// A table that was looked through for unknown keys.
 pub(super) struct Section<'a> {
@@ -479,41 +480,27 @@ impl<'a> Section<'a> {
             .ok()
     }
 
-    /// One of a few words: `values` are their meanings, in the order of the table of keys. Without the key or with another
-    /// word it is the default.
-    pub fn choice<T: Copy, const N: usize>(&self, key: &str, values: [T; N]) -> T {
-        let words = self.kind(key).and_then(Kind::choices).unwrap_or_default();
-        let usual = self.default(key).trim_matches('"');
-        let usual = words.iter().position(|word| *word == usual).unwrap_or(0);
-        self.some_choice(key, values).unwrap_or(values[usual.min(N - 1)])
+    /// One of a few words. Without the key or with another word it is the default.
+    pub fn choice<T: Spelled>(&self, key: &str) -> T {
+        let usual = || T::spelled(self.default(key).trim_matches('"'));
+        self.some_choice(key).or_else(usual).unwrap_or(T::ALL[0])
     }
 
     /// Like [`Self::choice`], for a key without a default.
-    pub fn some_choice<T: Copy, const N: usize>(&self, key: &str, values: [T; N]) -> Option<T> {
-        let words = self.kind(key).and_then(Kind::choices).unwrap_or_default();
-        let choices: Vec<(&str, T)> = words.into_iter().zip(values).collect();
-        self.chosen(key, self.string(key)?, &choices)
+    pub fn some_choice<T: Spelled>(&self, key: &str) -> Option<T> {
+        self.chosen(key, self.string(key)?)
     }
 
     /// The meaning of one of a few words.
-    pub fn chosen<T: Copy>(&self, key: &str, word: At<&str>, choices: &[(&str, T)]) -> Option<T> {
-        let found = choices.iter().find(|(choice, _)| *choice == word.value);
+    pub fn chosen<T: Spelled>(&self, key: &str, word: At<&str>) -> Option<T> {
+        let found = T::spelled(word.value);
         if found.is_none() {
-            let words = || choices.iter().map(|(choice, _)| *choice);
-            let all = || {
-                format!(
-                    "one of {}",
-                    words().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
-                )
-            };
-            let hint = suggest::hint(word.value, words()).unwrap_or_else(all);
-            self.wrong(
-                word.place,
-                format!("`{}` is no value of `{key}`", word.value.escape_debug()),
-                hint,
-            );
+            let all = || format!("one of `{}`", T::WORDS.join("`, `"));
+            let hint = suggest::hint(word.value, T::WORDS.iter().copied()).unwrap_or_else(all);
+            let message = format!("`{}` is no value of `{key}`", word.value.escape_debug());
+            self.wrong(word.place, message, hint);
         }
-        found.map(|(_, meaning)| *meaning)
+        found
     }
 
     /// A path, made absolute against the file's directory.

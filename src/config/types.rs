@@ -12,7 +12,7 @@ use super::channel::Notify;
 use super::forges::{Dispatch, ForgeApi, Reporting};
 pub use super::value::{Command, SecretSource};
 use super::{Diagnostic, ForgeKind, Generic, Pattern};
-use crate::model::{GitRef, GitUrl, RefKind, RepoName, Role, Secret, TargetId, TargetName, is_prerelease};
+use crate::model::{GitRef, GitUrl, RefKind, RepoName, Role, Secret, TargetId, TargetName, is_prerelease, spelled};
 
 /// Where the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,13 +203,14 @@ impl Login {
     }
 }
 
-/// What strangers may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// The badges of targets.
-    Badge,
-    /// The overview.
-    Overview,
+spelled! {
+    /// What strangers may see.
+    pub Shown "value of `public`" {
+        /// The badges of targets.
+        Badge = "badge",
+        /// The overview.
+        Overview = "overview",
+    }
 }
 
 /// `[http] tls = {cert, key}`
@@ -336,7 +337,7 @@ pub struct Repo {
     pub submodules: bool,
     /// `depth` of fetches; 0 is full history (default 0).
     pub depth: u32,
-    /// `lfs = "refuse" | "keep"`: what to do with LFS pointer files; true is refuse.
+    /// `lfs`: whether a commit with LFS pointer files is refused.
     pub refuse_lfs: bool,
     /// `report`: what the forge is told; none is the default, the status where there is a token.
     pub report: Option<Vec<Reporting>>,
@@ -368,13 +369,14 @@ pub struct Tags {
     pub prereleases: bool,
 }
 
-/// `order`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TagOrder {
-    /// The newest version, whatever comes last.
-    Version,
-    /// What is pushed last.
-    Pushed,
+spelled! {
+    /// `order`
+    pub TagOrder "value of `order`" {
+        /// The newest version, whatever comes last.
+        Version = "version",
+        /// What is pushed last.
+        Pushed = "pushed",
+    }
 }
 
 impl Target {
@@ -442,31 +444,44 @@ pub enum Check {
     Command(Command),
 }
 
-/// `strategy`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// A new directory for each commit, and a link that is switched.
-    Release,
-    /// One plain directory whose files are changed where they are.
-    InPlace,
+spelled! {
+    /// `strategy`
+    pub Strategy "value of `strategy`" {
+        /// A new directory for each commit, and a link that is switched.
+        Release = "release",
+        /// One plain directory whose files are changed where they are.
+        InPlace = "in-place",
+    }
 }
 
-/// `queue`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueMode {
-    /// A newer request replaces the waiting one.
-    Latest,
-    /// Each pushed commit runs, in order.
-    All,
+spelled! {
+    /// `queue`
+    pub QueueMode "value of `queue`" {
+        /// A newer request replaces the waiting one.
+        Latest = "latest",
+        /// Each pushed commit runs, in order.
+        All = "all",
+    }
 }
 
-/// `isolation`: what keeps commands from each other and from the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// A unit of systemd for each, from a packaged template.
-    Systemd,
-    /// A process group below the daemon, within the daemon's own unit.
-    Process,
+spelled! {
+    /// `isolation`: what keeps commands from each other and from the machine.
+    pub Isolation "value of `isolation`" {
+        /// A unit of systemd for each, from a packaged template.
+        Systemd = "systemd",
+        /// A process group below the daemon, within the daemon's own unit.
+        Process = "process",
+    }
+}
+
+spelled! {
+    /// `lfs`: what becomes of a commit with LFS pointer files.
+    pub Lfs "value of `lfs`" {
+        /// It is not deployed.
+        Refuse = "refuse",
+        /// The pointers are deployed as they are.
+        Keep = "keep",
+    }
 }
 
 /// An entry of `on`: the name of an event that deploys.

@@ -25,8 +25,6 @@ mod signing;
 mod sourcehut;
 mod standard;
 
-use std::fmt;
-
 pub use dialect::{Dialect, Named};
 pub use error::{CannotSign, ParseError, Rejection};
 pub use fields::{addresses, header, text};
@@ -37,21 +35,16 @@ pub use sample::{Sample, put};
 pub use scheme::{VERSIONS, algorithm, algorithm_name, burn, versions};
 pub use signing::{Headers, Signing};
 
+use crate::model::spelled;
+
 macro_rules! forges {
     ($($(#[$doc:meta])* $variant:ident = $file:ident $word:literal),+ $(,)?) => {
-        /// The forges whose dialect hookd speaks.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum ForgeKind { $($(#[$doc])* $variant),+ }
+        spelled! {
+            /// The forges whose dialect hookd speaks; the word is that of the configuration, the command line and the journal.
+            pub ForgeKind "forge" { $($(#[$doc])* $variant = $word),+ }
+        }
 
         impl ForgeKind {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word that the configuration, the command line and the journal use.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
             /// What it has to say of itself.
             pub fn dialect(self) -> &'static Dialect {
                 match self { $(Self::$variant => &$file::DIALECT),+ }
@@ -103,12 +96,6 @@ impl ForgeKind {
     /// The last forge of the table that fits.
     pub fn found(fits: impl Fn(&Dialect) -> bool) -> Option<Self> {
         Self::ALL.iter().rev().copied().find(|kind| fits(kind.dialect()))
-    }
-}
-
-impl fmt::Display for ForgeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -108,9 +108,8 @@ fn hex_signature(value: &str) -> Result<(HashAlgorithm, Vec<u8>), Rejection> {
     }
     let tag = hex::decode(digits).map_err(|_| Rejection::Wrong)?;
     let of_length = |algorithm: &HashAlgorithm| scheme::digest_len(*algorithm) == tag.len();
-    let known = [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha512];
     let algorithm = algorithm
-        .or_else(|| known.into_iter().find(of_length))
+        .or_else(|| HashAlgorithm::ALL.iter().copied().find(of_length))
         .filter(of_length);
     Ok((algorithm.ok_or(Rejection::Wrong)?, tag))
 }

@@ -1,5 +1,7 @@
 //! How a sender of one's own signs and writes its JSON, as the configuration says it.
 
+use crate::model::spelled;
+
 /// `[repo.NAME.generic]`: how the `generic` forge signs and what its JSON looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generic {
@@ -21,22 +23,24 @@ pub struct Generic {
     pub delivery_header: String,
 }
 
-/// Hash below an HMAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HashAlgorithm {
-    /// SHA-1
-    Sha1,
-    /// SHA-256
-    Sha256,
-    /// SHA-512
-    Sha512,
+spelled! {
+    /// Hash below an HMAC.
+    pub HashAlgorithm "hash algorithm" {
+        /// SHA-1
+        Sha1 = "sha1",
+        /// SHA-256
+        Sha256 = "sha256",
+        /// SHA-512
+        Sha512 = "sha512",
+    }
 }
 
-/// How bytes are written in a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Hexadecimal
-    Hex,
-    /// Base64, standard alphabet
-    Base64,
+spelled! {
+    /// How bytes are written in a header.
+    pub Encoding "encoding" {
+        /// Hexadecimal
+        Hex = "hex",
+        /// Base64, standard alphabet
+        Base64 = "base64",
+    }
 }

@@ -32,13 +32,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The algorithm of that name.
 pub fn algorithm(name: &str) -> Option<HashAlgorithm> {
-    [
-        ("sha1", HashAlgorithm::Sha1),
-        ("sha256", HashAlgorithm::Sha256),
-        ("sha512", HashAlgorithm::Sha512),
-    ]
-    .into_iter()
-    .find_map(|(known, algorithm)| known.eq_ignore_ascii_case(name).then_some(algorithm))
+    name.to_ascii_lowercase().parse().ok()
 }
 
 /// The NAME of a value `NAME=…`; `None` if there is nothing that could be a name.

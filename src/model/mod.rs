@@ -34,6 +34,6 @@ pub use release_name::{ReleaseName, ReleaseNameError};
 pub use role::Role;
 pub use secret::Secret;
 pub(crate) use spelled::spelled;
-pub use spelled::unknown_word;
+pub use spelled::{Spelled, unknown_word};
 pub use time::{Timestamp, span};
 pub use version::{compare_tags, is_prerelease};

@@ -11,17 +11,25 @@ macro_rules! spelled {
             /// All of them, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
+            /// Their words, in the same order.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
             /// The word, wherever it is stored or shown.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
         }
 
+        impl $crate::model::Spelled for $name {
+            const ALL: &'static [Self] = Self::ALL;
+            const WORDS: &'static [&'static str] = Self::WORDS;
+        }
+
         impl std::str::FromStr for $name {
             type Err = String;
             fn from_str(text: &str) -> Result<Self, String> {
-                let found = Self::ALL.iter().copied().find(|value| value.as_str() == text);
-                found.ok_or_else(|| $crate::model::unknown_word(text, $noun, &[$($word),+]))
+                let found = $crate::model::Spelled::spelled(text);
+                found.ok_or_else(|| $crate::model::unknown_word(text, $noun, Self::WORDS))
             }
         }
 
@@ -34,6 +42,21 @@ macro_rules! spelled {
 }
 
 pub(crate) use spelled;
+
+/// An enumeration made so.
+pub trait Spelled: Copy + 'static {
+    /// All values.
+    const ALL: &'static [Self];
+
+    /// Their words, in the same order.
+    const WORDS: &'static [&'static str];
+
+    /// The value with this word.
+    fn spelled(word: &str) -> Option<Self> {
+        let at = Self::WORDS.iter().position(|known| *known == word)?;
+        Self::ALL.get(at).copied()
+    }
+}
 
 /// Says that a text is none of these words.
 pub fn unknown_word(text: &str, noun: &str, words: &[&str]) -> String {

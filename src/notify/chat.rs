@@ -1,4 +1,4 @@
-//! How each chat wants a message: method, address, headers and body. Texts of strangers are escaped, so that they neither
+//! How each chat or other receiver wants a message: method, address, headers and body. Texts of strangers are escaped, so that they neither
 //! look like hookd's own nor call a whole channel.
 //!
 //! Sources: docs.slack.dev "Sending messages using incoming webhooks"; docs.discord.com "Webhook Resource", "Execute Webhook";
@@ -10,8 +10,12 @@ use http::Method;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::heard::SendError;
 use super::notice::{Details, Notice};
-use crate::model::Happening;
+use crate::clock;
+use crate::config::{ChannelKind, ForgeKind};
+use crate::forge::{self, Signing};
+use crate::model::{Happening, Secret};
 
 /// Longest text of a message, characters. Discord takes 4,096 in an embed, ntfy 4,096 bytes, Slack 3,000 in a block.
 const TEXT_MAX: usize = 2800;
@@ -118,44 +122,101 @@ fn colour(notice: &Notice) -> u32 {
     }
 }
 
-pub(super) fn to_slack(url: &Url, words: &Words<'_>) -> Post {
-    let body = json!({
+/// Where a message goes.
+pub(super) struct Place<'a> {
+    pub url: &'a Url,
+    /// The secret or token, if there is one.
+    pub key: Option<&'a Secret>,
+    /// The id of a room of Matrix.
+    pub room: &'a str,
+    /// The same for each try of one message.
+    pub id: &'a str,
+}
+
+impl Place<'_> {
+    /// The header for the token, if there is one.
+    fn bearer(&self) -> Vec<(String, String)> {
+        let header = |key: &Secret| {
+            let token = String::from_utf8_lossy(key.expose());
+            ("authorization".to_owned(), format!("Bearer {token}"))
+        };
+        self.key.map(header).into_iter().collect()
+    }
+}
+
+/// The message as that kind wants it.
+pub(super) fn post(kind: ChannelKind, to: &Place<'_>, words: &Words<'_>) -> Result<Post, SendError> {
+    Ok(match kind {
+        ChannelKind::Slack => Post::new(to.url, slack_body(words)),
+        ChannelKind::Discord => Post::new(to.url, discord_body(words)),
+        ChannelKind::Mattermost => Post::new(to.url, json!({ "text": words.marked_up(markdown, "**") })),
+        ChannelKind::Matrix => matrix(to, words),
+        ChannelKind::Ntfy => ntfy(to, words),
+        ChannelKind::Webhook | ChannelKind::Email | ChannelKind::Command => webhook(to, words)?,
+    })
+}
+
+/// JSON, signed if there is a secret.
+fn webhook(to: &Place<'_>, words: &Words<'_>) -> Result<Post, SendError> {
+    let mut body = words.notice.json(words.details);
+    if let Some(text) = &words.template {
+        body["text"] = Value::from(text.as_str());
+    }
+    let no_id = |_| SendError::permanent("no message id".to_owned());
+    let signing = Signing {
+        id: &to.id.parse().map_err(no_id)?,
+        now: clock::now(),
+        generic: None,
+        auth_header: None,
+    };
+    let mut post = Post::new(to.url, body);
+    if to.key.is_some() {
+        let signed = forge::sign(ForgeKind::Standard, to.key, post.body.to_string().as_bytes(), &signing);
+        post.headers = signed.map_err(|e| SendError::permanent(e.to_string()))?;
+    }
+    Ok(post)
+}
+
+fn slack_body(words: &Words<'_>) -> Value {
+    json!({
         "text": slack(&words.notice.title()),
         "attachments": [{
             "color": format!("#{:06x}", colour(words.notice)),
             "fallback": slack(&words.notice.title()),
             "blocks": [{ "type": "section", "text": { "type": "mrkdwn", "text": words.marked_up(slack, "*") } }],
         }],
-    });
-    Post::new(url, body)
+    })
 }
 
-pub(super) fn to_discord(url: &Url, words: &Words<'_>) -> Post {
+fn discord_body(words: &Words<'_>) -> Value {
     let mut embed = json!({ "description": words.marked_up(markdown, "**"), "color": colour(words.notice) });
     if let Some(link) = &words.details.link {
         embed["url"] = json!(link);
         embed["title"] = json!(words.notice.title());
     }
-    Post::new(url, json!({ "embeds": [embed], "allowed_mentions": { "parse": [] } }))
+    json!({ "embeds": [embed], "allowed_mentions": { "parse": [] } })
 }
 
-pub(super) fn to_mattermost(url: &Url, words: &Words<'_>) -> Post {
-    Post::new(url, json!({ "text": words.marked_up(markdown, "**") }))
-}
-
-/// `id` makes sending twice harmless: the homeserver knows the transaction.
-pub(super) fn to_matrix(homeserver: &Url, room: &str, token: &str, words: &Words<'_>, id: &str) -> Post {
-    let mut url = homeserver.clone();
+/// The id makes sending twice harmless: the homeserver knows the transaction.
+fn matrix(to: &Place<'_>, words: &Words<'_>) -> Post {
+    let mut url = to.url.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
-        segments
-            .pop_if_empty()
-            .extend(["_matrix", "client", "v3", "rooms", room, "send", "m.room.message", id]);
+        segments.pop_if_empty().extend([
+            "_matrix",
+            "client",
+            "v3",
+            "rooms",
+            to.room,
+            "send",
+            "m.room.message",
+            to.id,
+        ]);
     }
     let text = words.text();
     Post {
         method: Method::PUT,
         url,
-        headers: vec![("authorization".to_owned(), format!("Bearer {token}"))],
+        headers: to.bearer(),
         body: json!({
             "msgtype": "m.notice", "body": text, "format": "org.matrix.custom.html", "formatted_body": html(&text),
             // That it is there is what counts: without it `@room` and names in the text call people.
@@ -165,26 +226,19 @@ pub(super) fn to_matrix(homeserver: &Url, room: &str, token: &str, words: &Words
 }
 
 /// The topic's URL is the server's with the topic behind it; JSON goes to the server, since headers take no other letters.
-pub(super) fn to_ntfy(topic_url: &Url, token: Option<&str>, words: &Words<'_>) -> Post {
-    let mut url = topic_url.clone();
-    let topic = url
-        .path_segments()
-        .and_then(|mut segments| segments.rfind(|s| !s.is_empty()))
-        .unwrap_or_default()
-        .to_owned();
+fn ntfy(to: &Place<'_>, words: &Words<'_>) -> Post {
+    let mut url = to.url.clone();
+    let mut segments = to.url.path_segments().into_iter().flatten();
+    let topic = segments.rfind(|s| !s.is_empty()).unwrap_or_default();
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().pop();
     }
     let bad = matches!(words.notice.outcome.as_str(), "failed" | "rolled-back");
-    let text = match &words.template {
-        Some(_) => words.text(),
-        None => shortened(
-            &words
-                .notice
-                .text(words.details)
-                .split_once('\n')
-                .map_or(String::new(), |(_, rest)| rest.to_owned()),
-        ),
+    let text = if words.template.is_some() {
+        words.text()
+    } else {
+        let text = words.notice.text(words.details);
+        shortened(text.split_once('\n').map_or("", |(_, rest)| rest))
     };
     let mut body = json!({
         "topic": topic, "title": words.notice.title(), "message": text,
@@ -194,9 +248,8 @@ pub(super) fn to_ntfy(topic_url: &Url, token: Option<&str>, words: &Words<'_>) -
     if let Some(link) = words.details.link.as_ref().or(words.details.site.as_ref()) {
         body["click"] = json!(link);
     }
-    let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {token}")));
     Post {
-        headers: headers.into_iter().collect(),
+        headers: to.bearer(),
         ..Post::new(&url, body)
     }
 }
@@ -236,14 +289,24 @@ mod tests {
         }
     }
 
+    fn sent(kind: ChannelKind, url: &Url, what: &(Notice, Details)) -> Post {
+        let to = Place {
+            url,
+            key: Some(&Secret::new(b"tk".to_vec())),
+            room: "!a:b.c",
+            id: "7",
+        };
+        post(kind, &to, &words(what)).unwrap()
+    }
+
     #[test]
     fn nobody_is_called_by_a_commit() {
         let (evil, url) = (evil(), "https://chat.example.org/hooks/abc".parse().unwrap());
-        let slack = to_slack(&url, &words(&evil)).body.to_string();
+        let slack = sent(ChannelKind::Slack, &url, &evil).body.to_string();
         assert!(!slack.contains("<!channel>") && !slack.contains("<@U123>"), "{slack}");
-        let discord = to_discord(&url, &words(&evil)).body;
+        let discord = sent(ChannelKind::Discord, &url, &evil).body;
         assert_eq!(discord["allowed_mentions"]["parse"], json!([]));
-        let mattermost = to_mattermost(&url, &words(&evil)).body["text"]
+        let mattermost = sent(ChannelKind::Mattermost, &url, &evil).body["text"]
             .as_str()
             .unwrap()
             .to_owned();
@@ -260,7 +323,7 @@ mod tests {
         details.output = vec!["x".repeat(8000); 12];
         let long = (notice, details);
         let url: Url = "https://chat.example.org/topic".parse().unwrap();
-        let slack = to_slack(&url, &words(&long)).body;
+        let slack = sent(ChannelKind::Slack, &url, &long).body;
         let text = slack["attachments"][0]["blocks"][0]["text"]["text"]
             .as_str()
             .unwrap()
@@ -268,7 +331,7 @@ mod tests {
             .count();
         assert!(text <= 3000, "{text}");
         assert!(
-            to_discord(&url, &words(&long)).body["embeds"][0]["description"]
+            sent(ChannelKind::Discord, &url, &long).body["embeds"][0]["description"]
                 .as_str()
                 .unwrap()
                 .chars()
@@ -280,22 +343,13 @@ mod tests {
     #[test]
     fn ntfy_and_matrix_have_their_own_places() {
         let evil = evil();
-        let ntfy = to_ntfy(
-            &"https://ntfy.example.org/base/deploys".parse().unwrap(),
-            Some("tk"),
-            &words(&evil),
-        );
+        let topic = "https://ntfy.example.org/base/deploys".parse().unwrap();
+        let ntfy = sent(ChannelKind::Ntfy, &topic, &evil);
         assert_eq!(
             (ntfy.url.as_str(), &ntfy.body["topic"]),
             ("https://ntfy.example.org/base", &json!("deploys"))
         );
-        let matrix = to_matrix(
-            &"https://m.example.org".parse().unwrap(),
-            "!a:b.c",
-            "tk",
-            &words(&evil),
-            "7",
-        );
+        let matrix = sent(ChannelKind::Matrix, &"https://m.example.org".parse().unwrap(), &evil);
         assert_eq!(
             matrix.url.path(),
             "/_matrix/client/v3/rooms/!a:b.c/send/m.room.message/7"

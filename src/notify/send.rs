@@ -3,19 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::Value;
 use url::Url;
 
-use super::chat::{self, Post, Words};
+use super::chat::{self, Place, Post, Words};
 use super::heard::{Heard, SendError};
 use super::mail;
 use super::notice::{Details, Notice};
-use crate::clock;
-use crate::config::{Channel, Command, ForgeKind, Notify, Secrets, UrlSource};
+use crate::config::{Channel, Command, Notify, Secrets, UrlSource};
 use crate::exec::{self, CommandSpec};
-use crate::forge::{self, Signing};
 use crate::forge_api::Refusal;
-use crate::model::Secret;
 use crate::web;
 
 /// Time from TERM to KILL for a command that does not end in time.
@@ -54,19 +50,18 @@ pub async fn send(program: &Path, sending: &Sending<'_>) -> Result<Heard, SendEr
         template: template.map(|template| sending.notice.fill(template, sending.details)),
     };
     let key = sending.secrets.notify.get(sending.name);
-    let token = key.map(|key| String::from_utf8_lossy(key.expose()).into_owned());
     let post = match &sending.channel.channel {
         Channel::Command(command) => return run(program, command, &words, sending.time).await,
         Channel::Email(settings) => return mail::send(settings, key, &words, sending.time).await,
-        Channel::Webhook { url, .. } => webhook(&sending.url(url)?, key, &words, &sending.id)?,
-        Channel::Slack(url) => chat::to_slack(&sending.url(url)?, &words),
-        Channel::Discord(url) => chat::to_discord(&sending.url(url)?, &words),
-        Channel::Mattermost(url) => chat::to_mattermost(&sending.url(url)?, &words),
-        Channel::Matrix { url, room, .. } => {
-            let token = token.unwrap_or_default();
-            chat::to_matrix(&sending.url(url)?, room, &token, &words, &sending.id)
+        Channel::Post { kind, url, room, .. } => {
+            let place = Place {
+                url: &sending.url(url)?,
+                room: room.as_deref().unwrap_or_default(),
+                key,
+                id: &sending.id,
+            };
+            chat::post(*kind, &place, &words)?
         }
-        Channel::Ntfy { url, .. } => chat::to_ntfy(&sending.url(url)?, token.as_deref(), &words),
     };
     deliver(post, sending.secrets, sending.time).await
 }
@@ -83,34 +78,6 @@ impl Sending<'_> {
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
         url.ok_or_else(|| SendError::permanent("what `url` names is not an http or https URL".to_owned()))
     }
-}
-
-/// JSON, signed if there is a secret.
-fn webhook(url: &Url, secret: Option<&Secret>, words: &Words<'_>, id: &str) -> Result<Post, SendError> {
-    let mut body = words.notice.json(words.details);
-    if let Some(text) = &words.template {
-        body["text"] = Value::from(text.as_str());
-    }
-    let id = id
-        .parse()
-        .map_err(|_| SendError::permanent("no message id".to_owned()))?;
-    let signing = Signing {
-        id: &id,
-        now: clock::now(),
-        generic: None,
-        auth_header: None,
-    };
-    let headers = match secret {
-        Some(_) => forge::sign(ForgeKind::Standard, secret, body.to_string().as_bytes(), &signing)
-            .map_err(|e| SendError::permanent(e.to_string()))?,
-        None => Vec::new(),
-    };
-    Ok(Post {
-        method: http::Method::POST,
-        url: url.clone(),
-        headers,
-        body,
-    })
 }
 
 /// Posts, and reads what the answer means. No URL gets into an error: those of chats are secrets.

@@ -8,7 +8,7 @@ use crate::config::forges::ForgeApi;
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::types::Published;
-use crate::config::{ForgeKind, published};
+use crate::config::{ForgeKind, published, suggest};
 
 /// All `[forge.NAME]` that are right.
 pub(super) fn forges(root: &Section, seen: &mut Seen) -> BTreeMap<String, ForgeApi> {
@@ -16,9 +16,7 @@ pub(super) fn forges(root: &Section, seen: &mut Seen) -> BTreeMap<String, ForgeA
     for (name, section) in root.tables("forge", "forge.NAME", None) {
         check_name(&section, name);
         let kind = if section.own("kind").is_some() {
-            section
-                .string("kind")
-                .and_then(|text| forge_kind(&section, "kind", text))
+            section.some_choice("kind")
         } else {
             kind_by_name(&section, name)
         };
@@ -55,9 +53,10 @@ pub(super) fn forges(root: &Section, seen: &mut Seen) -> BTreeMap<String, ForgeA
 }
 
 fn kind_by_name(section: &Section, name: At<&str>) -> Option<ForgeKind> {
-    let kind = name.value.parse::<ForgeKind>();
-    if let Err(unknown) = &kind {
-        let meant = unknown.suggestion.map(|kind| format!("did you mean `[forge.{kind}]`?"));
+    let kind = name.value.parse::<ForgeKind>().ok();
+    if kind.is_none() {
+        let meant = suggest::nearest(name.value, ForgeKind::WORDS.iter().copied());
+        let meant = meant.map(|kind| format!("did you mean `[forge.{kind}]`?"));
         let hint = meant.unwrap_or_else(|| "give it a `kind`, such as `kind = \"gitea\"`".to_owned());
         section.wrong(
             name.place,
@@ -65,7 +64,7 @@ fn kind_by_name(section: &Section, name: At<&str>) -> Option<ForgeKind> {
             hint,
         );
     }
-    kind.ok()
+    kind
 }
 
 /// Names are shown in logs and answers, so they are as plain as those of repos.
@@ -73,12 +72,6 @@ pub(super) fn check_name(section: &Section, name: At<&str>) {
     if let Err(e) = name.value.parse::<crate::model::RepoName>() {
         section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
     }
-}
-
-/// The name of a forge under some key.
-pub(super) fn forge_kind(section: &Section, key: &str, text: At<&str>) -> Option<ForgeKind> {
-    let kinds: Vec<_> = ForgeKind::ALL.iter().map(|kind| (kind.as_str(), *kind)).collect();
-    section.chosen(key, text, &kinds)
 }
 
 /// The forge whose published ranges `allow_from` names: a `[forge.NAME]`, or the forge itself.
@@ -90,7 +83,7 @@ pub(super) fn published_ranges(
     let api = forges.get(text.value);
     let kind = match api {
         Some(api) => api.kind,
-        None => forge_kind(section, "allow_from", text)?,
+        None => section.chosen("allow_from", text)?,
     };
     let found = published::find(text.value, kind, api);
     found

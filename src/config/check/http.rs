@@ -8,7 +8,7 @@ use super::across::Seen;
 use super::listener::listener;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{Http, Listen, Login, Shown, Tls};
+use crate::config::types::{Http, Listen, Login, Tls};
 use crate::model::Role;
 
 pub(super) fn read(section: &Section, control: &Path, seen: &mut Seen) -> Http {
@@ -134,12 +134,11 @@ fn login(section: &Section, has_proxies: bool) -> Login {
         }
         _ => {}
     }
-    let words = [("badge", Shown::Badge), ("overview", Shown::Overview)];
     Login {
         users: section.path("users").map(|at| at.value),
         header,
         roles: known,
-        public: section.each("public", |text| section.chosen("public", text, &words)),
+        public: section.each("public", |text| section.chosen("public", text)),
     }
 }
 

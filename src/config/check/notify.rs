@@ -1,12 +1,12 @@
 //! `[notify.NAME]`: who is notified of deployments, and how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::apis::{check_name, web_url};
 use super::command;
 use super::source_of_secret;
-use crate::config::channel::{Channel, Mail, Notify, UrlSource};
+use crate::config::channel::{Channel, ChannelKind as Kind, Mail, Notify, UrlSource};
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::suggest;
@@ -38,40 +38,18 @@ pub const FIELDS: &[&str] = &[
     "site",
 ];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Webhook,
-    Slack,
-    Discord,
-    Mattermost,
-    Matrix,
-    Ntfy,
-    Email,
-    Command,
-}
-
-const KINDS: &[(&str, Kind)] = &[
-    ("webhook", Kind::Webhook),
-    ("slack", Kind::Slack),
-    ("discord", Kind::Discord),
-    ("mattermost", Kind::Mattermost),
-    ("matrix", Kind::Matrix),
-    ("ntfy", Kind::Ntfy),
-    ("email", Kind::Email),
-    ("command", Kind::Command),
-];
-
-/// Keys that mean something for some kinds alone.
-const ONLY_FOR: &[(&str, &[Kind])] = &[
-    ("secret", &[Kind::Webhook]),
-    ("token", &[Kind::Matrix, Kind::Ntfy]),
-    ("room", &[Kind::Matrix]),
-    ("smtp", &[Kind::Email]),
-    ("username", &[Kind::Email]),
-    ("password", &[Kind::Email]),
-    ("from", &[Kind::Email]),
-    ("to", &[Kind::Email]),
-    ("command", &[Kind::Command]),
+/// The keys that a kind may require, each with what it says.
+const REQUIRED: &[(&str, &str)] = &[
+    (
+        "url",
+        "where messages are posted: a URL, or \"credential:NAME\" if it is a secret",
+    ),
+    ("room", "the id of the room, such as \"!abc:example.org\""),
+    ("token", source_of_secret::HINT),
+    ("smtp", "the mail server, such as \"smtps://mail.example.org\""),
+    ("from", "who the mail is from, such as \"hookd@example.org\""),
+    ("to", "who gets the mail, such as \"ops@example.org\""),
+    ("command", "what to run, such as [\"/usr/local/bin/tell\"]"),
 ];
 
 /// All `[notify.NAME]`: the names, also of those that are wrong, and those that are right.
@@ -81,8 +59,7 @@ pub(super) fn channels<'a>(root: &Section<'a>) -> (Vec<&'a str>, BTreeMap<String
     let mut all = BTreeMap::new();
     for (name, section) in tables {
         check_name(&section, name);
-        let happenings: Vec<_> = Happening::ALL.iter().map(|h| (h.as_str(), *h)).collect();
-        let on = section.each("on", |word| section.chosen("on", word, &happenings));
+        let on = section.each("on", |word| section.chosen("on", word));
         let template = section.string("template").and_then(|text| template(&section, text));
         if let Some(channel) = channel(&section) {
             let on = if on.is_empty() { ON.to_vec() } else { on };
@@ -108,27 +85,18 @@ fn channel(section: &Section) -> Option<Channel> {
     match kind {
         Kind::Email => mail.map(Channel::Email),
         Kind::Command => command.map(Channel::Command),
-        Kind::Matrix => Some(Channel::Matrix {
+        _ => Some(Channel::Post {
+            kind,
             url: url?,
-            room: room?.value.to_owned(),
-            token: token?,
-        }),
-        Kind::Ntfy => Some(Channel::Ntfy { url: url?, token }),
-        Kind::Slack => url.map(Channel::Slack),
-        Kind::Discord => url.map(Channel::Discord),
-        Kind::Mattermost => url.map(Channel::Mattermost),
-        Kind::Webhook => Some(Channel::Webhook {
-            url: url?,
-            secret: signing,
+            key: signing.or(token),
+            room: room.map(|room| room.value.to_owned()),
         }),
     }
 }
 
 /// As `kind` says; else what the keys that are there mean.
 fn kind(section: &Section) -> Kind {
-    let given = section
-        .string("kind")
-        .and_then(|text| section.chosen("kind", text, KINDS));
+    let given = section.some_choice("kind");
     let has = |key: &str| section.own(key).is_some() && section.own("url").is_none();
     match given {
         Some(kind) => kind,
@@ -140,53 +108,31 @@ fn kind(section: &Section) -> Kind {
 
 /// What a kind can't do without.
 fn require(section: &Section, kind: Kind) {
-    match kind {
-        Kind::Email => {
-            section.require("smtp", "the mail server, such as \"smtps://mail.example.org\"");
-            section.require("from", "who the mail is from, such as \"hookd@example.org\"");
-            section.require("to", "who gets the mail, such as \"ops@example.org\"");
-        }
-        Kind::Command => section.require("command", "what to run, such as [\"/usr/local/bin/tell\"]"),
-        Kind::Webhook if section.own("kind").is_none() && section.own("url").is_none() => {
-            let message = format!("`[{}]` has neither `url` nor `command`", section.name);
-            section.wrong(section.place, message, None);
-        }
-        _ => section.require(
-            "url",
-            "where messages are posted: a URL, or \"credential:NAME\" if it is a secret",
-        ),
+    if kind == Kind::Webhook && section.own("kind").is_none() && section.own("url").is_none() {
+        let message = format!("`[{}]` has neither `url` nor `command`", section.name);
+        section.wrong(section.place, message, None);
+        return;
     }
-    if kind == Kind::Matrix {
-        section.require("room", "the id of the room, such as \"!abc:example.org\"");
-        section.require("token", source_of_secret::HINT);
+    let [required, _] = kind.keys();
+    for (key, hint) in REQUIRED.iter().filter(|(key, _)| required.contains(key)) {
+        section.require(key, hint);
     }
 }
 
 fn refuse_foreign_keys(section: &Section, kind: Kind) {
-    let word = |wanted: Kind| {
-        KINDS
-            .iter()
-            .find(|(_, kind)| *kind == wanted)
-            .map_or("", |(word, _)| word)
-    };
-    for (key, kinds) in ONLY_FOR {
-        if let Some(entry) = section.own(key)
-            && !kinds.contains(&kind)
-        {
-            let message = format!("`{key}` has no meaning for `kind = \"{}\"`", word(kind));
-            let meant = kinds
-                .iter()
-                .map(|kind| format!("`{}`", word(*kind)))
-                .collect::<Vec<_>>()
-                .join(" and ");
-            section.wrong(entry.key, message, format!("it is for {meant}"));
+    let is_for = |kind: &&Kind, key: &str| kind.keys().concat().contains(&key);
+    let all: BTreeSet<&str> = Kind::ALL.iter().flat_map(|kind| kind.keys().concat()).collect();
+    for key in all {
+        if let (Some(entry), false) = (section.own(key), is_for(&&kind, key)) {
+            let meant = Kind::ALL.iter().filter(|kind| is_for(kind, key));
+            let meant: Vec<_> = meant.map(|kind| format!("`{kind}`")).collect();
+            let hint = match key {
+                "url" => "make another `[notify.NAME]` of it".to_owned(),
+                _ => format!("it is for {}", meant.join(" and ")),
+            };
+            let message = format!("`{key}` has no meaning for `kind = \"{kind}\"`");
+            section.wrong(entry.key, message, hint);
         }
-    }
-    if let Some(entry) = section.own("url")
-        && matches!(kind, Kind::Email | Kind::Command)
-    {
-        let message = format!("`url` has no meaning for `kind = \"{}\"`", word(kind));
-        section.wrong(entry.key, message, "make another `[notify.NAME]` of it".to_owned());
     }
 }
 

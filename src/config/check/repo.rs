@@ -14,8 +14,8 @@ use crate::config::forges::{Dispatch, ForgeApi, Reporting};
 use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{AllowFrom, Proxy, QueueMode, Remote, Repo, SecretSource, Target, Transport};
-use crate::config::{Encoding, ForgeKind, Generic, HashAlgorithm, remote};
+use crate::config::types::{AllowFrom, Lfs, Proxy, QueueMode, Remote, Repo, SecretSource, Target, Transport};
+use crate::config::{ForgeKind, Generic, remote};
 use crate::model::{GitUrl, RepoName, TargetName};
 
 /// Longest `event_type` of a `repository_dispatch`, characters (GitHub's `OpenAPI` description).
@@ -53,7 +53,7 @@ pub(super) fn options(s: &Section, forges: &Forges) -> Options {
         timestamp_tolerance: s.duration("timestamp_tolerance"),
         submodules: s.boolean("submodules"),
         depth: s.small("depth"),
-        refuse_lfs: s.choice("lfs", [true, false]),
+        refuse_lfs: s.choice::<Lfs>("lfs") == Lfs::Refuse,
         report: report(s),
     }
 }
@@ -63,8 +63,7 @@ fn report(section: &Section) -> Option<Vec<Reporting>> {
     if section.is_word("report", "off") {
         return Some(Vec::new());
     }
-    let words = [("status", Reporting::Status), ("deployment", Reporting::Deployment)];
-    let given = section.each("report", |text| section.chosen("report", text, &words));
+    let given = section.each("report", |text| section.chosen("report", text));
     (!given.is_empty()).then_some(given)
 }
 
@@ -103,7 +102,7 @@ pub(super) fn read(
     }
     let remote = url(section);
     let forge = match section.string("forge") {
-        Some(text) => apis::forge_kind(section, "forge", text),
+        Some(text) => section.chosen("forge", text),
         None => remote.as_ref().and_then(|r| ForgeKind::of_host(r.host.as_deref()?)),
     };
     let full_name = full_name(section, remote.as_ref(), forge);
@@ -382,11 +381,8 @@ fn generic(section: &Section, forge: Option<ForgeKind>) -> Generic {
     }
     Generic {
         header: header("header"),
-        algorithm: s.choice(
-            "algorithm",
-            [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha512],
-        ),
-        encoding: s.choice("encoding", [Encoding::Hex, Encoding::Base64]),
+        algorithm: s.choice("algorithm"),
+        encoding: s.choice("encoding"),
         prefix: s
             .text("prefix")
             .map_or_else(|| s.usual("prefix"), |text| text.value.to_owned()),

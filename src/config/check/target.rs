@@ -86,7 +86,7 @@ pub(super) struct Options {
 
 pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
     Options {
-        strategy: s.choice("strategy", [Strategy::Release, Strategy::InPlace]),
+        strategy: s.choice("strategy"),
         keep: s.count("keep"),
         shared: shared(s),
         env: environment(s),
@@ -94,7 +94,7 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         kill_grace: s.duration("kill_grace"),
         check_timeout: s.duration("check_timeout"),
         run_as: run_as(s),
-        isolation: s.some_choice("isolation", [Isolation::Systemd, Isolation::Process]),
+        isolation: s.some_choice("isolation"),
         memory_max: s.some_size("memory_max"),
         tasks_max: s.some_number("tasks_max"),
         cpu_weight: s.some_number("cpu_weight"),
@@ -104,8 +104,8 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         require_signed: s.path("require_signed").map(|at| at.value),
         require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
         checks_timeout: s.duration("checks_timeout"),
-        queue: s.choice("queue", [QueueMode::Latest, QueueMode::All]),
-        order: s.choice("order", [TagOrder::Version, TagOrder::Pushed]),
+        queue: s.choice("queue"),
+        order: s.choice("order"),
         prereleases: s.boolean("prereleases"),
         history: s.boolean("history"),
         spare: s.boolean("spare"),
