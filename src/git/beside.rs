@@ -9,11 +9,10 @@ use git2::{Index, Repository};
 use tokio_util::sync::CancellationToken;
 
 use super::GitError;
-use super::child::unexpected;
 use super::client::Git;
 use super::mirror::init_bare;
 use super::mirror::{Hold, Mirror, oid, tip_ref};
-use super::wire::{Job, Reply};
+use super::wire::Job;
 use crate::model::{CommitId, GitRef, RefKind};
 
 /// Nobody writes there: what a build changes by mistake would be what it reads next.
@@ -33,14 +32,11 @@ impl Git {
     ) -> Result<(), GitError> {
         let job = Job::LayOutHistory {
             mirror: mirror.to_owned(),
-            git_ref: git_ref.to_string(),
-            commit: commit.into(),
+            git_ref: git_ref.clone(),
+            commit: commit.clone(),
             directory: directory.to_owned(),
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::LaidOut => Ok(()),
-            _ => Err(unexpected()),
-        }
+        self.call(None, job, cancel, &mut |_| {}).await
     }
 }
 

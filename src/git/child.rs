@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -74,13 +75,13 @@ impl Worker {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends the request, hands on progress, returns the last line.
-    pub(super) async fn talk(
+    /// Sends the request, hands on progress, gives what the last line says.
+    pub(super) async fn talk<T: DeserializeOwned>(
         &mut self,
         line: &[u8],
         idle: Duration,
         progress: OnProgress<'_>,
-    ) -> Result<Reply, GitError> {
+    ) -> Result<T, GitError> {
         let (Some(stdin), Some(stdout)) = (self.child.stdin.as_mut(), self.child.stdout.take()) else {
             return Err(unexpected());
         };
@@ -91,7 +92,8 @@ impl Worker {
             let answer = timeout(idle, next_line(&mut answers)).await;
             match answer.map_err(|_| too_long("the remote sent nothing", idle))?? {
                 Some(Reply::Progress(how_far)) => progress(how_far),
-                Some(reply) => return Ok(reply),
+                Some(Reply::Done(done)) => return Ok(done),
+                Some(Reply::Error(error)) => return Err(error),
                 None => return Err(self.died(sent.err()).await),
             }
         }
@@ -153,7 +155,7 @@ impl Drop for Worker {
 }
 
 /// The next answer; none at the end.
-async fn next_line(answers: &mut BufReader<ChildStdout>) -> Result<Option<Reply>, GitError> {
+async fn next_line<T: DeserializeOwned>(answers: &mut BufReader<ChildStdout>) -> Result<Option<Reply<T>>, GitError> {
     let mut line = Vec::new();
     let read = answers.take(LINE_MAX).read_until(b'\n', &mut line).await;
     read.map_err(|e| GitError::new(GitErrorKind::Cut, format!("the git worker: {e}")))?;
@@ -163,9 +165,6 @@ async fn next_line(answers: &mut BufReader<ChildStdout>) -> Result<Option<Reply>
     if !line.ends_with(b"\n") && line.len() as u64 >= LINE_MAX {
         return Err(GitError::new(GitErrorKind::Unsupported, "the remote has too many refs"));
     }
-    match serde_json::from_slice(&line) {
-        Ok(reply) => Ok(Some(reply)),
-        // A line that was cut is a worker that died.
-        Err(_) => Ok(None),
-    }
+    // A line that was cut is a worker that died.
+    Ok(serde_json::from_slice(&line).ok())
 }

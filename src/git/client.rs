@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -15,13 +16,13 @@ use zeroize::Zeroizing;
 
 use super::address::Address;
 use super::child::{OnProgress, Worker, too_long, unexpected};
-use super::wire::{Description, Id, Job, RemoteSpec, Reply, Request, Url, WireFilter, WireSigned};
+use super::wire::{Job, RemoteSpec, Request, WireFilter, WireSigned};
 use super::{
     Access, Bounds, Changed, CheckedOut, CheckoutOptions, Fetched, GitError, GitErrorKind, HostKey, Progress,
     RemoteRef, Reuse, SignedObject, Updated, Worth,
 };
 use crate::config::{Pattern, RefFilter};
-use crate::model::{CommitId, GitRef, Secret, Timestamp};
+use crate::model::{CommitId, GitRef, Secret};
 
 /// Memory of a worker besides files, bytes: the list of the largest tree, libgit2's caches, threads.
 const MEMORY_BASE: u64 = 180 << 20;
@@ -102,28 +103,13 @@ impl Git {
             patterns: filter.patterns().iter().map(|pattern| pattern.text.clone()).collect(),
         };
         let follows = access.follows.as_ref().map(|all| all.iter().map(filter).collect());
-        match self
-            .call(Some(access), Job::LsRemote { follows }, cancel, &mut |_| {})
-            .await?
-        {
-            Reply::Refs(refs) => Ok(refs
-                .into_iter()
-                .map(|r| RemoteRef {
-                    name: r.name,
-                    object: r.object.0,
-                    peeled: r.peeled.map(|id| id.0),
-                })
-                .collect()),
-            _ => Err(unexpected()),
-        }
+        self.call(Some(access), Job::LsRemote { follows }, cancel, &mut |_| {})
+            .await
     }
 
     /// The key that the remote's ssh server shows, whether it is known or not. Nothing is shown to the server.
     pub async fn host_key(&self, access: &Access, cancel: &CancellationToken) -> Result<HostKey, GitError> {
-        match self.call(Some(access), Job::HostKey, cancel, &mut |_| {}).await? {
-            Reply::HostKey { line, fingerprint } => Ok(HostKey { line, fingerprint }),
-            _ => Err(unexpected()),
-        }
+        self.call(Some(access), Job::HostKey, cancel, &mut |_| {}).await
     }
 
     /// Brings `git_ref` into the bare mirror, which is made if it is missing, and anew if it is damaged. `depth` 0 is
@@ -139,13 +125,10 @@ impl Git {
     ) -> Result<Fetched, GitError> {
         let job = Job::Fetch {
             mirror: mirror.to_owned(),
-            git_ref: git_ref.to_string(),
+            git_ref: git_ref.clone(),
             depth,
         };
-        match self.call(Some(access), job, cancel, &mut progress).await? {
-            Reply::Described(described) => Ok(described.into()),
-            _ => Err(unexpected()),
-        }
+        self.call(Some(access), job, cancel, &mut progress).await
     }
 
     /// Writes the tree of a fetched commit to `destination`, which must not exist or be empty, and takes from `reuse` what is the same
@@ -164,15 +147,12 @@ impl Git {
     ) -> Result<CheckedOut, GitError> {
         let job = Job::Checkout {
             mirror: mirror.to_owned(),
-            commit: commit.into(),
+            commit: commit.clone(),
             destination: destination.to_owned(),
             options: options.clone(),
             reuse: reuse.clone(),
         };
-        match self.call(Some(access), job, cancel, &mut progress).await? {
-            Reply::CheckedOut(done) => Ok(done),
-            _ => Err(unexpected()),
-        }
+        self.call(Some(access), job, cancel, &mut progress).await
     }
 
     /// Makes a copy of a release as `spare`, by way of `staging`, at idle priority: the files that its manifest lists, as far as they are
@@ -193,10 +173,7 @@ impl Git {
             spare: spare.to_owned(),
             worth,
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::Contains(made) => Ok(made),
-            _ => Err(unexpected()),
-        }
+        self.call(None, job, cancel, &mut |_| {}).await
     }
 
     /// Brings `directory`, which holds commit `from` (none: unknown or new), to commit `to`: what is missing or
@@ -216,25 +193,12 @@ impl Git {
     ) -> Result<Updated, GitError> {
         let job = Job::Update {
             mirror: mirror.to_owned(),
-            from: from.map(Id::from),
-            to: to.into(),
+            from: from.cloned(),
+            to: to.clone(),
             directory: directory.to_owned(),
             options: options.clone(),
         };
-        match self.call(Some(access), job, cancel, &mut progress).await? {
-            Reply::Updated {
-                written,
-                removed,
-                bytes,
-                old_known,
-            } => Ok(Updated {
-                written,
-                removed,
-                bytes,
-                old_known,
-            }),
-            _ => Err(unexpected()),
-        }
+        self.call(Some(access), job, cancel, &mut progress).await
     }
 
     /// Whether a plain directory holds the files of a commit as they are in it, and no update of it was cut off.
@@ -249,14 +213,11 @@ impl Git {
     ) -> Result<bool, GitError> {
         let job = Job::Holds {
             mirror: mirror.to_owned(),
-            commit: commit.into(),
+            commit: commit.clone(),
             directory: directory.to_owned(),
             options: options.clone(),
         };
-        match self.call(Some(access), job, cancel, &mut |_| {}).await? {
-            Reply::Contains(answer) => Ok(answer),
-            _ => Err(unexpected()),
-        }
+        self.call(Some(access), job, cancel, &mut |_| {}).await
     }
 
     /// How many paths differ between two commits, and the first that the patterns take; a submodule is taken by patterns of what
@@ -271,14 +232,11 @@ impl Git {
     ) -> Result<Changed, GitError> {
         let job = Job::ChangedPaths {
             mirror: mirror.to_owned(),
-            from: from.into(),
-            to: to.into(),
+            from: from.clone(),
+            to: to.clone(),
             patterns: patterns.iter().map(|pattern| pattern.text.clone()).collect(),
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::Changed(changed) => Ok(changed),
-            _ => Err(unexpected()),
-        }
+        self.call(None, job, cancel, &mut |_| {}).await
     }
 
     /// Whether `ancestor` is `tip` or can be reached from it. `Unsupported` if a shallow mirror can't tell.
@@ -291,13 +249,10 @@ impl Git {
     ) -> Result<bool, GitError> {
         let job = Job::Contains {
             mirror: mirror.to_owned(),
-            ancestor: ancestor.into(),
-            tip: tip.into(),
+            ancestor: ancestor.clone(),
+            tip: tip.clone(),
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::Contains(answer) => Ok(answer),
-            _ => Err(unexpected()),
-        }
+        self.call(None, job, cancel, &mut |_| {}).await
     }
 
     /// Takes apart what may be signed: the commit, and for a tag that names it as an annotated tag also that tag.
@@ -310,13 +265,11 @@ impl Git {
     ) -> Result<Vec<SignedObject>, GitError> {
         let job = Job::Signed {
             mirror: mirror.to_owned(),
-            git_ref: git_ref.to_string(),
-            commit: commit.into(),
+            git_ref: git_ref.clone(),
+            commit: commit.clone(),
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::Signed(all) => all.into_iter().map(unpack).collect(),
-            _ => Err(unexpected()),
-        }
+        let all: Vec<WireSigned> = self.call(None, job, cancel, &mut |_| {}).await?;
+        all.into_iter().map(unpack).collect()
     }
 
     /// Keeps these commits, and no others, in the mirror whatever the remote forgets; also packs the mirror if it has
@@ -324,21 +277,18 @@ impl Git {
     pub async fn keep(&self, mirror: &Path, commits: &[CommitId], cancel: &CancellationToken) -> Result<(), GitError> {
         let job = Job::Keep {
             mirror: mirror.to_owned(),
-            commits: commits.iter().map(Id::from).collect(),
+            commits: commits.to_vec(),
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::Kept => Ok(()),
-            _ => Err(unexpected()),
-        }
+        self.call(None, job, cancel, &mut |_| {}).await
     }
 
-    pub(super) async fn call(
+    pub(super) async fn call<T: DeserializeOwned>(
         &self,
         access: Option<&Access>,
         job: Job,
         cancel: &CancellationToken,
         progress: OnProgress<'_>,
-    ) -> Result<Reply, GitError> {
+    ) -> Result<T, GitError> {
         let Ready { mut worker, scratch } = self.ready()?;
         let line = self.request(access, job, scratch.path())?;
         let outcome = tokio::select! {
@@ -349,10 +299,7 @@ impl Git {
             }
         };
         worker.end().await;
-        match outcome? {
-            Reply::Error(error) => Err(error),
-            reply => Ok(reply),
-        }
+        outcome
     }
 
     /// The spare worker if it still waits, or a new one; the next one is started meanwhile.
@@ -404,24 +351,12 @@ impl Git {
     }
 }
 
-impl From<Description> for Fetched {
-    fn from(wire: Description) -> Self {
-        Self {
-            commit: wire.commit.0,
-            subject: wire.subject,
-            whole_message: wire.whole_message,
-            author: wire.author,
-            committed: Timestamp(wire.time.saturating_mul(1000)),
-        }
-    }
-}
-
 fn unpack(wire: WireSigned) -> Result<SignedObject, GitError> {
     let bytes = |text: String| STANDARD.decode(text).map_err(|_| unexpected());
     Ok(SignedObject {
-        id: wire.id.0,
+        id: wire.id,
         tag: wire.tag,
-        time: Timestamp(wire.time.saturating_mul(1000)),
+        time: wire.time,
         payload: bytes(wire.payload)?,
         signature: wire.signature.map(bytes).transpose()?,
     })
@@ -451,17 +386,13 @@ fn spec(access: &Access) -> Result<RemoteSpec, GitError> {
     let token = access.token.as_ref().map(|token| text(token, "token")).transpose()?;
     let proxy = access.proxy.as_ref().map(|proxy| text(&proxy.0, "proxy")).transpose()?;
     Ok(RemoteSpec {
-        url: Url(access.url.clone()),
+        url: access.url.clone(),
         ssh_key: access.ssh_key.clone(),
         known_hosts: access.known_hosts.clone(),
         token,
         ca_file: access.ca_file.clone(),
         proxy,
-        keys: access
-            .keys
-            .iter()
-            .map(|(url, file)| (Url(url.clone()), file.clone()))
-            .collect(),
+        keys: access.keys.clone(),
         submodule_hosts: access.submodule_hosts.clone(),
     })
 }

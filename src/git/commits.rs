@@ -4,8 +4,7 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::child::unexpected;
-use super::wire::{Id, Job, Reply};
+use super::wire::Job;
 use super::{Fetched, Git, GitError};
 use crate::model::CommitId;
 
@@ -19,12 +18,9 @@ impl Git {
     ) -> Result<Fetched, GitError> {
         let job = Job::Describe {
             mirror: mirror.to_owned(),
-            commit: commit.into(),
+            commit: commit.clone(),
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::Described(described) => Ok(described.into()),
-            _ => Err(unexpected()),
-        }
+        self.call(None, job, cancel, &mut |_| {}).await
     }
 
     /// The newest of the candidates that can be reached from `tip` and not from `live`. `None` if there is no such commit, or only
@@ -39,14 +35,11 @@ impl Git {
     ) -> Result<Option<Fetched>, GitError> {
         let job = Job::NewestOf {
             mirror: mirror.to_owned(),
-            tip: tip.into(),
-            live: live.map(Id::from),
-            candidates: candidates.iter().map(Id::from).collect(),
+            tip: tip.clone(),
+            live: live.cloned(),
+            candidates: candidates.to_vec(),
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::NewestOf(found) => Ok(found.map(Fetched::from)),
-            _ => Err(unexpected()),
-        }
+        self.call(None, job, cancel, &mut |_| {}).await
     }
 
     /// What `to` has and `from` has not, newest first, of which at most `most` are described; and how many they are, as far
@@ -61,13 +54,10 @@ impl Git {
     ) -> Result<(Vec<Fetched>, usize), GitError> {
         let job = Job::Since {
             mirror: mirror.to_owned(),
-            from: from.map(Id::from),
-            to: to.into(),
+            from: from.cloned(),
+            to: to.clone(),
             most,
         };
-        match self.call(None, job, cancel, &mut |_| {}).await? {
-            Reply::Since { commits, count } => Ok((commits.into_iter().map(Fetched::from).collect(), count)),
-            _ => Err(unexpected()),
-        }
+        self.call(None, job, cancel, &mut |_| {}).await
     }
 }

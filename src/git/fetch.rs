@@ -5,16 +5,15 @@ use std::path::Path;
 use super::mirror::{Hold, Mirror, open, tip_ref};
 use super::remote::Remote;
 use super::spec::Spec;
-use super::wire::{Description, Id, Reply};
-use super::{GitError, GitErrorKind};
+use super::{Fetched, GitError, GitErrorKind};
 use crate::config::Transport;
-use crate::model::{GitRef, words};
+use crate::model::{GitRef, Timestamp, words};
 
 /// Fetches `git_ref` and says which commit it names. A damaged mirror is made anew, once.
-pub(super) fn fetch(remote: &Remote<'_>, path: &Path, git_ref: &GitRef, depth: u32) -> Result<Reply, GitError> {
+pub(super) fn fetch(remote: &Remote<'_>, path: &Path, git_ref: &GitRef, depth: u32) -> Result<Fetched, GitError> {
     let mirror = Mirror::lock(path, Hold::Write)?;
     mirror.sweep()?;
-    let whole = |at: &Path| download_tip(remote, at, git_ref, depth).map(|(reply, _)| reply);
+    let whole = |at: &Path| download_tip(remote, at, git_ref, depth).map(|(fetched, _)| fetched);
     match must_renew(&mirror, remote, depth) {
         Ok(true) => return mirror.renew(whole),
         Err(error) if error.kind == GitErrorKind::Corrupt => return mirror.renew(whole),
@@ -25,11 +24,11 @@ pub(super) fn fetch(remote: &Remote<'_>, path: &Path, git_ref: &GitRef, depth: u
         Err(error) if error.kind == GitErrorKind::Corrupt || is_our_damage(&mirror, remote, &error) => {
             mirror.renew(whole)
         }
-        Ok((reply, moved)) => {
+        Ok((fetched, moved)) => {
             if moved {
                 mirror.sync()?;
             }
-            Ok(reply)
+            Ok(fetched)
         }
         Err(error) => Err(error),
     }
@@ -51,7 +50,7 @@ fn must_renew(mirror: &Mirror, remote: &Remote<'_>, depth: u32) -> Result<bool, 
 }
 
 /// Also says whether the tip was another one before.
-fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) -> Result<(Reply, bool), GitError> {
+fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) -> Result<(Fetched, bool), GitError> {
     let spec = Spec {
         from: git_ref.as_str().to_owned(),
         to: tip_ref(git_ref.as_str()),
@@ -77,7 +76,7 @@ fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) ->
 }
 
 /// Reads the fetched commit, and its tree's root as a first proof that the objects are there.
-fn describe_tip(at: &Path, git_ref: &GitRef, tip: &str) -> Result<Reply, GitError> {
+fn describe_tip(at: &Path, git_ref: &GitRef, tip: &str) -> Result<Fetched, GitError> {
     let repo = open(at)?;
     let failed = |e: git2::Error| GitError::from_git2(&e, "reading what was fetched");
     let reference = repo.find_reference(tip).map_err(failed)?;
@@ -88,23 +87,23 @@ fn describe_tip(at: &Path, git_ref: &GitRef, tip: &str) -> Result<Reply, GitErro
         GitError::new(GitErrorKind::Unsupported, message)
     })?;
     commit.tree().map_err(failed)?;
-    describe(&commit).map(Reply::Described)
+    describe(&commit)
 }
 
 /// Whatever a pusher wrote is cut here: the daemon must not grow with it.
-pub(super) fn describe(commit: &git2::Commit<'_>) -> Result<Description, GitError> {
+pub(super) fn describe(commit: &git2::Commit<'_>) -> Result<Fetched, GitError> {
     let encoding = commit.message_encoding().ok().flatten().unwrap_or_default();
     let raw = commit.message_bytes();
     let whole_message = decoded(raw.get(..words::MESSAGE_MAX).unwrap_or(raw), encoding);
     let author = commit.author();
     let name = author.name_bytes();
     let name = decoded(name.get(..words::MESSAGE_MAX).unwrap_or(name), encoding);
-    Ok(Description {
-        commit: Id(parse_id(commit.id())?),
+    Ok(Fetched {
+        commit: parse_id(commit.id())?,
         subject: words::subject(&whole_message),
         whole_message,
         author: words::shown(name.trim(), words::AUTHOR_MAX),
-        time: commit.time().seconds(),
+        committed: Timestamp::of_seconds(commit.time().seconds()),
     })
 }
 

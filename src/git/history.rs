@@ -6,8 +6,7 @@ use std::path::Path;
 use git2::{FileMode, Oid, Repository, Sort};
 
 use super::mirror::{Hold, Mirror, oid};
-use super::wire::{Description, Reply};
-use super::{Changed, GitError, GitErrorKind};
+use super::{Changed, Fetched, GitError, GitErrorKind};
 use crate::config::{Pattern, matches};
 use crate::model::{CommitId, words};
 
@@ -60,7 +59,7 @@ fn takes_below(patterns: &[Pattern], path: &str) -> bool {
 }
 
 /// What a commit is.
-pub(super) fn describe(mirror: &Path, commit: &CommitId) -> Result<Description, GitError> {
+pub(super) fn describe(mirror: &Path, commit: &CommitId) -> Result<Fetched, GitError> {
     let mirror = Mirror::lock(mirror, Hold::Read)?;
     let repo = mirror.open()?;
     super::fetch::describe(&find_commit(&repo, commit)?)
@@ -93,7 +92,7 @@ pub(super) fn newest_of(
     tip: &CommitId,
     live: Option<&CommitId>,
     candidates: &[CommitId],
-) -> Result<Option<Description>, GitError> {
+) -> Result<Option<Fetched>, GitError> {
     let mirror = Mirror::lock(mirror, Hold::Read)?;
     let repo = mirror.open()?;
     let failed = |e: git2::Error| GitError::from_git2(&e, "walking the history");
@@ -132,7 +131,12 @@ const COUNT_MAX: usize = 10_000;
 
 /// What `to` has and `from` has not: the newest, and how many there are. A `from` that is gone, after a force push, gives `to`
 /// alone.
-pub(super) fn since(mirror: &Path, from: Option<&CommitId>, to: &CommitId, most: usize) -> Result<Reply, GitError> {
+pub(super) fn since(
+    mirror: &Path,
+    from: Option<&CommitId>,
+    to: &CommitId,
+    most: usize,
+) -> Result<(Vec<Fetched>, usize), GitError> {
     let mirror = Mirror::lock(mirror, Hold::Read)?;
     let repo = mirror.open()?;
     let failed = |e: git2::Error| GitError::from_git2(&e, "walking the history");
@@ -142,8 +146,7 @@ pub(super) fn since(mirror: &Path, from: Option<&CommitId>, to: &CommitId, most:
         .transpose()?
         .filter(|from| repo.find_commit(*from).is_ok());
     let Some(from) = from else {
-        let commits = vec![super::fetch::describe(&tip)?];
-        return Ok(Reply::Since { commits, count: 1 });
+        return Ok((vec![super::fetch::describe(&tip)?], 1));
     };
     let mut walk = repo.revwalk().map_err(failed)?;
     walk.set_sorting(Sort::TOPOLOGICAL | Sort::TIME).map_err(failed)?;
@@ -157,5 +160,5 @@ pub(super) fn since(mirror: &Path, from: Option<&CommitId>, to: &CommitId, most:
         }
         count += 1;
     }
-    Ok(Reply::Since { commits, count })
+    Ok((commits, count))
 }

@@ -93,7 +93,7 @@ pub fn ssh_place(url: &str) -> Option<(String, u16)> {
 }
 
 /// One ref of a remote.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteRef {
     /// Full name; heads and tags only.
     pub name: String,
@@ -105,7 +105,7 @@ pub struct RemoteRef {
 
 /// A commit of the mirror, such as the tip of a ref that was fetched. Texts are decoded by the encoding that the commit
 /// names (`i18n.commitEncoding`), and bounded by [`crate::model::words`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetched {
     /// The commit that the ref names; for an annotated tag the tagged commit.
     pub commit: CommitId,
@@ -219,7 +219,7 @@ pub struct CheckedOut {
 }
 
 /// A plain directory that was brought to a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updated {
     /// Files and symbolic links that were new or differed.
     pub written: u64,

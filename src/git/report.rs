@@ -4,6 +4,8 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use super::wire::Reply;
 use super::{Progress, ProgressPhase};
 
@@ -22,13 +24,13 @@ impl Reporter {
         let soon = |(at, phase): (Instant, ProgressPhase)| phase == progress.phase && now - at < PROGRESS_EVERY;
         if !last.is_some_and(soon) {
             *last = Some((now, progress.phase));
-            send(&Reply::Progress(progress));
+            send(&Reply::<()>::Progress(progress));
         }
     }
 }
 
 /// One line. Nobody is there to be told of a failure, since this is the line to the only one.
-pub(super) fn send(reply: &Reply) {
+pub(super) fn send<T: Serialize>(reply: &Reply<T>) {
     let mut line = serde_json::to_vec(reply).unwrap_or_default();
     line.push(b'\n');
     let mut out = std::io::stdout().lock();

@@ -10,9 +10,9 @@ use git2::{ObjectType, Oid, Repository};
 
 use super::history::find_commit;
 use super::mirror::{Hold, Mirror, oid, tip_ref};
-use super::wire::{Id, WireSigned};
+use super::wire::WireSigned;
 use super::{GitError, GitErrorKind};
-use crate::model::{CommitId, GitRef, RefKind};
+use crate::model::{CommitId, GitRef, RefKind, Timestamp};
 
 /// Largest commit or tag whose signature is looked at, bytes: real ones have a few kilobytes.
 const OBJECT_MAX: usize = 1 << 20;
@@ -74,9 +74,9 @@ fn wire(
     signature: Option<&[u8]>,
 ) -> Result<WireSigned, GitError> {
     Ok(WireSigned {
-        id: Id(super::fetch::parse_id(id)?),
+        id: super::fetch::parse_id(id)?,
         tag,
-        time,
+        time: Timestamp::of_seconds(time),
         payload: STANDARD.encode(payload),
         signature: signature.map(|bytes| STANDARD.encode(bytes)),
     })

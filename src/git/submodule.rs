@@ -15,7 +15,7 @@ use super::reach::Reach;
 use super::remote::{Remote, redacted};
 use super::spec::Spec;
 use super::tree::{Budget, Item, Kind, list};
-use super::wire::{RemoteSpec, Url};
+use super::wire::RemoteSpec;
 use super::{Bounds, CheckoutOptions, GitError, GitErrorKind};
 use crate::config::Transport;
 use crate::model::{CommitId, GitUrl, words};
@@ -202,7 +202,7 @@ fn spec(url: &GitUrl, top: &Remote<'_>) -> Result<RemoteSpec, GitError> {
     let own_key = top.spec.ssh_key.clone().filter(|_| address.host == top.address.host);
     let listed = top.spec.keys.iter().find(|(listed, _)| same_repository(listed, url));
     Ok(RemoteSpec {
-        url: Url(url.clone()),
+        url: url.clone(),
         ssh_key: listed.map(|(_, file)| file.clone()).or(own_key),
         token: top.spec.token.clone().filter(|_| address.same_place(&top.address)),
         ..top.spec.clone()

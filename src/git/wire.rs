@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Bounds, Changed, CheckedOut, CheckoutOptions, GitError, Progress, Reuse, Worth};
-use crate::model::{CommitId, GitUrl};
+use super::{Bounds, CheckoutOptions, GitError, Progress, Reuse, Worth};
+use crate::model::{CommitId, GitRef, GitUrl, Timestamp};
 
 /// The only line that the worker reads. It holds the token, so it has no `Debug`.
 #[derive(Serialize, Deserialize)]
@@ -29,13 +30,13 @@ pub(super) struct Request {
 /// How to reach a remote and what to show it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct RemoteSpec {
-    pub url: Url,
+    pub url: GitUrl,
     pub ssh_key: Option<PathBuf>,
     pub known_hosts: Vec<PathBuf>,
     pub token: Option<String>,
     pub ca_file: Option<PathBuf>,
     pub proxy: Option<String>,
-    pub keys: Vec<(Url, PathBuf)>,
+    pub keys: Vec<(GitUrl, PathBuf)>,
     pub submodule_hosts: Vec<String>,
 }
 
@@ -55,12 +56,12 @@ pub(super) enum Job {
     HostKey,
     Fetch {
         mirror: PathBuf,
-        git_ref: String,
+        git_ref: GitRef,
         depth: u32,
     },
     Checkout {
         mirror: PathBuf,
-        commit: Id,
+        commit: CommitId,
         destination: PathBuf,
         options: CheckoutOptions,
         reuse: Reuse,
@@ -74,164 +75,106 @@ pub(super) enum Job {
     },
     Update {
         mirror: PathBuf,
-        from: Option<Id>,
-        to: Id,
+        from: Option<CommitId>,
+        to: CommitId,
         directory: PathBuf,
         options: CheckoutOptions,
     },
     Describe {
         mirror: PathBuf,
-        commit: Id,
+        commit: CommitId,
     },
     Holds {
         mirror: PathBuf,
-        commit: Id,
+        commit: CommitId,
         directory: PathBuf,
         options: CheckoutOptions,
     },
     ChangedPaths {
         mirror: PathBuf,
-        from: Id,
-        to: Id,
+        from: CommitId,
+        to: CommitId,
         patterns: Vec<String>,
     },
     Contains {
         mirror: PathBuf,
-        ancestor: Id,
-        tip: Id,
+        ancestor: CommitId,
+        tip: CommitId,
     },
     NewestOf {
         mirror: PathBuf,
-        tip: Id,
-        live: Option<Id>,
-        candidates: Vec<Id>,
+        tip: CommitId,
+        live: Option<CommitId>,
+        candidates: Vec<CommitId>,
     },
     Since {
         mirror: PathBuf,
-        from: Option<Id>,
-        to: Id,
+        from: Option<CommitId>,
+        to: CommitId,
         most: usize,
     },
     Signed {
         mirror: PathBuf,
-        git_ref: String,
-        commit: Id,
+        git_ref: GitRef,
+        commit: CommitId,
     },
     Keep {
         mirror: PathBuf,
-        commits: Vec<Id>,
+        commits: Vec<CommitId>,
     },
     LayOutHistory {
         mirror: PathBuf,
-        git_ref: String,
-        commit: Id,
+        git_ref: GitRef,
+        commit: CommitId,
         directory: PathBuf,
     },
 }
 
-/// One line of the worker: any number of `Progress`, then exactly one of the others.
+/// One line of the worker: any number of `Progress`, then exactly one of the others. What is `Done` follows from the job.
 #[derive(Serialize, Deserialize)]
-pub(super) enum Reply {
+pub(super) enum Reply<T> {
     Progress(Progress),
-    Refs(Vec<WireRef>),
-    HostKey {
-        line: String,
-        fingerprint: String,
-    },
-    Described(Description),
-    CheckedOut(CheckedOut),
-    Updated {
-        written: u64,
-        removed: u64,
-        bytes: u64,
-        old_known: bool,
-    },
-    Changed(Changed),
-    Contains(bool),
-    NewestOf(Option<Description>),
-    Since {
-        commits: Vec<Description>,
-        count: usize,
-    },
-    Signed(Vec<WireSigned>),
-    Kept,
-    LaidOut,
+    Done(T),
     Error(GitError),
 }
 
-/// [`super::Fetched`], for the wire: the time in seconds.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Description {
-    pub commit: Id,
-    pub subject: String,
-    pub whole_message: String,
-    pub author: String,
-    pub time: i64,
-}
-
-/// [`super::RemoteRef`], for the wire.
-#[derive(Serialize, Deserialize)]
-pub(super) struct WireRef {
-    pub name: String,
-    pub object: Id,
-    pub peeled: Option<Id>,
-}
-
-/// [`super::SignedObject`], for the wire: bytes in base64, the time in seconds.
+/// [`super::SignedObject`], for the wire: bytes in base64.
 #[derive(Serialize, Deserialize)]
 pub(super) struct WireSigned {
-    pub id: Id,
+    pub id: CommitId,
     pub tag: Option<String>,
-    pub time: i64,
+    pub time: Timestamp,
     pub payload: String,
     pub signature: Option<String>,
 }
 
-/// [`CommitId`], for the wire.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(super) struct Id(pub CommitId);
+/// Values that are always valid are checked again on the other side.
+macro_rules! texts {
+    ($($name:ident),+) => {
+        $(impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.as_str())
+            }
+        }
 
-impl TryFrom<String> for Id {
-    type Error = crate::model::CommitIdError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map(Self)
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                String::deserialize(from)?.parse().map_err(D::Error::custom)
+            }
+        })+
+    };
+}
+
+texts!(CommitId, GitRef, GitUrl);
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
     }
 }
 
-impl From<Id> for String {
-    fn from(id: Id) -> Self {
-        id.0.to_string()
-    }
-}
-
-impl From<&CommitId> for Id {
-    fn from(id: &CommitId) -> Self {
-        Self(id.clone())
-    }
-}
-
-/// [`GitUrl`], for the wire: checked again on the other side.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(super) struct Url(pub GitUrl);
-
-impl TryFrom<String> for Url {
-    type Error = crate::model::GitUrlError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map(Self)
-    }
-}
-
-impl From<Url> for String {
-    fn from(url: Url) -> Self {
-        url.0.into()
-    }
-}
-
-impl std::ops::Deref for Url {
-    type Target = GitUrl;
-    fn deref(&self) -> &GitUrl {
-        &self.0
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        i64::deserialize(from).map(Self)
     }
 }

@@ -11,13 +11,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{getpgrp, getpid};
+use serde::Serialize;
 
 use super::mirror::{Hold, Mirror, discard};
 use super::remote::Remote;
 use super::report::{Reporter, send};
 use super::submodule::{Missing, Plan, plan};
-use super::wire::{Id, Job, RemoteSpec, Reply, Request, WireFilter, WireRef};
-use super::{Bounds, CheckoutOptions, GitError, GitErrorKind};
+use super::wire::{Job, RemoteSpec, Reply, Request, WireFilter};
+use super::{Bounds, CheckoutOptions, GitError, GitErrorKind, RemoteRef, Updated};
 use super::{beside, fetch, globals, history, in_place, materialise, signed, spare};
 use crate::config::{Pattern, matches};
 use crate::model::{CommitId, GitRef, RefKind};
@@ -45,10 +46,7 @@ pub fn worker_main() -> ExitCode {
     }) {
         Ok(request) => request,
         Err(why) => {
-            send(&Reply::Error(GitError::new(
-                GitErrorKind::Other,
-                format!("git worker: {why}"),
-            )));
+            fail(GitError::new(GitErrorKind::Other, format!("git worker: {why}")));
             return ExitCode::from(2);
         }
     };
@@ -61,15 +59,26 @@ pub fn worker_main() -> ExitCode {
     confine(request.memory);
     let silence = Duration::from_millis(request.idle_ms);
     if let Err(error) = set.and_then(|()| globals::limit(silence)) {
-        send(&Reply::Error(GitError::from_git2(&error, "setting up libgit2")));
+        fail(GitError::from_git2(&error, "setting up libgit2"));
         return ExitCode::FAILURE;
     }
     std::thread::spawn(end_with_parent);
     let reporter = Reporter::default();
-    let reply = run(request, &reporter);
-    let failed = reply.is_err();
-    send(&reply.unwrap_or_else(Reply::Error));
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    match run(request, &reporter) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            fail(error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn done<T: Serialize>(done: T) {
+    send(&Reply::Done(done));
+}
+
+fn fail(error: GitError) {
+    send(&Reply::<()>::Error(error));
 }
 
 /// What a remote sends must not take the machine's memory, and if it runs out nevertheless, this process goes first. What it can't
@@ -106,7 +115,8 @@ fn end_with_parent() {
     std::process::exit(1);
 }
 
-fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
+/// Does the job, and tells what came of it unless it fails.
+fn run(request: Request, reporter: &Reporter) -> Result<(), GitError> {
     let Request {
         idle_ms,
         scratch,
@@ -120,12 +130,9 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
         Remote::new(spec, &scratch, reporter, Duration::from_millis(idle_ms))
     };
     match job {
-        Job::LsRemote { follows } => Ok(Reply::Refs(ls_remote(&connect(remote)?, follows)?)),
-        Job::HostKey => connect(remote)?.host_key().map(|key| Reply::HostKey {
-            line: key.line,
-            fingerprint: key.fingerprint,
-        }),
-        Job::Fetch { mirror, git_ref, depth } => fetch::fetch(&connect(remote)?, &mirror, &parse_ref(&git_ref)?, depth),
+        Job::LsRemote { follows } => ls_remote(&connect(remote)?, follows).map(done),
+        Job::HostKey => connect(remote)?.host_key().map(done),
+        Job::Fetch { mirror, git_ref, depth } => fetch::fetch(&connect(remote)?, &mirror, &git_ref, depth).map(done),
         Job::Checkout {
             mirror,
             commit,
@@ -133,10 +140,10 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             options,
             reuse,
         } => {
-            let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, &bounds, Missing::Fetch)
+            let plan = plan(&connect(remote)?, &mirror, &commit, &options, &bounds, Missing::Fetch)
                 .map_err(|e| discard(e, std::slice::from_ref(&mirror)))?;
             let made = materialise::checkout(&plan, &destination, options.refuse_lfs, &reuse, &bounds, reporter);
-            made.map(Reply::CheckedOut).map_err(|e| discard(e, &plan.sources))
+            made.map(done).map_err(|e| discard(e, &plan.sources))
         }
         Job::Spare {
             from,
@@ -144,7 +151,7 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             staging,
             spare,
             worth,
-        } => spare::make(&from, &manifest, &staging, &spare, worth, reporter).map(Reply::Contains),
+        } => spare::make(&from, &manifest, &staging, &spare, worth, reporter).map(done),
         Job::Update {
             mirror,
             from,
@@ -153,59 +160,46 @@ fn run(request: Request, reporter: &Reporter) -> Result<Reply, GitError> {
             options,
         } => {
             let remote = connect(remote)?;
-            let from = from.map(|id| id.0);
-            update(&remote, &mirror, from.as_ref(), &to.0, &directory, &options, &bounds)
+            update(&remote, &mirror, from.as_ref(), &to, &directory, &options, &bounds).map(done)
         }
-        Job::Describe { mirror, commit } => history::describe(&mirror, &commit.0).map(Reply::Described),
+        Job::Describe { mirror, commit } => history::describe(&mirror, &commit).map(done),
         Job::Holds {
             mirror,
             commit,
             directory,
             options,
         } => {
-            let plan = plan(&connect(remote)?, &mirror, &commit.0, &options, &bounds, Missing::Fetch)
+            let plan = plan(&connect(remote)?, &mirror, &commit, &options, &bounds, Missing::Fetch)
                 .map_err(|e| discard(e, std::slice::from_ref(&mirror)))?;
             let holds = in_place::holds(&plan, &directory, &bounds, reporter);
-            holds.map(Reply::Contains).map_err(|e| discard(e, &plan.sources))
+            holds.map(done).map_err(|e| discard(e, &plan.sources))
         }
         Job::ChangedPaths {
             mirror,
             from,
             to,
             patterns,
-        } => history::changed_paths(&mirror, &from.0, &to.0, &compiled(&patterns)?).map(Reply::Changed),
-        Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor.0, &tip.0).map(Reply::Contains),
+        } => history::changed_paths(&mirror, &from, &to, &compiled(&patterns)?).map(done),
+        Job::Contains { mirror, ancestor, tip } => history::contains(&mirror, &ancestor, &tip).map(done),
         Job::NewestOf {
             mirror,
             tip,
             live,
             candidates,
-        } => {
-            let candidates: Vec<CommitId> = candidates.into_iter().map(|id| id.0).collect();
-            let live = live.map(|id| id.0);
-            history::newest_of(&mirror, &tip.0, live.as_ref(), &candidates).map(Reply::NewestOf)
-        }
-        Job::Since { mirror, from, to, most } => {
-            let from = from.map(|id| id.0);
-            history::since(&mirror, from.as_ref(), &to.0, most)
-        }
+        } => history::newest_of(&mirror, &tip, live.as_ref(), &candidates).map(done),
+        Job::Since { mirror, from, to, most } => history::since(&mirror, from.as_ref(), &to, most).map(done),
         Job::Signed {
             mirror,
             git_ref,
             commit,
-        } => signed::signed(&mirror, &parse_ref(&git_ref)?, &commit.0).map(Reply::Signed),
-        Job::Keep { mirror, commits } => keep(
-            &mirror,
-            &commits.into_iter().map(|id| id.0).collect::<Vec<_>>(),
-            reporter,
-        )
-        .map(|()| Reply::Kept),
+        } => signed::signed(&mirror, &git_ref, &commit).map(done),
+        Job::Keep { mirror, commits } => keep(&mirror, &commits, reporter).map(done),
         Job::LayOutHistory {
             mirror,
             git_ref,
             commit,
             directory,
-        } => beside::lay_out(&mirror, &parse_ref(&git_ref)?, &commit.0, &directory).map(|()| Reply::LaidOut),
+        } => beside::lay_out(&mirror, &git_ref, &commit, &directory).map(done),
     }
 }
 
@@ -218,11 +212,6 @@ fn keep(mirror: &Path, commits: &[CommitId], reporter: &Reporter) -> Result<(), 
     Ok(())
 }
 
-fn parse_ref(name: &str) -> Result<GitRef, GitError> {
-    name.parse()
-        .map_err(|e| GitError::new(GitErrorKind::Other, format!("{name}: {e}")))
-}
-
 fn compiled(patterns: &[String]) -> Result<Vec<Pattern>, GitError> {
     let compile = |text: &String| {
         Pattern::new(&Pattern::whole_path(text)).map_err(|e| GitError::new(GitErrorKind::Other, e.to_string()))
@@ -231,12 +220,10 @@ fn compiled(patterns: &[String]) -> Result<Vec<Pattern>, GitError> {
 }
 
 /// Heads and tags that are followed, and a few other heads; `name^{}`, which stands for what a tag object names, joins its tag.
-fn ls_remote(remote: &Remote<'_>, follows: Option<Vec<WireFilter>>) -> Result<Vec<WireRef>, GitError> {
+fn ls_remote(remote: &Remote<'_>, follows: Option<Vec<WireFilter>>) -> Result<Vec<RemoteRef>, GitError> {
     let id = |text: &str| {
-        let parsed = text
-            .parse()
-            .map_err(|e| GitError::new(GitErrorKind::Other, format!("{text}: {e}")));
-        parsed.map(Id)
+        text.parse()
+            .map_err(|e| GitError::new(GitErrorKind::Other, format!("{text}: {e}")))
     };
     let filters = follows.map(|all| all.iter().map(|f| Ok((f.tags, compiled(&f.patterns)?))).collect());
     let filters: Option<Vec<(bool, Vec<Pattern>)>> = filters.transpose()?;
@@ -247,7 +234,7 @@ fn ls_remote(remote: &Remote<'_>, follows: Option<Vec<WireFilter>>) -> Result<Ve
             .any(|(tags, patterns)| *tags == (name.kind() == RefKind::Tag) && matches(patterns, name.short())),
     };
     let (mut followed, mut others) = (0, 0);
-    let mut refs: Vec<WireRef> = Vec::new();
+    let mut refs: Vec<RemoteRef> = Vec::new();
     for listed in remote.list()? {
         if let Some(tag) = listed.name.strip_suffix("^{}") {
             if let Some(last) = refs.last_mut().filter(|last| last.name == tag) {
@@ -266,7 +253,7 @@ fn ls_remote(remote: &Remote<'_>, follows: Option<Vec<WireFilter>>) -> Result<Ve
         } else {
             continue;
         }
-        refs.push(WireRef {
+        refs.push(RemoteRef {
             name: listed.name,
             object: id(&listed.id)?,
             peeled: None,
@@ -287,7 +274,7 @@ fn update(
     directory: &Path,
     options: &CheckoutOptions,
     bounds: &Bounds,
-) -> Result<Reply, GitError> {
+) -> Result<Updated, GitError> {
     let damaged = |error| discard(error, std::slice::from_ref(&mirror.to_owned()));
     let new = plan(remote, mirror, to, options, bounds, Missing::Fetch).map_err(damaged)?;
     let (old, old_known) = match from.map(|from| plan(remote, mirror, from, options, bounds, Missing::LeaveOut)) {
@@ -305,7 +292,7 @@ fn update(
     }
     let done = in_place::update(&old, &new, to, directory, options.refuse_lfs, bounds, remote.reporter);
     let done = done.map_err(|error| discard(error, &new.sources))?;
-    Ok(Reply::Updated {
+    Ok(Updated {
         written: done.written,
         removed: done.removed,
         bytes: done.bytes,

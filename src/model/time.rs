@@ -21,6 +21,11 @@ pub fn span(milliseconds: i64) -> String {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// So many seconds after the epoch.
+    pub fn of_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
     /// Seconds since the epoch.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
