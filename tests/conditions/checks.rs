@@ -305,9 +305,7 @@ fn a_waiting_deployment_is_cancelled_followed_and_not_in_the_way() {
         r#"
 $SITE
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 {BUILD}
 [repo.site.deploy.preview]
 branch = "main"
@@ -342,9 +340,7 @@ fn a_poll_tells_the_waiting_job_of_a_newer_tip() {
         r#"
 $SITE
 poll = "1s"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 require_checks = "build"
 "#,
     );
@@ -410,9 +406,7 @@ full_name = "alice/site"
 forge = "{kind}"
 secret = "file:$DIR/secret"
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 {keys}
 "#,
         api.url("/base/")

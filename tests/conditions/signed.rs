@@ -75,9 +75,7 @@ fn poll_does_not_try_an_unsigned_commit_again() {
 url = "$DIR/site.git"
 secret = "file:$DIR/secret"
 poll = "1h"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 require_signed = "$DIR/signers"
 "#,
     );

@@ -14,9 +14,7 @@ ranges = "{}"
 $SITE
 allow_from = ["github", "192.0.2.0/24"]
 {more}
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#,
         api.url("/meta")
     )

@@ -14,9 +14,7 @@ full_name = "alice/site"
 forge = "github"
 {keys}
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#
     )
 }

@@ -8,9 +8,7 @@ const SMALL: &str = r#"
 deliveries = "1MiB"
 $SITE
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#;
 
 /// The same delivery with a payload of 400 kB: blanks after JSON mean nothing.

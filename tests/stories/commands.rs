@@ -193,9 +193,7 @@ fn output_is_kept_up_to_its_limit_and_the_deployment_goes_on() {
 output = "64KiB"
 $SITE
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 build = "echo first; head -c 3000000 /dev/zero | tr '\\0' x; echo; yes | head -n 100000; printf 'bell \\007 escape \\033[31m \\377 bytes\\n' >&2; echo last"
 "#;
     let world = World::new(config);

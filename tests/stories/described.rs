@@ -26,9 +26,7 @@ url = "{}"
 $SITE
 poll = "off"
 {repo}
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 {target}
 "#,
         api.url("/")

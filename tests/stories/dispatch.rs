@@ -17,9 +17,7 @@ $SITE
 poll = "off"
 report = "off"
 dispatch = {{ repo = "alice/other", event = "deployed" }}
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 url = "https://site.example.org/"
 {target}
 "#,

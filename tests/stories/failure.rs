@@ -48,9 +48,7 @@ fn a_reload_that_fails_rolls_back_and_reloads_again() {
 const POLLED: &str = r#"
 $SITE
 poll = "1s"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 build = "echo $HOOKD_COMMIT >> $HOOKD_PATH/builds; [ ! -e $DIR/no-build ]"
 check = "[ -e $DIR/mended ] || ! grep -q bad index.html"
 check_timeout = "2s"

@@ -23,9 +23,7 @@ fn world(limits: &str) -> World {
 {limits}
 $SITE
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#
     );
     World::new(&config)

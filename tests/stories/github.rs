@@ -163,9 +163,7 @@ fn sha1_counts_only_where_it_is_allowed() {
 $SITE
 poll = "off"
 {allow}
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#
         )
     };
@@ -202,9 +200,7 @@ full_name = "alice/site"
 forge = "github"
 secret = {secrets}
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#
         )
     };

@@ -86,9 +86,7 @@ full_name = "alice/site"
 forge = "github"
 secret = "file:$DIR/secret"
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#,
         server.url_at_port("site.git", tap.port())
     ));
@@ -200,9 +198,7 @@ fn a_lost_store_costs_the_history_and_not_the_site() {
         r#"
 $SITE
 poll = "1h"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#,
     );
     world.deploy("one");

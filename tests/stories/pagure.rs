@@ -12,9 +12,7 @@ full_name = "site"
 forge = "pagure"
 secret = "file:$DIR/secret"
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#;
 
 /// `git.branch.creation` as Pagure sends it.

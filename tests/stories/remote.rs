@@ -24,9 +24,7 @@ forge = "github"
 secret = "file:$DIR/secret"
 poll = "off"
 {keys}
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#
     )
 }

@@ -351,9 +351,7 @@ fn limited(limits: &str) -> World {
 {limits}
 $SITE
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#
     );
     let world = World::new(&config);

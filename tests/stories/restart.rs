@@ -22,9 +22,7 @@ fn polled(poll: &str) -> String {
         r#"
 $SITE
 poll = "{poll}"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#
     )
 }

@@ -180,9 +180,7 @@ forge = "{word}"
 secret = "file:$DIR/secret"
 poll = "off"
 {keys}
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 build = "$DIR/gate build; test ! -e bad"
 "#,
             api.url(self.base),

@@ -21,9 +21,7 @@ token = "file:$DIR/token"
 $SITE
 poll = "off"
 {repo}
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 {target}
 "#,
         api.url("/api/v3/")
@@ -252,9 +250,7 @@ fn telling(channels: &str, names: &str, target: &str) -> World {
 {channels}
 $SITE
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 notify = [{names}]
 {target}
 "#

@@ -22,7 +22,8 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Time between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// What stands before the configuration of every story. `$DIR` is the story's directory, `$SITE` is [`SITE_REPO`].
+/// What stands before the configuration of every story. `$DIR` is the story's directory, `$SITE` is [`SITE_REPO`], `$LIVE` is
+/// [`LIVE_TARGET`].
 const HEAD: &str = r#"
 state_dir = "$DIR/state"
 control = "$DIR/control.sock"
@@ -35,13 +36,16 @@ full_name = "alice/site"
 forge = "github"
 secret = "file:$DIR/secret""#;
 
+/// The head of the target of most stories.
+const LIVE_TARGET: &str = r#"[repo.site.deploy.live]
+branch = "main"
+path = "$DIR/live""#;
+
 /// The repo of most stories; what a story says of its target follows.
 const SITE: &str = r#"
 $SITE
 poll = "off"
-[repo.site.deploy.live]
-branch = "main"
-path = "$DIR/live"
+$LIVE
 "#;
 
 /// Waits for a condition, and fails the test if it does not come.
@@ -133,10 +137,11 @@ impl World {
         self.configure(&format!("{SITE}{keys}"));
     }
 
-    /// Writes the configuration as it is, but for `$SITE` and `$DIR`.
+    /// Writes the configuration as it is, but for `$SITE`, `$LIVE` and `$DIR`.
     pub fn configure_whole(&self, config: &str) {
         let text = config
             .replace("$SITE", SITE_REPO)
+            .replace("$LIVE", LIVE_TARGET)
             .replace("$DIR", &self.dir().to_string_lossy());
         fs::write(self.path("hookd.toml"), text).unwrap();
     }
