@@ -3,7 +3,7 @@
 use crate::support::daemon::text_of;
 use crate::support::forge::{Delivery, SECRET};
 use crate::support::gate::Gate;
-use crate::support::world::World;
+use crate::support::world::{World, another_repo, wait_until};
 
 const GATED: &str = r#"build = "$DIR/gate build && echo $HOOKD_COMMIT >> $HOOKD_PATH/builds""#;
 
@@ -137,22 +137,8 @@ fn queue_all_refuses_a_commit_that_was_pushed_away() {
 
 /// Repos `a` to `e`, one target each; every build notes its repo in `$DIR/order`.
 fn five(head: &str, build: &str) -> String {
-    let one = |name: &str| {
-        format!(
-            r#"
-[repo.{name}]
-url = "$DIR/{name}.git"
-full_name = "alice/{name}"
-forge = "github"
-secret = "file:$DIR/secret"
-poll = "off"
-[repo.{name}.deploy.live]
-branch = "main"
-path = "$DIR/live-{name}"
-build = "{build}"
-"#
-        )
-    };
+    let build = format!("build = \"{build}\"");
+    let one = |name: &str| another_repo(name, name, &format!("live-{name}"), &build);
     ["a", "b", "c", "d", "e"].map(one).concat().replacen("", head, 1)
 }
 
@@ -235,11 +221,11 @@ fn a_repo_that_hangs_holds_up_no_other() {
     for (repo, name) in repos.iter().zip(["a", "b", "c", "d", "e"]).skip(1) {
         push(&world, repo, name, "one");
     }
-    crate::support::world::wait_until("the other four are live", || {
+    wait_until("the other four are live", || {
         world.outcomes().iter().filter(|o| *o == "live").count() == 4
     });
     // The mirror of the last one may still be tidied.
-    crate::support::world::wait_until("only the one that hangs runs", || world.status()["running"] == 1);
+    wait_until("only the one that hangs runs", || world.status()["running"] == 1);
     hangs.pass();
     world.settled();
     assert_eq!(world.outcomes(), ["live"; 5]);

@@ -9,7 +9,7 @@ use crate::support::daemon::text_of;
 use crate::support::forge::{Delivery, SECRET};
 use crate::support::git_server::GitServer;
 use crate::support::tap::Tap;
-use crate::support::world::{World, wait_until};
+use crate::support::world::{World, another_repo, wait_until};
 
 /// The usual repo at a URL, with these keys.
 pub(super) fn at(url: &str, limits: &str, keys: &str) -> String {
@@ -145,29 +145,14 @@ fn killed_in_fetch_it_fetches_again() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// A second repo, whose remote is a path on this machine.
-const OTHER: &str = r#"
-[repo.other]
-url = "$DIR/other.git"
-full_name = "alice/other"
-forge = "github"
-secret = "file:$DIR/secret"
-poll = "off"
-[repo.other.deploy.live]
-branch = "main"
-path = "$DIR/other"
-"#;
-
 #[test]
 fn a_server_that_hangs_holds_up_its_own_repo_alone_and_can_be_cancelled() {
     let mut world = World::still("");
     let server = GitServer::http(world.dir());
     let tap = Tap::new(server.port());
     let other = world.repo("other");
-    world.configure(&format!(
-        "{}{OTHER}",
-        at(&server.url_at_port("site.git", tap.port()), "", "")
-    ));
+    let site = at(&server.url_at_port("site.git", tap.port()), "", "");
+    world.configure(&(site + &another_repo("other", "other", "other", "")));
     tap.stall_after(0);
     world.start();
     world.push("one");

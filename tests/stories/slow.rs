@@ -3,24 +3,11 @@
 use std::net::TcpListener;
 
 use crate::support::receiver::{DRIPPING, ENDLESS, Received, Receiver, SILENT, plain};
-use crate::support::world::{World, wait_until};
+use crate::support::world::{World, another_repo, wait_until};
 
 /// A repo of alice that is deployed from the site's repository, with these keys of its target.
 fn repo(name: &str, target: &str) -> String {
-    format!(
-        r#"
-[repo.{name}]
-url = "$DIR/site.git"
-full_name = "alice/{name}"
-forge = "github"
-secret = "file:$DIR/secret"
-poll = "off"
-[repo.{name}.deploy.live]
-branch = "main"
-path = "$DIR/{name}"
-{target}
-"#
-    )
+    another_repo(name, "site", name, target)
 }
 
 /// Repos at GitHub, with this limit of a request to its API.

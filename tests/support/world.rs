@@ -48,6 +48,24 @@ poll = "off"
 $LIVE
 "#;
 
+/// One more repo of alice, from the repository `git` of the story, with a target `live` in `directory` that has these keys.
+pub fn another_repo(name: &str, git: &str, directory: &str, keys: &str) -> String {
+    format!(
+        r#"
+[repo.{name}]
+url = "$DIR/{git}.git"
+full_name = "alice/{name}"
+forge = "github"
+secret = "file:$DIR/secret"
+poll = "off"
+[repo.{name}.deploy.live]
+branch = "main"
+path = "$DIR/{directory}"
+{keys}
+"#
+    )
+}
+
 /// Waits for a condition, and fails the test if it does not come.
 #[track_caller]
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
