@@ -333,7 +333,7 @@ impl Daemon {
                     watch
                 }
                 Err(error) => {
-                    tracing::error!("the configuration was not read again, the one before it stays in force:");
+                    tracing::error!("the configuration was not reloaded; the previous one stays in force:");
                     let lines = error.lines().filter(|line| !line.is_empty());
                     lines.for_each(|line| tracing::error!("{line}"));
                     self.reload_error
@@ -397,7 +397,7 @@ async fn status_line(app: &App) -> String {
         line = format!("{line}; {target} live at {}", commit.short());
     }
     if app.overview.refused().is_some() {
-        line += "; the configuration file is broken, the one before it stays in force";
+        line += "; the configuration file is broken, the previous one stays in force";
     }
     line
 }
@@ -499,7 +499,7 @@ impl WallClock {
 
     async fn tell(&self, app: &App, by: i64) {
         if let Err(error) = app.world.store.clock_was_set(by, self.wall).await {
-            tracing::warn!(%error, "timers still go by the clock as it was");
+            tracing::warn!(%error, "could not adjust timers to the new time");
         }
         app.worker.wake();
     }

@@ -131,7 +131,7 @@ impl Poller {
     async fn watch_repo(&self, settings: &Settings, repo: &Repo, asked: &Notify, stop: &CancellationToken) {
         // Whoever restarts or reloads has changed something.
         if let Err(error) = self.world.store.try_failures_again(&repo.name).await {
-            tracing::warn!(%error, "{}: what failed before waits for its time", repo.name);
+            tracing::warn!(%error, "{}: could not make earlier failures due again", repo.name);
         }
         if repo.poll.is_none() {
             self.mend(repo).await;

@@ -60,7 +60,7 @@ pub async fn run(world: World, mut settings: watch::Receiver<Settings>) {
     loop {
         let now = settings.borrow_and_update().clone();
         if let Err(error) = relay.round(&now).await {
-            tracing::warn!(%error, "the outbox could not be read");
+            tracing::warn!(%error, "could not read the outbox");
         }
         let pause = if tells_anybody(&now.config) { PAUSE } else { LONG_PAUSE };
         tokio::select! {

@@ -138,7 +138,7 @@ impl Worker {
     /// Takes up what a crash left open, then works until `stop`.
     pub async fn run(&self, stop: CancellationToken) {
         while let Err(error) = self.recover().await {
-            tracing::error!(%error, "could not resume what was left open");
+            tracing::error!(%error, "could not resume interrupted deployments");
             tokio::time::sleep(STORE_PAUSE).await;
         }
         while !stop.is_cancelled() {
@@ -163,7 +163,7 @@ impl Worker {
     pub async fn finish(&self, grace: Duration) {
         self.stopping.cancel();
         if let Err(error) = self.world.store.stop_orderly().await {
-            tracing::warn!(%error, "the next start will take this stop for a crash");
+            tracing::warn!(%error, "could not record an orderly stop: the next start will count a crash");
         }
         if tokio::time::timeout(grace, self.until_idle()).await.is_ok() {
             return;
@@ -306,7 +306,7 @@ impl Worker {
             End::GivenBack => {
                 let reason = "the daemon was stopped; it runs again".to_owned();
                 if let Err(error) = self.world.store.give_back(claim, reason, clock::now()).await {
-                    tracing::error!(%error, "the next start takes the job up");
+                    tracing::error!(%error, "the next start will resume the job");
                 }
             }
             End::LeftOpen => {}
@@ -321,7 +321,7 @@ impl Worker {
                 Ok(()) | Err(StoreError::Closed) => return,
                 Err(error) => {
                     if std::mem::take(&mut first) {
-                        tracing::error!(%error, "could not record that deployment {} waits", claim.deployment);
+                        tracing::error!(%error, "could not record that deployment {} is held", claim.deployment);
                     }
                     tokio::time::sleep(STORE_PAUSE).await;
                 }

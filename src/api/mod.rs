@@ -50,7 +50,7 @@ pub struct Status {
     pub targets: Vec<TargetStatus>,
 }
 
-/// A configuration that the daemon refused; the one before it stays in force.
+/// A configuration that the daemon refused; the previous one stays in force.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedConfiguration {
     /// When reading it began.

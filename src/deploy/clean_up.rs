@@ -32,7 +32,7 @@ async fn clean_target(world: &World, target: &Target) {
     }
     match layout.sweep() {
         Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{}: {note}", target.id)),
-        Err(error) => tracing::warn!(%error, "{}: what a crash left could not be removed", target.id),
+        Err(error) => tracing::warn!(%error, "{}: could not remove what a crash left", target.id),
     }
     let live = match layout.current() {
         Ok(Current::Release(name)) => Some(name),
@@ -40,7 +40,7 @@ async fn clean_target(world: &World, target: &Target) {
     };
     match layout.sweep_spares(live.as_ref().filter(|_| target.spare)) {
         Ok(notes) => notes.iter().for_each(|note| tracing::warn!("{}: {note}", target.id)),
-        Err(error) => tracing::warn!(%error, "{}: spare copies could not be removed", target.id),
+        Err(error) => tracing::warn!(%error, "{}: could not remove spare copies", target.id),
     }
     let Ok(half_made) = world.store.half_made(&target.id).await else {
         return;

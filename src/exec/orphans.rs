@@ -69,7 +69,7 @@ pub(super) async fn end_orphans_within(lifeline: &Path, time: Duration) {
         }
     };
     if tokio::time::timeout(time, ended).await.is_err() {
-        tracing::warn!("processes of a command whose supervisor was killed can't be killed, and still run");
+        tracing::warn!("cannot kill the processes of a command whose supervisor was killed; they still run");
     }
 }
 

@@ -233,7 +233,7 @@ pub async fn serve(socket: Socket, face: Face, tls: Option<Arc<Terminator>>, app
             Err(error) => {
                 // Said once, not ten times a second: descriptors that are used up stay so for a while.
                 if failures == 0 {
-                    tracing::warn!(%error, "connections can't be accepted");
+                    tracing::warn!(%error, "cannot accept connections");
                 }
                 failures += 1;
                 tokio::time::sleep(ACCEPT_PAUSE).await;

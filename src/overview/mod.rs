@@ -69,7 +69,7 @@ pub struct Overview {
 
 fn broken(refused: &RefusedConfiguration) -> String {
     let why = &refused.why;
-    format!("the configuration file is broken, the one before it is in force: {why}")
+    format!("the configuration file is broken, the previous one is in force: {why}")
 }
 
 impl From<StoreError> for Refusal {

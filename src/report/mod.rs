@@ -82,7 +82,7 @@ pub async fn run(world: World, mut settings: watch::Receiver<Settings>) {
             (seen.clone(), seen.has_changed())
         };
         if let Err(error) = reporter.round(&now, is_new).await {
-            tracing::warn!(%error, "what the forge is to be told could not be read");
+            tracing::warn!(%error, "could not work out which statuses and deployments to report");
             if is_new {
                 settings.mark_changed();
             }

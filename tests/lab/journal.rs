@@ -111,7 +111,7 @@ fn a_reload_is_announced_and_a_broken_file_keeps_the_old_one_and_says_so() {
         .until("journalctl -u hookd | grep -q 'did you mean .branch'");
     let said = site.machine.sh("journalctl --no-pager -u hookd PRIORITY=3");
     assert!(
-        said.contains("the one before it stays in force") && said.contains("/etc/hookd.toml:"),
+        said.contains("the previous one stays in force") && said.contains("/etc/hookd.toml:"),
         "{said}"
     );
     site.machine

@@ -227,7 +227,7 @@ fn a_reload_of_a_broken_file_keeps_the_old_one_and_says_so() {
         told.out.contains("WARNING: the configuration file is broken"),
         "{told:?}"
     );
-    assert!(world.log().contains("the one before it stays in force"));
+    assert!(world.log().contains("the previous one stays in force"));
     world.deploy("one");
     assert_eq!(world.served(), "one");
 
