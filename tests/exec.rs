@@ -31,19 +31,8 @@ const LONG: Duration = Duration::from_mins(1);
 const STAND_IN: &str = "EXEC_TEST_STAND_IN";
 
 fn shell(line: &str) -> CommandSpec {
-    CommandSpec {
-        command: Command::Shell(line.to_owned()),
-        directory: "/".into(),
-        environment: Vec::new(),
-        run_as: None,
-        unit: None,
-        payload: None,
-        memory_max: None,
-        tasks_max: None,
-        timeout: LONG,
-        grace: Duration::from_millis(200),
-        lifeline: None,
-    }
+    let command = Command::Shell(line.to_owned());
+    CommandSpec::new(command, "/", LONG, Duration::from_millis(200))
 }
 
 fn argv(argv: &[&str]) -> CommandSpec {

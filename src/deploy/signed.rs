@@ -73,19 +73,7 @@ impl Run<'_> {
             Err(refusal) => return Ok(Err(refusal)),
             Ok(laid_out) => laid_out.map_err(|e| failed(&e))?,
         };
-        let spec = CommandSpec {
-            command: Command::Argv(argv),
-            directory: directory.path().to_owned(),
-            environment: Vec::new(),
-            run_as: None,
-            unit: None,
-            payload: None,
-            memory_max: None,
-            tasks_max: None,
-            timeout: GPGV_TIME,
-            grace: GPGV_GRACE,
-            lifeline: None,
-        };
+        let spec = CommandSpec::new(Command::Argv(argv), directory.path(), GPGV_TIME, GPGV_GRACE);
         let take = |line: exec::OutputLine| {
             if line.stream == Stream::Stdout {
                 asked.line(&line.text);

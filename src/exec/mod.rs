@@ -69,6 +69,25 @@ pub struct CommandSpec {
     pub lifeline: Option<PathBuf>,
 }
 
+impl CommandSpec {
+    /// A command below this process, as its user, with no environment or limit of its own.
+    pub fn new(command: Command, directory: impl Into<PathBuf>, timeout: Duration, grace: Duration) -> Self {
+        Self {
+            command,
+            directory: directory.into(),
+            environment: Vec::new(),
+            run_as: None,
+            unit: None,
+            payload: None,
+            memory_max: None,
+            tasks_max: None,
+            timeout,
+            grace,
+            lifeline: None,
+        }
+    }
+}
+
 impl fmt::Debug for CommandSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
@@ -201,17 +220,8 @@ mod tests {
     #[test]
     fn debug_shows_no_value_of_the_environment() {
         let spec = CommandSpec {
-            command: Command::Shell("true".into()),
-            directory: "/".into(),
             environment: vec![("TOKEN".into(), "s3cret".into())],
-            run_as: None,
-            unit: None,
-            payload: None,
-            memory_max: None,
-            tasks_max: None,
-            timeout: Duration::from_secs(1),
-            grace: Duration::from_secs(1),
-            lifeline: None,
+            ..CommandSpec::new(Command::Shell("true".into()), "/", Duration::ZERO, Duration::ZERO)
         };
         let shown = format!("{spec:?}");
         assert!(shown.contains("TOKEN") && !shown.contains("s3cret"), "{shown}");

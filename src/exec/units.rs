@@ -75,18 +75,10 @@ async fn attempt(program: &Path) -> Result<(), String> {
     if let Some(obstacle) = Units::obstacle() {
         return Err(obstacle);
     }
+    let command = Command::Argv(vec!["true".to_owned()]);
     let spec = CommandSpec {
-        command: Command::Argv(vec!["true".to_owned()]),
-        directory: "/".into(),
-        environment: Vec::new(),
-        run_as: None,
         unit: Some(Unit::probe()),
-        payload: None,
-        memory_max: None,
-        tasks_max: None,
-        timeout: TRIAL_TIME,
-        grace: Duration::ZERO,
-        lifeline: None,
+        ..CommandSpec::new(command, "/", TRIAL_TIME, Duration::ZERO)
     };
     let mut said = String::new();
     let ended = run(program, &spec, |line| said = line.text, &CancellationToken::new()).await;

@@ -122,20 +122,11 @@ async fn deliver(post: Post, secrets: &Secrets, time: Duration) -> Result<Heard,
 async fn run(program: &Path, command: &Command, words: &Words<'_>, time: Duration) -> Result<Heard, SendError> {
     let json = words.notice.json(words.details).to_string();
     let spec = CommandSpec {
-        command: command.clone(),
-        directory: "/".into(),
         environment: vec![
             ("HOOKD_MESSAGE".to_owned(), json),
             ("HOOKD_TEXT".to_owned(), words.text()),
         ],
-        run_as: None,
-        unit: None,
-        payload: None,
-        memory_max: None,
-        tasks_max: None,
-        timeout: time,
-        grace: GRACE,
-        lifeline: None,
+        ..CommandSpec::new(command.clone(), "/", time, GRACE)
     };
     let never = tokio_util::sync::CancellationToken::new();
     let said = |line: exec::OutputLine| tracing::info!("notify: {}", line.text);
