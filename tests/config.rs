@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use hookd::config::{self, Diagnostic, ForgeKind, Limits, Loaded, Report, Secrets};
 use proptest::prelude::*;
 
+#[path = "config/examples.rs"]
+mod examples;
 #[path = "config/schema.rs"]
 mod schema;
 

@@ -1,5 +1,6 @@
 //! hookd from outside, as stories: a push, a delivery, and what is served in the end. Each story has a world of its own: a
-//! repository made by the real git program, a daemon process, and a forge that signs with its own code.
+//! repository made by the real git program, a daemon process, and a forge that signs with its own code. One program for all, since
+//! linking takes longer than most of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +8,8 @@
     reason = "a test may panic, in its helpers too"
 )]
 
+mod conditions;
+mod delivery;
 mod support;
 
 mod stories {
@@ -21,6 +24,7 @@ mod stories {
     mod commands;
     mod content;
     mod crash;
+    mod demo;
     mod described;
     mod description;
     mod disk;
@@ -58,6 +62,7 @@ mod stories {
     mod taken;
     mod talk;
     mod terminal;
+    mod tls;
     mod tokens;
     mod troubles;
 }

@@ -1,7 +1,5 @@
 //! `hookd demo` from outside: what it shows, in which order, and that nothing is left when it has ended.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! The examples are true: each configuration holds, and the files beside it speak of the same things.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

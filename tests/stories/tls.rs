@@ -1,7 +1,5 @@
 //! Built-in TLS of the public listener, with a real client, and a certificate that is renewed.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
