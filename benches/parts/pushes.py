@@ -119,10 +119,8 @@ class Shallow(Git):
         run("git", "clone", "-q", "--depth", "1", self.url, str(self.place / f"release{self.count}"))
 
 
-class Rsync(Pull):
-    """A clone that is pulled, and a copy of it that shares with the release before what did not change."""
-
-    name = "git pull, rsync --link-dest"
+class Copied(Pull):
+    """A clone that is pulled, and copied to a directory for each release."""
 
     def first(self):
         super().first()
@@ -131,6 +129,12 @@ class Rsync(Pull):
     def push(self, commit):
         super().push(commit)
         self.copy()
+
+
+class Rsync(Copied):
+    """A copy shares with the release before what did not change."""
+
+    name = "git pull, rsync --link-dest"
 
     def copy(self):
         self.count += 1
@@ -138,19 +142,14 @@ class Rsync(Pull):
         run("rsync", "-a", "--exclude=.git", *before, f"{self.place}/site/", f"{self.place}/release{self.count}/")
 
 
-class Ostree(Pull):
-    """A clone that is pulled, committed to a repository of ostree, and checked out with hard links."""
+class Ostree(Copied):
+    """The clone is committed to a repository of ostree, and checked out with hard links."""
 
     name = "git pull, ostree"
 
     def first(self):
-        super().first()
         run("ostree", "init", f"--repo={self.place}/repo", "--mode=bare-user")
-        self.copy()
-
-    def push(self, commit):
-        super().push(commit)
-        self.copy()
+        super().first()
 
     def copy(self):
         self.count += 1
