@@ -50,6 +50,22 @@ pub struct Status {
     pub targets: Vec<TargetStatus>,
 }
 
+impl Status {
+    /// How the targets stand, in one sentence without its full stop, and whether none needs a person. `None` without targets.
+    pub fn sentence(&self) -> Option<(String, bool)> {
+        let all = self.targets.len();
+        let bad = self.targets.iter().filter(|target| !target.problems.is_empty());
+        match (bad.count(), all) {
+            (_, 0) => None,
+            (0, 1) => Some(("The target is well".to_owned(), true)),
+            (0, _) => Some((format!("All {all} targets are well"), true)),
+            (1, 1) => Some(("1 of 1 target needs you".to_owned(), false)),
+            (1, _) => Some((format!("1 of {all} targets needs you"), false)),
+            (bad, _) => Some((format!("{bad} of {all} targets need you"), false)),
+        }
+    }
+}
+
 /// A configuration that the daemon refused; the previous one stays in force.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedConfiguration {

@@ -80,21 +80,9 @@ fn lines(status: &Status, width: Option<usize>) -> Vec<String> {
 
 /// How things stand, in one sentence.
 fn sentence(status: &Status) -> String {
-    let all = status.targets.len();
-    let bad = status
-        .targets
-        .iter()
-        .filter(|target| !target.problems.is_empty())
-        .count();
-    let targets = if all == 1 { "target" } else { "targets" };
-    match (bad, all) {
-        (_, 0) => "No target is configured: hookd add URL".to_owned(),
-        (0, 1) => paint::paint(Tone::Good, "The target is well."),
-        (0, _) => paint::paint(Tone::Good, &format!("All {all} targets are well.")),
-        (bad, _) => {
-            let need = if bad == 1 { "needs" } else { "need" };
-            paint::paint(Tone::Bad, &format!("{bad} of {all} {targets} {need} you."))
-        }
+    match status.sentence() {
+        None => "No target is configured: hookd add URL".to_owned(),
+        Some((said, well)) => paint::paint(if well { Tone::Good } else { Tone::Bad }, &format!("{said}.")),
     }
 }
 

@@ -39,26 +39,11 @@ pub(super) fn pill(word: &str) -> Markup {
 
 /// How all stands, in one sentence, and its tone.
 pub(super) fn sentence(status: &Status) -> (String, Tone) {
-    let all = status.targets.len();
-    let bad = status
-        .targets
-        .iter()
-        .filter(|target| !target.problems.is_empty())
-        .count();
     let moves = status.targets.iter().any(|target| target.running.is_some());
-    let targets = if all == 1 { "target" } else { "targets" };
-    let need = if bad == 1 { "needs" } else { "need" };
-    match (bad, all) {
-        (_, 0) => ("No target is configured yet".to_owned(), Tone::Off),
-        (0, 1) => (
-            "The target is well".to_owned(),
-            if moves { Tone::Busy } else { Tone::Good },
-        ),
-        (0, _) => (
-            format!("All {all} targets are well"),
-            if moves { Tone::Busy } else { Tone::Good },
-        ),
-        _ => (format!("{bad} of {all} {targets} {need} you"), Tone::Bad),
+    match status.sentence() {
+        None => ("No target is configured yet".to_owned(), Tone::Off),
+        Some((said, false)) => (said, Tone::Bad),
+        Some((said, true)) => (said, if moves { Tone::Busy } else { Tone::Good }),
     }
 }
 
