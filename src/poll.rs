@@ -259,7 +259,7 @@ impl Poller {
                 commit: Some(commit.as_str()),
                 ..About::default()
             };
-            about.info(format!("{git_ref} is at {} and no delivery said so", commit.short()));
+            about.info(format!("found {} on {git_ref} by polling", commit.short()));
             self.worker.wake();
         } else if store.look_again(&target.id, git_ref, commit).await? {
             self.worker.wake();

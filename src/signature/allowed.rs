@@ -55,7 +55,7 @@ pub(super) fn parse(line: &str) -> Result<Option<AllowedKey>, String> {
         ("", key)
     } else {
         let (options, rest) = options(rest);
-        let key = PublicKey::from_openssh(rest).map_err(|e| format!("no public key that is known here: {e}"))?;
+        let key = PublicKey::from_openssh(rest).map_err(|e| format!("no public key of a known kind: {e}"))?;
         (options, key)
     };
     let mut allowed = AllowedKey {

@@ -108,7 +108,7 @@ impl Kind {
         } else if begins("-----BEGIN SIGNED MESSAGE-----") {
             Err(Refusal::Unsupported("it is an X.509 signature".to_owned()))
         } else {
-            Err(Refusal::Unsupported("it is of no kind that is known".to_owned()))
+            Err(Refusal::Unsupported("its kind is unknown".to_owned()))
         }
     }
 }
