@@ -25,6 +25,29 @@ pub(super) struct Problems {
     warnings: RefCell<Vec<Problem>>,
 }
 
+/// What to do about a problem; `None` if that is plain.
+pub(super) trait Hint {
+    fn text(self) -> Option<String>;
+}
+
+impl Hint for &str {
+    fn text(self) -> Option<String> {
+        Some(self.to_owned())
+    }
+}
+
+impl Hint for String {
+    fn text(self) -> Option<String> {
+        Some(self)
+    }
+}
+
+impl Hint for Option<String> {
+    fn text(self) -> Option<String> {
+        self
+    }
+}
+
 impl Problems {
     pub fn new(sources: Vec<Source>) -> Self {
         Self {
@@ -35,21 +58,21 @@ impl Problems {
     }
 
     /// The configuration can't be used.
-    pub fn error(&self, place: Place, message: impl Into<String>, hint: impl Into<Option<String>>) {
+    pub fn error(&self, place: Place, message: impl Into<String>, hint: impl Hint) {
         let problem = Problem {
             place,
             message: message.into(),
-            hint: hint.into(),
+            hint: hint.text(),
         };
         self.errors.borrow_mut().push(problem);
     }
 
     /// The configuration can be used.
-    pub fn warning(&self, place: Place, message: impl Into<String>, hint: impl Into<Option<String>>) {
+    pub fn warning(&self, place: Place, message: impl Into<String>, hint: impl Hint) {
         let problem = Problem {
             place,
             message: message.into(),
-            hint: hint.into(),
+            hint: hint.text(),
         };
         self.warnings.borrow_mut().push(problem);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keys::{Key, Unset};
 use super::kind::Kind;
-use super::problems::Problems;
+use super::problems::{Hint, Problems};
 use super::raw::{Entry, Node, Table, Value};
 use super::source::{At, Place};
 use super::units::{self, UnitError};
@@ -182,14 +182,14 @@ impl<'a> Section<'a> {
     }
 
     /// Says that the value under `key` is wrong.
-    pub fn wrong(&self, place: Place, message: impl Into<String>, hint: impl Into<Option<String>>) {
+    pub fn wrong(&self, place: Place, message: impl Into<String>, hint: impl Hint) {
         self.problems.error(place, message, hint);
     }
 
     /// Says that a required key is missing, unless it is there (and may be wrong).
     pub fn require(&self, key: &str, hint: &str) {
         if self.own(key).is_none() {
-            self.wrong(self.place, format!("`[{}]` has no `{key}`", self.name), hint.to_owned());
+            self.wrong(self.place, format!("`[{}]` has no `{key}`", self.name), hint);
         }
     }
 
@@ -506,20 +506,13 @@ impl<'a> Section<'a> {
     /// A path, made absolute against the file's directory.
     pub fn path(&self, key: &str) -> Option<At<PathBuf>> {
         let text = self.string(key)?;
-        self.as_path(key, text).map(|value| At {
-            value,
-            place: text.place,
-        })
+        self.as_path(key, text).map(|value| text.with(value))
     }
 
     /// The text of a value as a path.
     pub fn as_path(&self, key: &str, text: At<&str>) -> Option<PathBuf> {
         if let Some(reason) = paths::refuse_unexpanded(text.value) {
-            self.wrong(
-                text.place,
-                format!("`{key}`: {reason}"),
-                "write the path from the root".to_owned(),
-            );
+            self.wrong(text.place, format!("`{key}`: {reason}"), "write the path from the root");
             return None;
         }
         Some(paths::absolute(self.problems.directory(text.place), text.value))

@@ -30,6 +30,16 @@ pub(super) struct At<T> {
     pub place: Place,
 }
 
+impl<T> At<T> {
+    /// Another value in the same place.
+    pub fn with<U>(&self, value: U) -> At<U> {
+        At {
+            value,
+            place: self.place,
+        }
+    }
+}
+
 /// A line of a file as it may be shown, and where in it the caret goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {

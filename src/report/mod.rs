@@ -270,8 +270,7 @@ impl Sender {
             wait.as_secs()
         );
         let until = clock::now().after(wait);
-        let trouble =
-            (attempt + 1 >= TROUBLE_AFTER).then(|| format!("{error}; hookd keeps retrying"));
+        let trouble = (attempt + 1 >= TROUBLE_AFTER).then(|| format!("{error}; hookd keeps retrying"));
         store.report_later(key, until, trouble).await?;
         Ok(matches!(error.refusal, Refusal::Limited(_)).then_some(until))
     }
@@ -400,5 +399,8 @@ pub async fn test(settings: &Settings, repo: &Repo, commit: &CommitId, git_ref: 
         link: None,
     };
     api.put_status(&status).await?;
-    Ok(format!("the forge accepted the status `{context}` on {}", commit.short()))
+    Ok(format!(
+        "the forge accepted the status `{context}` on {}",
+        commit.short()
+    ))
 }

@@ -55,7 +55,7 @@ fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
             problems.error(
                 path.place,
                 message,
-                "give the target a directory of its own, /srv/NAME say".to_owned(),
+                "give the target a directory of its own, /srv/NAME say",
             );
         }
         for (other, first, there) in &targets[..number] {
@@ -74,7 +74,7 @@ fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
                 "the `path` of {id} {relation} {other} ({}){by_links}",
                 problems.line_of(first.place)
             );
-            problems.error(path.place, message, "two targets can't share a directory".to_owned());
+            problems.error(path.place, message, "two targets can't share a directory");
         }
     }
 }
@@ -91,7 +91,7 @@ fn open_listeners(seen: &Seen, problems: &Problems) {
                 problems.line_of(listener)
             );
             let hint = "give the repo a secret, or listen on 127.0.0.1 or a unix socket only";
-            problems.error(*place, message, hint.to_owned());
+            problems.error(*place, message, hint);
         } else {
             let message = "`insecure-none`: whoever reaches the listener can start this repo's deployments";
             problems.warning(*place, message, None);

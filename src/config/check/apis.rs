@@ -110,7 +110,7 @@ pub(super) fn web_url(section: &Section, text: At<&str>) -> Option<url::Url> {
             section.wrong(
                 text.place,
                 format!("not a URL: {e}"),
-                "a URL is written like https://HOST/PATH".to_owned(),
+                "a URL is written like https://HOST/PATH",
             );
             None
         }

@@ -26,11 +26,7 @@ fn argv<'a>(section: &Section<'a>, key: &str, node: &Node, items: &'a [Node]) ->
     let words = section.arguments(key, items);
     let Some(program) = words.first() else {
         if items.is_empty() {
-            section.wrong(
-                node.place,
-                format!("`{key}` is an empty list"),
-                "leave the key out".to_owned(),
-            );
+            section.wrong(node.place, format!("`{key}` is an empty list"), "leave the key out");
         }
         return None;
     };
@@ -49,7 +45,7 @@ fn argv<'a>(section: &Section<'a>, key: &str, node: &Node, items: &'a [Node]) ->
     {
         if !shell {
             let message = format!("`{key}`: `~` is not replaced by a home directory in a list");
-            section.wrong(word.place, message, "write the path from the root".to_owned());
+            section.wrong(word.place, message, "write the path from the root");
         }
     }
     Some(Command::Argv(words.iter().map(|word| word.value.to_owned()).collect()))

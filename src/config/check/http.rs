@@ -28,10 +28,7 @@ pub(super) fn read(section: &Section, control: &Path, seen: &mut Seen) -> Http {
     });
     let status = section.string("status").and_then(|text| {
         let value = listener(section, "status", text)?;
-        Some(At {
-            value,
-            place: text.place,
-        })
+        Some(text.with(value))
     });
     if let Some(status) = &status {
         stands_alone(section, status, control, seen);
@@ -40,7 +37,7 @@ pub(super) fn read(section: &Section, control: &Path, seen: &mut Seen) -> Http {
     if let (Some(_), None, Some(entry)) = (&login, section.own("status"), section.own("login")) {
         let hint = "`status = \"127.0.0.1:9001\"` in `[http]` says where the pages are";
         let message = "`[http.login]` is for the status pages, and there is no `status`";
-        section.problems.warning(entry.key, message, hint.to_owned());
+        section.problems.warning(entry.key, message, hint);
     }
     Http {
         trusted_proxies,
@@ -57,19 +54,11 @@ pub(super) fn read(section: &Section, control: &Path, seen: &mut Seen) -> Http {
 fn stands_alone(section: &Section, status: &At<Listen>, control: &Path, seen: &Seen) {
     if seen.listeners.iter().any(|other| other.value == status.value) {
         let hint = "webhooks and the status pages need an address each";
-        section.wrong(
-            status.place,
-            "`status` and `listen` are the same address",
-            hint.to_owned(),
-        );
+        section.wrong(status.place, "`status` and `listen` are the same address", hint);
     }
     if matches!(&status.value, Listen::Unix(path) if path == control) {
         let hint = "whoever may open the control socket may do everything; the status pages need a socket of their own";
-        section.wrong(
-            status.place,
-            "`status` and `control` are the same socket",
-            hint.to_owned(),
-        );
+        section.wrong(status.place, "`status` and `control` are the same socket", hint);
     }
 }
 
@@ -113,24 +102,20 @@ fn login(section: &Section, has_proxies: bool) -> Login {
     match (named, section.own("roles")) {
         (None, None) if section.own("users").is_none() => {
             let hint = "`users = \"/etc/hookd/users\"`, and hookd user add NAME --role act";
-            section.wrong(
-                section.place,
-                "`[http.login]` has neither `users` nor `header`",
-                hint.to_owned(),
-            );
+            section.wrong(section.place, "`[http.login]` has neither `users` nor `header`", hint);
         }
         (Some(header), _) if !has_proxies && section.own("users").is_none() => {
             let hint = "name the proxy: `trusted_proxies = [\"127.0.0.1\"]` in `[http]`";
             let message = "`header` is believed from `http.trusted_proxies` only, and there are none";
-            section.wrong(header.key, message, hint.to_owned());
+            section.wrong(header.key, message, hint);
         }
         (Some(header), None) if section.own("users").is_none() => {
             let hint = "`roles = { alice = \"act\", \"*\" = \"view\" }`";
-            section.wrong(header.key, "`header` without `roles` lets nobody in", hint.to_owned());
+            section.wrong(header.key, "`header` without `roles` lets nobody in", hint);
         }
         (None, Some(roles)) => {
             let hint = "the roles of those who log in with a password stand in the file `users`";
-            section.wrong(roles.key, "`roles` is for those whom `header` names", hint.to_owned());
+            section.wrong(roles.key, "`roles` is for those whom `header` names", hint);
         }
         _ => {}
     }
@@ -151,7 +136,7 @@ pub(super) fn network(section: &Section, key: &str, text: At<&str>) -> Option<Ip
         section.wrong(
             text.place,
             message,
-            "a network is written like \"10.0.0.0/8\" or \"2001:db8::/32\"".to_owned(),
+            "a network is written like \"10.0.0.0/8\" or \"2001:db8::/32\"",
         );
     }
     network.ok().map(|network| network.trunc())

@@ -20,11 +20,7 @@ pub(super) fn listener(root: &Section, key: &str, text: At<&str>) -> Option<List
             );
             return None;
         }
-        let at = At {
-            value: path,
-            place: text.place,
-        };
-        let path = root.as_path(key, at)?;
+        let path = root.as_path(key, text.with(path))?;
         fits_a_socket(root, key, &path, text.place);
         return Some(Listen::Unix(path));
     }
@@ -52,7 +48,7 @@ pub(super) fn fits_a_socket(root: &Section, key: &str, path: &Path, place: Place
         root.wrong(
             place,
             format!("`{key}`: the path of a unix socket has at most {SOCKET_PATH_MAX} bytes, this one {length}"),
-            "choose a shorter one, below /run say".to_owned(),
+            "choose a shorter one, below /run say",
         );
     }
 }

@@ -161,7 +161,7 @@ fn mail(section: &Section, kind: Kind, password: Option<SecretSource>) -> Option
             section.wrong(
                 text.place,
                 message,
-                "write \"NAME <name@example.org>\" or \"name@example.org\"".to_owned(),
+                "write \"NAME <name@example.org>\" or \"name@example.org\"",
             );
         }
         good.then(|| text.value.to_owned())
@@ -173,11 +173,7 @@ fn mail(section: &Section, kind: Kind, password: Option<SecretSource>) -> Option
         && let Some(entry) = section.own("smtp")
     {
         let message = "`smtp+insecure` is for a mail server on this machine only";
-        section.wrong(
-            entry.node.place,
-            message,
-            "use smtp:// (STARTTLS) or smtps://".to_owned(),
-        );
+        section.wrong(entry.node.place, message, "use smtp:// (STARTTLS) or smtps://");
     }
     Some(Mail {
         smtp: smtp?,

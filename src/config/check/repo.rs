@@ -116,7 +116,7 @@ pub(super) fn read(
         section.wrong(
             entry.key,
             "`token` is for https remotes",
-            "an ssh remote uses `ssh_key`".to_owned(),
+            "an ssh remote uses `ssh_key`",
         );
     }
     if let (Some(entry), Some(remote)) = (section.own("ssh_key"), &remote)
@@ -186,7 +186,7 @@ fn depth_is_enough(section: &Section, options: &Options, targets: &BTreeMap<Targ
             "`depth` and the `queue = \"all\"` of {} contradict each other: a commit may be missing",
             target.id
         );
-        section.wrong(entry.key, message, "leave `depth` out".to_owned());
+        section.wrong(entry.key, message, "leave `depth` out");
     }
     let reads = targets.values().find(|target| target.history);
     if let (Some(target), Some(entry), true) = (reads, section.find("depth"), options.depth > 0) {
@@ -220,7 +220,7 @@ fn keys(section: &Section) -> Vec<(GitUrl, PathBuf)> {
             Ok(_) => section.wrong(
                 url.place,
                 "`keys`: only ssh remotes have keys",
-                "write \"USER@HOST:PATH\" = \"FILE\"".to_owned(),
+                "write \"USER@HOST:PATH\" = \"FILE\"",
             ),
             Err(error) => section.wrong(url.place, format!("`keys`: {error}"), error.hint()),
         }
@@ -244,9 +244,7 @@ fn url(section: &Section) -> Option<Remote> {
         .ok()?;
     if remote.transport == Transport::Http && !remote.host.as_deref().is_some_and(is_loopback) {
         let message = "plain http: whoever sits between can change what is deployed";
-        section
-            .problems
-            .warning(text.place, message, "use https or ssh".to_owned());
+        section.problems.warning(text.place, message, "use https or ssh");
     }
     Some(remote)
 }

@@ -55,7 +55,7 @@ pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) ->
             .any(|other| other.value == Listen::Unix(at.value.clone()))
         {
             let hint = "the control socket is for hookd's own commands, `listen` for webhooks";
-            root.wrong(at.place, "`control` and `listen` are the same socket", hint.to_owned());
+            root.wrong(at.place, "`control` and `listen` are the same socket", hint);
         }
         at.value
     });
@@ -94,10 +94,7 @@ fn listeners(root: &Section) -> Vec<At<Listen>> {
         if listeners.iter().any(|other| other.value == value) {
             root.wrong(text.place, "this address is in the list twice", None);
         }
-        listeners.push(At {
-            value,
-            place: text.place,
-        });
+        listeners.push(text.with(value));
     }
     listeners
 }
@@ -160,7 +157,7 @@ pub(super) fn proxy(section: &Section, otherwise: Option<&Proxy>) -> Option<Prox
     };
     if !url.as_ref().is_some_and(holds) {
         let hint = "write \"http://HOST:PORT\", with USER:PASSWORD@ before the host if it asks for one, or \"off\"";
-        section.wrong(text.place, "`proxy` is not the URL of an http proxy", hint.to_owned());
+        section.wrong(text.place, "`proxy` is not the URL of an http proxy", hint);
     }
     Some(Proxy(Secret::new(text.value.as_bytes().to_vec())))
 }

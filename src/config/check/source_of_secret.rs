@@ -12,7 +12,7 @@ pub(super) fn parse(section: &Section, key: &str, text: At<&str>) -> Option<Secr
     match read(section, key, text) {
         Ok(source) => source,
         Err((message, hint)) => {
-            section.wrong(text.place, format!("`{key}`{message}"), hint.to_owned());
+            section.wrong(text.place, format!("`{key}`{message}"), hint);
             None
         }
     }
@@ -31,15 +31,7 @@ fn read(section: &Section, key: &str, text: At<&str>) -> Result<Option<SecretSou
         if path.is_empty() {
             return Err((": the path is missing after `file:`", HINT));
         }
-        return Ok(section
-            .as_path(
-                key,
-                At {
-                    value: path,
-                    place: text.place,
-                },
-            )
-            .map(SecretSource::File));
+        return Ok(section.as_path(key, text.with(path)).map(SecretSource::File));
     }
     if let Some(name) = text.value.strip_prefix("env:") {
         if !is_variable(name) {

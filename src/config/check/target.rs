@@ -162,11 +162,11 @@ fn environment(section: &Section) -> BTreeMap<String, String> {
         }
         if text.value == "~" || text.value.starts_with("~/") {
             let message = format!("`env`: the `~` of `{shown}` is not replaced by a home directory");
-            section.wrong(text.place, message, "write the path from the root".to_owned());
+            section.wrong(text.place, message, "write the path from the root");
         } else if paths::has_variable(text.value) {
             let message = format!("`env`: `{shown}` has a variable in it, which is not replaced");
             let hint = "write its value, or set it in a shell line: `build = \"X=$Y make\"`";
-            section.problems.warning(text.place, message, hint.to_owned());
+            section.problems.warning(text.place, message, hint);
         }
         all.insert(name.value.to_owned(), text.value.to_owned());
     }
@@ -278,7 +278,7 @@ fn path(repo: &str, target: &str, section: &Section, seen: &mut Seen) -> Option<
         section.wrong(
             path.place,
             "`path` is the root of the file system",
-            "write /srv/NAME, say".to_owned(),
+            "write /srv/NAME, say",
         );
         return None;
     }
@@ -290,7 +290,7 @@ fn path(repo: &str, target: &str, section: &Section, seen: &mut Seen) -> Option<
             "`path` is {}, which the system has for other things",
             path.value.display()
         );
-        section.wrong(path.place, message, "write /srv/NAME, say".to_owned());
+        section.wrong(path.place, message, "write /srv/NAME, say");
         return None;
     }
     unusual_path(section, &path);
@@ -311,7 +311,7 @@ fn unusual_path(section: &Section, path: &At<PathBuf>) {
         let message = format!("`path` is {shown}, since relative paths begin at the directory of this file");
         section
             .problems
-            .warning(path.place, message, "write it from the root, /srv/NAME say".to_owned());
+            .warning(path.place, message, "write it from the root, /srv/NAME say");
     }
 }
 
@@ -321,11 +321,7 @@ fn contradictions(section: &Section, options: &Options) {
         for key in ["shared", "keep", "spare"] {
             if let Some(entry) = section.own(key) {
                 let message = format!("`{key}` has no meaning with `strategy = \"in-place\"`");
-                section.wrong(
-                    entry.key,
-                    message,
-                    "there are no releases to share between or to keep".to_owned(),
-                );
+                section.wrong(entry.key, message, "there are no releases to share between or to keep");
             }
         }
     }
@@ -340,7 +336,7 @@ fn contradictions(section: &Section, options: &Options) {
     for key in ["order", "prereleases"] {
         if let (Some(entry), true) = (section.own(key), section.own("branch").is_some()) {
             let message = format!("`{key}` is for tags, and the target follows branches");
-            section.wrong(entry.key, message, "leave it out".to_owned());
+            section.wrong(entry.key, message, "leave it out");
         }
     }
     if let (Some(entry), true, QueueMode::All) = (section.own("queue"), section.own("tag").is_some(), options.queue) {
@@ -367,7 +363,7 @@ fn refs(section: &Section, options: &Options) -> Option<RefFilter> {
         }
         (None, None) => {
             let message = format!("`[{}]` has neither `branch` nor `tag`", section.name);
-            section.wrong(section.place, message, "add `branch = \"main\"`, say".to_owned());
+            section.wrong(section.place, message, "add `branch = \"main\"`, say");
         }
         _ => {}
     }
@@ -457,7 +453,7 @@ fn path_pattern(section: &Section, text: At<&str>) -> Option<Pattern> {
         section.wrong(
             text.place,
             message,
-            "paths begin at the top of the repository, without `/`".to_owned(),
+            "paths begin at the top of the repository, without `/`",
         );
         return None;
     }
@@ -478,11 +474,7 @@ fn event(section: &Section, text: At<&str>) -> Option<OnEvent> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
     if !text.value.chars().all(plain) {
         let message = format!("`on`: `{}` is not the name of an event", text.value.escape_debug());
-        section.wrong(
-            text.place,
-            message,
-            "such as release, workflow_run or pipeline".to_owned(),
-        );
+        section.wrong(text.place, message, "such as release, workflow_run or pipeline");
         return None;
     }
     let meant = suggest::hint(text.value, EVENTS.iter().copied());
