@@ -85,12 +85,8 @@ fn a_reload_after_a_restart_knows_as_much() {
     );
     let gate = world.gate("reload");
     let commit = world.push("one");
-    let reload = gate.reached();
-    world.kill();
-    reload.killed();
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.kill_at(&gate);
+    world.resume(&gate);
     let delivery = world.deliveries()[0]["delivery"].as_str().unwrap().to_owned();
     assert_eq!(
         text_of(&world.path("reload.told")).trim(),

@@ -55,9 +55,7 @@ fn pushed(phase: &str, page: &str) -> (World, Gate) {
 /// The same, killed in that phase.
 fn killed_in(phase: &str, page: &str) -> (World, Gate) {
     let (mut world, gate) = pushed(phase, page);
-    let command = gate.reached();
-    world.kill();
-    command.killed();
+    world.kill_at(&gate);
     (world, gate)
 }
 
@@ -67,9 +65,7 @@ fn killed_in_build_it_builds_again() {
     assert_eq!(world.served(), "one");
     is_whole(&world);
 
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "two");
     assert_eq!(world.outcomes(), ["live", "interrupted", "live"]);
     is_tidy(&world, 2);
@@ -81,14 +77,10 @@ fn killed_in_the_first_build_nothing_is_live_before_the_second() {
     let gate = world.gate("build");
     world.start();
     world.push("one");
-    let build = gate.reached();
-    world.kill();
-    build.killed();
+    world.kill_at(&gate);
     assert_eq!(world.release(), None);
 
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "one");
     is_tidy(&world, 1);
 }
@@ -99,9 +91,7 @@ fn killed_in_reload_it_reloads_again() {
     assert_eq!(world.served(), "two", "it was switched already");
     is_whole(&world);
 
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "two");
     assert_eq!(
         world.outcomes(),
@@ -116,9 +106,7 @@ fn killed_in_check_it_checks_again() {
     let (mut world, gate) = killed_in("check", "two");
     assert_eq!(world.served(), "two");
 
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "two");
     assert_eq!(world.outcomes(), ["live", "live"]);
     is_tidy(&world, 2);
@@ -128,9 +116,7 @@ fn killed_in_check_it_checks_again() {
 fn killed_in_a_check_that_fails_it_rolls_back_after_the_start() {
     let (mut world, gate) = killed_in("check", "bad");
 
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "one");
     assert_eq!(world.outcomes(), ["live", "rolled-back"]);
     is_whole(&world);
@@ -147,9 +133,7 @@ fn killed_while_it_rolls_back_it_rolls_back_all_the_same() {
     reload.killed();
     assert_eq!(world.served(), "one");
 
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "one");
     assert_eq!(world.outcomes(), ["live", "rolled-back"]);
     assert_eq!(world.target("site/live")["commit"], world.history()[0]["commit"]);
@@ -160,9 +144,7 @@ fn killed_while_it_rolls_back_it_rolls_back_all_the_same() {
 fn killed_twice_in_the_same_deployment() {
     let (mut world, gate) = pushed("build", "two");
     for _ in 0..2 {
-        let build = gate.reached();
-        world.kill();
-        build.killed();
+        world.kill_at(&gate);
         world.start();
     }
     gate.reached().open();
@@ -175,9 +157,7 @@ fn killed_twice_in_the_same_deployment() {
 /// Kills the daemon while a command stands at the gate, and starts it again.
 fn killed_at(world: &mut World, gate: &Gate, times: u32) {
     for _ in 0..times {
-        let command = gate.reached();
-        world.kill();
-        command.killed();
+        world.kill_at(gate);
         world.start();
     }
 }
@@ -255,9 +235,7 @@ fn an_orderly_stop_is_no_crash() {
         let gate = world.gate(phase);
         world.push(phase);
         for _ in 0..4 {
-            let command = gate.reached();
-            world.stop();
-            command.killed();
+            world.stop_at(&gate);
             world.start();
         }
         gate.reached().open();
@@ -352,9 +330,7 @@ fn killed_in_activate_before_and_after_the_rename() {
         let one = world.release().unwrap();
         let gate = world.gate("reload");
         world.push("two");
-        let reload = gate.reached();
-        world.kill();
-        reload.killed();
+        world.kill_at(&gate);
         let store = rusqlite::Connection::open(world.path("state/hookd.db")).unwrap();
         let changed = store
             .execute("UPDATE deployments SET phase = 'activate' WHERE outcome IS NULL", [])
@@ -367,9 +343,7 @@ fn killed_in_activate_before_and_after_the_rename() {
             std::os::unix::fs::symlink("releases/x", world.path("live/.current-0123456789abcdef")).unwrap();
         }
 
-        world.start();
-        gate.reached().open();
-        world.settled();
+        world.resume(&gate);
         assert_eq!(world.served(), "two", "renamed: {renamed}");
         assert_eq!(world.outcomes(), ["live", "live"]);
         assert!(!world.path("live/.current-0123456789abcdef").exists());
@@ -430,22 +404,14 @@ check = "$DIR/gate check"
 
     let gate = world.gate("build");
     world.push("two");
-    let build = gate.reached();
-    world.kill();
-    build.killed();
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.kill_at(&gate);
+    world.resume(&gate);
     assert_eq!((page(&world).as_str(), mark(&world).as_str()), ("two", "two"));
 
     let gate = world.gate("check");
     world.push("three");
-    let check = gate.reached();
-    world.kill();
-    check.killed();
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.kill_at(&gate);
+    world.resume(&gate);
     assert_eq!((page(&world).as_str(), mark(&world).as_str()), ("three", "three"));
     assert_eq!(world.outcomes(), ["live", "interrupted", "live", "live"]);
 }

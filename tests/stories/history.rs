@@ -87,9 +87,7 @@ fn nothing_is_left_of_it_when_a_build_fails_or_is_killed() {
     world.settled();
     is_clean(&world);
     world.push("good");
-    let waiting = gate.reached();
-    world.kill();
-    waiting.killed();
+    world.kill_at(&gate);
     gate.open();
     world.start();
     world.settled();

@@ -77,9 +77,7 @@ fn jobs_that_waited_run_after_a_kill() {
     commits.push(world.push("three"));
     world.kill();
     build.killed();
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     let builds: Vec<String> = text_of(&world.path("live/builds")).lines().map(str::to_owned).collect();
     assert_eq!(builds, commits);
     assert_eq!(world.served(), "three");
@@ -152,9 +150,7 @@ fn terminated_it_lets_a_running_deployment_finish_and_keeps_what_waits() {
     assert!(status.success(), "{status}");
     assert_eq!(world.served(), "one", "{one}");
 
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "two");
     assert_eq!(world.outcomes(), ["live", "live"]);
 }
@@ -169,13 +165,9 @@ fn terminated_it_stops_what_takes_longer_than_the_grace_time_and_runs_it_again()
     let gate = world.gate("build");
     world.start();
     world.push("one");
-    let build = gate.reached();
-    world.stop();
-    build.killed();
+    world.stop_at(&gate);
     assert_eq!(world.release(), None);
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "one");
     assert_eq!(world.outcomes(), ["interrupted", "live"]);
 }
@@ -190,13 +182,9 @@ fn terminated_in_a_check_it_goes_on_with_the_check() {
     let gate = world.gate("check");
     world.start();
     world.push("one");
-    let check = gate.reached();
-    world.stop();
-    check.killed();
+    world.stop_at(&gate);
     assert_eq!(world.served(), "one");
-    world.start();
-    gate.reached().open();
-    world.settled();
+    world.resume(&gate);
     assert_eq!(world.served(), "one");
     assert_eq!(world.outcomes(), ["live"]);
 }

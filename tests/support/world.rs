@@ -243,6 +243,29 @@ impl World {
         self.daemon.take().expect("the daemon runs").kill();
     }
 
+    /// Kills the daemon while a command stands at the gate, which goes too.
+    pub fn kill_at(&mut self, gate: &Gate) {
+        let command = gate.reached();
+        self.kill();
+        command.killed();
+    }
+
+    /// Stops the daemon while a command stands at the gate, which goes too.
+    #[track_caller]
+    pub fn stop_at(&mut self, gate: &Gate) {
+        let command = gate.reached();
+        self.stop();
+        command.killed();
+    }
+
+    /// Starts the daemon again, lets the command pass that it runs anew, and waits for the end.
+    #[track_caller]
+    pub fn resume(&mut self, gate: &Gate) {
+        self.start();
+        gate.reached().open();
+        self.settled();
+    }
+
     /// Stops the daemon with SIGTERM, and waits for its end.
     #[track_caller]
     pub fn stop(&mut self) {
