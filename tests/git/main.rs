@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hookd::config::Transport;
-use hookd::git::{Access, CheckedOut, CheckoutOptions, Fetched, Git, GitError, Reuse};
+use hookd::git::{Access, CheckedOut, CheckoutOptions, Fetched, Git, GitError, RemoteRef, Reuse};
 use hookd::model::{CommitId, GitRef, Secret};
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +92,19 @@ impl World {
     /// Writes a commit to a new directory of that name.
     async fn checkout(&self, access: &Access, commit: &CommitId, name: &str) -> Result<CheckedOut, GitError> {
         self.checkout_with(access, commit, name, &self.options()).await
+    }
+
+    async fn ls_remote(&self, access: &Access) -> Result<Vec<RemoteRef>, GitError> {
+        self.git.ls_remote(access, &self.cancel).await
+    }
+
+    async fn keep(&self, commits: &[CommitId]) {
+        self.git.keep(&self.mirror(), commits, &self.cancel).await.unwrap();
+    }
+
+    async fn contains(&self, ancestor: &CommitId, tip: &CommitId) -> bool {
+        let found = self.git.contains(&self.mirror(), ancestor, tip, &self.cancel).await;
+        found.unwrap()
     }
 
     async fn checkout_with(

@@ -162,22 +162,10 @@ async fn shallow_mirrors_stay_so_until_all_is_wanted() {
         assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
 
         world.fetch_deep(&remote, &main, 0).await.unwrap();
-        assert!(
-            world
-                .git
-                .contains(&world.mirror(), &id(&first), &id(&next), &world.cancel)
-                .await
-                .unwrap()
-        );
+        assert!(world.contains(&id(&first), &id(&next)).await);
         // A full mirror is not cut down again.
         world.fetch_deep(&remote, &main, 1).await.unwrap();
-        assert!(
-            world
-                .git
-                .contains(&world.mirror(), &id(&first), &id(&next), &world.cancel)
-                .await
-                .unwrap()
-        );
+        assert!(world.contains(&id(&first), &id(&next)).await);
         fs::remove_dir_all(world.mirror()).unwrap();
     }
 }
@@ -232,34 +220,10 @@ async fn changed_paths_come_from_the_trees() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, GitErrorKind::RefMissing, "{error}");
-    assert!(
-        world
-            .git
-            .contains(&world.mirror(), &id(&old), &id(&new), &world.cancel)
-            .await
-            .unwrap()
-    );
-    assert!(
-        world
-            .git
-            .contains(&world.mirror(), &id(&new), &id(&new), &world.cancel)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !world
-            .git
-            .contains(&world.mirror(), &id(&new), &id(&old), &world.cancel)
-            .await
-            .unwrap()
-    );
-    assert!(
-        !world
-            .git
-            .contains(&world.mirror(), &missing, &id(&new), &world.cancel)
-            .await
-            .unwrap()
-    );
+    assert!(world.contains(&id(&old), &id(&new)).await);
+    assert!(world.contains(&id(&new), &id(&new)).await);
+    assert!(!world.contains(&id(&new), &id(&old)).await);
+    assert!(!world.contains(&missing, &id(&new)).await);
 }
 
 #[tokio::test]
@@ -269,11 +233,7 @@ async fn kept_commits_outlive_force_pushes_and_packing() {
     let remote = access(&origin.file_url());
     let old = origin.commit("main", "old", &[Change::File("a", b"old")]);
     world.fetch(&remote, "main").await.unwrap();
-    world
-        .git
-        .keep(&world.mirror(), &[id(&old)], &world.cancel)
-        .await
-        .unwrap();
+    world.keep(&[id(&old)]).await;
     let dropped = origin.rewrite("main", "dropped", &[Change::File("a", b"dropped")]);
     world.fetch(&remote, "main").await.unwrap();
     // More packs than a mirror may have, each of a history that the next push throws away.
@@ -289,11 +249,7 @@ async fn kept_commits_outlive_force_pushes_and_packing() {
         world.fetch(&remote, "main").await.unwrap();
     }
     assert!(packs() > 50, "{}", packs());
-    world
-        .git
-        .keep(&world.mirror(), &[id(&tip), id(&old)], &world.cancel)
-        .await
-        .unwrap();
+    world.keep(&[id(&tip), id(&old)]).await;
     assert!(packs() < 5, "{}", packs());
     world.checkout(&remote, &id(&old), "rollback").await.unwrap();
     assert_eq!(read(&world.path("rollback/a")), "old");
@@ -303,11 +259,7 @@ async fn kept_commits_outlive_force_pushes_and_packing() {
     let mirror = Origin { path: world.mirror() };
     let kept = || mirror.git(&["for-each-ref", "refs/hookd/keep"]).lines().count();
     assert_eq!(kept(), 2);
-    world
-        .git
-        .keep(&world.mirror(), &[id(&tip)], &world.cancel)
-        .await
-        .unwrap();
+    world.keep(&[id(&tip)]).await;
     assert_eq!(kept(), 1);
 }
 

@@ -18,13 +18,7 @@ async fn a_force_push_is_followed() {
     assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&new));
     world.checkout(&access, &id(&new), "release").await.unwrap();
     assert_eq!(read(&world.path("release/a")), "2");
-    assert!(
-        !world
-            .git
-            .contains(&world.mirror(), &id(&old), &id(&new), &world.cancel)
-            .await
-            .unwrap()
-    );
+    assert!(!world.contains(&id(&old), &id(&new)).await);
 }
 
 #[tokio::test]
@@ -50,7 +44,7 @@ async fn an_empty_repository_has_no_branch() {
     world.origin("blog.git");
     let server = GitServer::http(&world.root());
     let access = access(&server.url("blog.git"));
-    assert!(world.git.ls_remote(&access, &world.cancel).await.unwrap().is_empty());
+    assert!(world.ls_remote(&access).await.unwrap().is_empty());
     assert_eq!(
         world.fetch(&access, "main").await.unwrap_err().kind,
         GitErrorKind::RefMissing
@@ -86,7 +80,7 @@ async fn tags_light_annotated_and_strange() {
     let server = GitServer::http(&world.root());
     let access = access(&server.url("blog.git"));
 
-    let refs = world.git.ls_remote(&access, &world.cancel).await.unwrap();
+    let refs = world.ls_remote(&access).await.unwrap();
     let find = |name: &str| refs.iter().find(|r| r.name == name).unwrap();
     assert_eq!(
         (&find("refs/tags/light").object, &find("refs/tags/light").peeled),
@@ -174,7 +168,7 @@ async fn every_name_that_git_allows() {
     let server = GitServer::http(&world.root());
     let remote = access(&server.url("blog.git"));
 
-    let refs = world.git.ls_remote(&remote, &world.cancel).await.unwrap();
+    let refs = world.ls_remote(&remote).await.unwrap();
     for name in &names {
         assert!(refs.iter().any(|r| r.name == format!("refs/heads/{name}")), "{name}");
         let git_ref = GitRef::branch(name).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -199,7 +193,7 @@ async fn names_that_are_no_text_are_passed_over() {
     std::fs::write(origin.path.join("packed-refs"), packed).unwrap();
     let server = GitServer::http(&world.root());
     let access = access(&server.url("blog.git"));
-    let refs = world.git.ls_remote(&access, &world.cancel).await.unwrap();
+    let refs = world.ls_remote(&access).await.unwrap();
     assert_eq!(
         refs.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
         ["refs/heads/main"]
@@ -220,7 +214,7 @@ async fn only_what_is_followed_is_listed_and_some_others_for_who_misspelt_one() 
     let mut access = access(&origin.file_url());
     let patterns = vec![hookd::config::Pattern::new("topic-29?").unwrap()];
     access.follows = Some(vec![hookd::config::RefFilter::Branches(patterns)]);
-    let refs = world.git.ls_remote(&access, &world.cancel).await.unwrap();
+    let refs = world.ls_remote(&access).await.unwrap();
     let followed = refs
         .iter()
         .filter(|r| r.name.starts_with("refs/heads/topic-29"))

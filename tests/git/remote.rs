@@ -23,7 +23,7 @@ async fn http_from_push_to_files() {
     let server = GitServer::http(&world.root());
     let access = access(&server.url("blog.git"));
 
-    let refs = world.git.ls_remote(&access, &world.cancel).await.unwrap();
+    let refs = world.ls_remote(&access).await.unwrap();
     assert_eq!(refs.len(), 1);
     assert_eq!(
         (refs[0].name.as_str(), &refs[0].object, &refs[0].peeled),
@@ -224,7 +224,7 @@ async fn basic_auth_wants_the_right_token() {
 
     access.token = Some(secret("deployer:s3cr3t-t0k3n"));
     assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
-    assert_eq!(world.git.ls_remote(&access, &world.cancel).await.unwrap().len(), 1);
+    assert_eq!(world.ls_remote(&access).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn a_missing_repository_is_not_found() {
     let remote = access(&server.url("nothing.git"));
     for error in [
         world.fetch(&remote, "main").await.unwrap_err(),
-        world.git.ls_remote(&remote, &world.cancel).await.unwrap_err(),
+        world.ls_remote(&remote).await.unwrap_err(),
         world
             .fetch(&access(world.path("nothing").to_str().unwrap()), "main")
             .await
@@ -285,7 +285,7 @@ async fn redirects_to_another_host_are_not_followed() {
     let remote = access(&server.url("blog.git"));
     for error in [
         world.fetch(&remote, "main").await.unwrap_err(),
-        world.git.ls_remote(&remote, &world.cancel).await.unwrap_err(),
+        world.ls_remote(&remote).await.unwrap_err(),
     ] {
         assert!(error.message.contains("redirect"), "{error}");
         assert!(error.hint.is_some_and(|h| h.contains("`url`")));
@@ -470,10 +470,7 @@ async fn local_remotes_by_path_and_by_file_url() {
     let head = origin.commit("main", "x", &[Change::File("a", b"1")]);
     for url in [origin.path.to_str().unwrap().to_owned(), origin.file_url()] {
         let remote = access(&url);
-        assert_eq!(
-            world.git.ls_remote(&remote, &world.cancel).await.unwrap()[0].object,
-            id(&head)
-        );
+        assert_eq!(world.ls_remote(&remote).await.unwrap()[0].object, id(&head));
         assert_eq!(world.fetch(&remote, "main").await.unwrap().commit, id(&head));
     }
     let error = world.fetch(&access(&origin.file_url()), "gone").await.unwrap_err();
@@ -496,7 +493,7 @@ async fn local_remotes_of_somebody_else() {
         }
     }
     let remote = access(&origin.file_url());
-    assert_eq!(world.git.ls_remote(&remote, &world.cancel).await.unwrap().len(), 1);
+    assert_eq!(world.ls_remote(&remote).await.unwrap().len(), 1);
     assert_eq!(world.fetch(&remote, "main").await.unwrap().commit, id(&head));
 }
 
@@ -515,7 +512,7 @@ async fn local_remotes_without_the_git_program() {
     std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     world.git.program = wrapper;
     let remote = access(&origin.file_url());
-    assert_eq!(world.git.ls_remote(&remote, &world.cancel).await.unwrap().len(), 1);
+    assert_eq!(world.ls_remote(&remote).await.unwrap().len(), 1);
     assert_eq!(
         world
             .fetch_deep(&remote, &GitRef::branch("main").unwrap(), 1)

@@ -24,10 +24,7 @@ fn serve(world: &World) -> (GitServer, Access, String) {
 async fn a_deploy_key_and_a_known_host() {
     let world = World::new();
     let (server, access, head) = serve(&world);
-    assert_eq!(
-        world.git.ls_remote(&access, &world.cancel).await.unwrap()[0].object,
-        id(&head)
-    );
+    assert_eq!(world.ls_remote(&access).await.unwrap()[0].object, id(&head));
     assert_eq!(world.fetch(&access, "main").await.unwrap().commit, id(&head));
     world.checkout(&access, &id(&head), "release").await.unwrap();
 
