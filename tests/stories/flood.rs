@@ -16,19 +16,6 @@ const MEMORY_MAX: u64 = 24 * 1024;
 /// Another machine on loopback.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 6, 6, 6);
 
-fn world(limits: &str) -> World {
-    let config = format!(
-        r#"
-[limits]
-{limits}
-$SITE
-poll = "off"
-$LIVE
-"#
-    );
-    World::new(&config)
-}
-
 /// Begins a request as a stranger, and leaves it at that.
 fn half_a_request(world: &World) -> TcpStream {
     let mut stream = world.address().connect_from(STRANGER).unwrap();
@@ -46,7 +33,7 @@ fn send_from(world: &World, source: Ipv4Addr, delivery: &Delivery) -> Answer {
 
 #[test]
 fn slow_connections_of_one_address_do_not_hold_up_another() {
-    let world = world("");
+    let world = World::limited("");
     world.site.publish("one");
     // More than one address may have; those beyond it wait for a place.
     let _slow: Vec<TcpStream> = (0..40).map(|_| half_a_request(&world)).collect();
@@ -63,7 +50,7 @@ fn slow_connections_of_one_address_do_not_hold_up_another() {
 
 #[test]
 fn slow_connections_of_the_same_address_are_gone_in_time() {
-    let world = world("header_time = \"500ms\"");
+    let world = World::limited("header_time = \"500ms\"");
     world.site.publish("one");
     let mut slow: Vec<TcpStream> = (0..40).map(|_| half_a_request(&world)).collect();
     // A forge waits for ten seconds.
@@ -80,7 +67,7 @@ fn slow_connections_of_the_same_address_are_gone_in_time() {
 
 #[test]
 fn six_hundred_connections_cost_neither_deliveries_nor_memory() {
-    let world = world("header_time = \"2s\"");
+    let world = World::limited("header_time = \"2s\"");
     world.site.publish("one");
     let before = world.daemon().descriptors();
     let mut all: Vec<TcpStream> = Vec::new();
@@ -107,7 +94,7 @@ fn six_hundred_connections_cost_neither_deliveries_nor_memory() {
 
 #[test]
 fn who_fails_too_often_has_to_wait_but_not_who_signs_rightly() {
-    let world = world("auth_failures = 5");
+    let world = World::limited("auth_failures = 5");
     world.site.publish("one");
     let wrong = Delivery::push("alice/site", "refs/heads/main", &world.site.head()).signed("guess");
     let unknown = wrong.clone().to("/hook/nobody");
@@ -154,7 +141,7 @@ fn flood(world: &World, count: usize, make: &(dyn Fn() -> Delivery + Sync), good
 
 #[test]
 fn a_flood_leaves_little_in_memory() {
-    let world = world("");
+    let world = World::limited("");
     world.site.publish("one");
     let head = world.site.head();
     let wrong = || Delivery::push("alice/site", "refs/heads/main", &head).signed("guess");
@@ -175,7 +162,7 @@ fn a_flood_leaves_little_in_memory() {
 
 #[test]
 fn slow_senders_behind_a_trusted_proxy_hold_up_nobody_else() {
-    let world = world("header_time = \"1m\"\n[http]\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    let world = World::limited("header_time = \"1m\"\n[http]\ntrusted_proxies = [\"127.0.0.0/8\"]");
     world.site.publish("one");
     let slow = |_| {
         let mut stream = world.address().connect_from(STRANGER).unwrap();
@@ -191,7 +178,7 @@ fn slow_senders_behind_a_trusted_proxy_hold_up_nobody_else() {
 
 #[test]
 fn large_uploads_that_only_drip_hold_no_memory() {
-    let world = world("");
+    let world = World::limited("");
     world.site.publish("one");
     let drip = |number: u8| {
         let mut stream = world.address().connect_from(Ipv4Addr::new(127, 8, 0, number)).unwrap();
@@ -210,7 +197,7 @@ fn large_uploads_that_only_drip_hold_no_memory() {
 
 #[test]
 fn large_uploads_that_stop_before_their_end_hold_no_memory() {
-    let world = world("");
+    let world = World::limited("");
     world.site.publish("one");
     let most = vec![b'x'; 20 << 20];
     let upload = |number: u8| {

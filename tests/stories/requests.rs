@@ -345,16 +345,7 @@ fn a_head_above_the_limit_is_refused() {
 
 /// The usual repo with tight limits.
 fn limited(limits: &str) -> World {
-    let config = format!(
-        r#"
-[limits]
-{limits}
-$SITE
-poll = "off"
-$LIVE
-"#
-    );
-    let world = World::new(&config);
+    let world = World::limited(limits);
     world.site.publish("one");
     world
 }

@@ -122,6 +122,11 @@ impl World {
         world
     }
 
+    /// The same as [`World::site`], with these lines of `[limits]`.
+    pub fn limited(limits: &str) -> Self {
+        Self::new(&format!("\n[limits]\n{limits}{SITE}"))
+    }
+
     /// The same as [`World::site`], before anything runs.
     pub fn still_site(keys: &str) -> Self {
         Self::still(&format!("{SITE}{keys}"))
