@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -513,6 +514,14 @@ pub struct Target {
     pub pusher: Vec<Pattern>,
     /// `on`; empty: pushes alone. A list that is not empty is exhaustive: pushes deploy only if it names `push`.
     pub on: Vec<OnEvent>,
+    /// What `[defaults]` may say, too.
+    pub options: TargetOptions,
+}
+
+/// The keys of a target that `[defaults]` may give, too. A [`Target`] has them as its own.
+#[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools)] // one for each key that is yes or no
+pub struct TargetOptions {
     /// `strategy`
     pub strategy: Strategy,
     /// `keep`: good releases that stay (5).
@@ -555,4 +564,11 @@ pub struct Target {
     pub history: bool,
     /// `spare`: whether a copy of the live release is kept ready for the next one.
     pub spare: bool,
+}
+
+impl Deref for Target {
+    type Target = TargetOptions;
+    fn deref(&self) -> &TargetOptions {
+        &self.options
+    }
 }

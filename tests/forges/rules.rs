@@ -1,6 +1,6 @@
 //! Verdicts, as a table: event, configuration, and what is said about it.
 
-use hookd::config::{ForgeKind, RefFilter, Repo, TagOrder, Tags, Target};
+use hookd::config::{ForgeKind, RefFilter, Repo, TagOrder, Tags, Target, TargetOptions};
 use hookd::forge::Parsed;
 use hookd::model::{Action, CommitId, Event, EventKind};
 use hookd::rules::{Decision, Verdict, judge, matches};
@@ -333,7 +333,10 @@ fn ci_must_be_green_and_the_repos_own() {
     ignores(after_ci(), nowhere, "the event names no branch or tag");
     let checked = |names: &[&str]| Target {
         on: on(&["check_run"]),
-        require_checks: names.iter().map(|name| (*name).to_owned()).collect(),
+        options: TargetOptions {
+            require_checks: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..target().options
+        },
         ..target()
     };
     deploys(checked(&["build"]), ci("check_run", true), "refs/heads/main");
@@ -403,7 +406,10 @@ fn pushers_and_marks_in_the_message() {
 fn what_needs_the_commit_is_judged_later() {
     let later = Target {
         paths: patterns(&["site/**"]),
-        require_signed: Some("/etc/signers".into()),
+        options: TargetOptions {
+            require_signed: Some("/etc/signers".into()),
+            ..target().options
+        },
         ..target()
     };
     let verdict = verdict(later, push("refs/heads/main"));

@@ -35,6 +35,7 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
         // Even with nobody to take them, they must hold.
         repo::options(defaults, &forges);
         target::options(defaults, &notify_names);
+        target::tags(defaults, Vec::new());
     }
     let mut repos = BTreeMap::new();
     for (name, section) in root.tables("repo", "repo.NAME", defaults.as_ref().map(|d| d.table)) {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::across::Seen;
 use super::source_of_secret::is_variable;
 use super::{apis, command, notify};
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{Isolation, OnEvent, QueueMode, RefFilter, Strategy, TagOrder, Tags, Target};
+use crate::config::types::{OnEvent, QueueMode, RefFilter, Strategy, Tags, Target, TargetOptions};
 use crate::config::{Pattern, paths, suggest};
 use crate::model::{GitRef, RefKind, RepoName, TargetId, TargetName};
 
@@ -57,35 +56,8 @@ const EVENTS: &[&str] = &[
 ];
 
 /// The keys that `[defaults]` may give, too.
-#[allow(clippy::struct_excessive_bools)] // one for each key that is yes or no
-pub(super) struct Options {
-    strategy: Strategy,
-    keep: usize,
-    shared: Vec<String>,
-    env: BTreeMap<String, String>,
-    timeout: Duration,
-    kill_grace: Duration,
-    check_timeout: Duration,
-    run_as: Option<String>,
-    isolation: Option<Isolation>,
-    memory_max: Option<u64>,
-    tasks_max: Option<u64>,
-    cpu_weight: Option<u64>,
-    io_weight: Option<u64>,
-    network: bool,
-    notify: Vec<String>,
-    require_signed: Option<PathBuf>,
-    require_checks: Vec<String>,
-    checks_timeout: Duration,
-    queue: QueueMode,
-    order: TagOrder,
-    prereleases: bool,
-    history: bool,
-    spare: bool,
-}
-
-pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
-    Options {
+pub(super) fn options(s: &Section, notify_names: &[&str]) -> TargetOptions {
+    TargetOptions {
         strategy: s.choice("strategy"),
         keep: s.count("keep"),
         shared: shared(s),
@@ -105,10 +77,17 @@ pub(super) fn options(s: &Section, notify_names: &[&str]) -> Options {
         require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
         checks_timeout: s.duration("checks_timeout"),
         queue: s.choice("queue"),
-        order: s.choice("order"),
-        prereleases: s.boolean("prereleases"),
         history: s.boolean("history"),
         spare: s.boolean("spare"),
+    }
+}
+
+/// The same of those that are about tags.
+pub(super) fn tags(s: &Section, patterns: Vec<Pattern>) -> Tags {
+    Tags {
+        patterns,
+        order: s.choice("order"),
+        prereleases: s.boolean("prereleases"),
     }
 }
 
@@ -205,8 +184,8 @@ pub(super) fn read(
         section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
     }
     let path = path(repo, name.value, section, seen);
-    let options = options(section, notify_names);
-    let refs = refs(section, &options);
+    let mut options = options(section, notify_names);
+    let refs = refs(section);
     contradictions(section, &options);
     let build = command::read(section, "build");
     let reload = command::read(section, "reload");
@@ -223,11 +202,12 @@ pub(super) fn read(
     let pusher = section.each("pusher", |text| pattern(section, "pusher", text, text.value));
     let on = section.each("on", |text| event(section, text));
     // From [defaults] it is meant for branches: tags have no commits in between that could be run in order.
-    let queue = if matches!(refs, Some(RefFilter::Tags(_))) {
-        QueueMode::Latest
-    } else {
-        options.queue
-    };
+    if matches!(refs, Some(RefFilter::Tags(_))) {
+        options.queue = QueueMode::Latest;
+    }
+    if options.strategy == Strategy::InPlace {
+        options.shared.clear();
+    }
     Some(Target {
         id: TargetId {
             repo: repo_name?.clone(),
@@ -243,31 +223,7 @@ pub(super) fn read(
         paths,
         pusher,
         on,
-        strategy: options.strategy,
-        keep: options.keep,
-        shared: if options.strategy == Strategy::InPlace {
-            Vec::new()
-        } else {
-            options.shared
-        },
-        env: options.env,
-        timeout: options.timeout,
-        kill_grace: options.kill_grace,
-        check_timeout: options.check_timeout,
-        run_as: options.run_as,
-        isolation: options.isolation,
-        memory_max: options.memory_max,
-        tasks_max: options.tasks_max,
-        cpu_weight: options.cpu_weight,
-        io_weight: options.io_weight,
-        network: options.network,
-        notify: options.notify,
-        require_signed: options.require_signed,
-        require_checks: options.require_checks,
-        checks_timeout: options.checks_timeout,
-        queue,
-        history: options.history,
-        spare: options.spare,
+        options,
     })
 }
 
@@ -316,7 +272,7 @@ fn unusual_path(section: &Section, path: &At<PathBuf>) {
 }
 
 /// What a target says itself; what comes from `[defaults]` just does not apply.
-fn contradictions(section: &Section, options: &Options) {
+fn contradictions(section: &Section, options: &TargetOptions) {
     if options.strategy == Strategy::InPlace {
         for key in ["shared", "keep", "spare"] {
             if let Some(entry) = section.own(key) {
@@ -345,7 +301,7 @@ fn contradictions(section: &Section, options: &Options) {
     }
 }
 
-fn refs(section: &Section, options: &Options) -> Option<RefFilter> {
+fn refs(section: &Section) -> Option<RefFilter> {
     let of = |key, kind| {
         let list = section.some_strings(key)?;
         Some(
@@ -367,12 +323,11 @@ fn refs(section: &Section, options: &Options) -> Option<RefFilter> {
         }
         _ => {}
     }
-    let tags = tags.map(|patterns| Tags {
-        patterns,
-        order: options.order,
-        prereleases: options.prereleases,
-    });
-    branches.map(RefFilter::Branches).or_else(|| tags.map(RefFilter::Tags))
+    let follows_tags = tags.is_some();
+    // Read for branches, too, so that each key is told what is wrong with it.
+    let tags = self::tags(section, tags.unwrap_or_default());
+    let tags = follows_tags.then_some(RefFilter::Tags(tags));
+    branches.map(RefFilter::Branches).or(tags)
 }
 
 /// A pattern of branches or tags that some branch or tag can match.
