@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
+
+use crate::model::Locked;
 
 pub use crate::api::LogLine;
 
@@ -48,14 +50,10 @@ impl LogBook {
         self.directory.join(format!("{deployment}.log"))
     }
 
-    fn growing(&self) -> std::sync::MutexGuard<'_, HashMap<i64, watch::Sender<u64>>> {
-        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Begins or goes on with the log of a deployment.
     pub fn write(&self, deployment: i64) -> io::Result<Log> {
         // Held over both, so that whoever sees the file can also follow it.
-        let mut growing = self.growing();
+        let mut growing = self.growing.locked();
         let file = File::options().create(true).append(true).open(self.path(deployment))?;
         let length = file.metadata()?.len();
         growing.insert(deployment, watch::Sender::new(length));
@@ -115,7 +113,7 @@ impl LogBook {
 
     /// Tells when the log grows, as long as it does; `None` if it is complete.
     pub fn follow(&self, deployment: i64) -> Option<watch::Receiver<u64>> {
-        self.growing().get(&deployment).map(watch::Sender::subscribe)
+        self.growing.locked().get(&deployment).map(watch::Sender::subscribe)
     }
 
     /// Removes the logs of deployments that are gone from the history.
@@ -177,7 +175,7 @@ impl Log {
             Ok(()) => self.length += text.len() as u64,
             Err(error) => tracing::warn!(%error, "could not write the log of deployment {}", self.deployment),
         }
-        if let Some(sender) = self.book.growing().get(&self.deployment) {
+        if let Some(sender) = self.book.growing.locked().get(&self.deployment) {
             sender.send_replace(self.length);
         }
     }
@@ -196,6 +194,6 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.book.growing().remove(&self.deployment);
+        self.book.growing.locked().remove(&self.deployment);
     }
 }

@@ -4,7 +4,7 @@ mod mend;
 mod missed;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
@@ -15,7 +15,7 @@ use crate::config::{QueueMode, RefFilter, Repo, Target, nearest};
 use crate::deploy::{World, access};
 use crate::git::{GitError, RemoteRef};
 use crate::logging::About;
-use crate::model::{GitRef, RepoName, Timestamp};
+use crate::model::{GitRef, Locked, RepoName, Timestamp};
 use crate::schedule;
 use crate::store::{NewJob, Source, StoreError, Tip};
 use crate::worker::{Settings, Worker};
@@ -86,7 +86,7 @@ impl Poller {
 
     /// Watches all repos of a configuration until `stop`.
     pub fn watch(&self, settings: &Settings, stop: &CancellationToken) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked.locked();
         asked.clear();
         for repo in settings.config.repos.values() {
             let notify = Arc::new(Notify::new());
@@ -103,7 +103,7 @@ impl Poller {
 
     /// Asks for a look at a remote soon.
     pub fn look_soon(&self, repo: &RepoName) {
-        if let Some(notify) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(repo) {
+        if let Some(notify) = self.asked.locked().get(repo) {
             notify.notify_one();
         }
     }
@@ -120,12 +120,7 @@ impl Poller {
 
     /// What the last look at a remote found.
     pub fn last(&self, repo: &RepoName) -> LastLook {
-        self.looks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(repo)
-            .cloned()
-            .unwrap_or_default()
+        self.looks.locked().get(repo).cloned().unwrap_or_default()
     }
 
     async fn watch_repo(&self, settings: &Settings, repo: &Repo, asked: &Notify, stop: &CancellationToken) {
@@ -171,7 +166,7 @@ impl Poller {
             Ok(remote) => self.compare(repo, &remote).await.map_err(|e| e.to_string()),
             Err(error) => Err(error.message),
         };
-        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looks = self.looks.locked();
         let last = looks.entry(repo.name.clone()).or_default();
         match found {
             Ok(found) => {

@@ -1,7 +1,7 @@
 //! Claims jobs and runs them: one at a time per repo, at most `max_jobs` in all, first come, first served.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::{Config, Secrets};
 use crate::deploy::{self, End, Halt, Site, Why, World};
-use crate::model::{Outcome, RepoName, TargetId, Timestamp};
+use crate::model::{Locked, Outcome, RepoName, TargetId, Timestamp};
 use crate::notify;
 use crate::schedule::{self, Next};
 use crate::store::{Claim, Finish, Hold, Standing, StoreError};
@@ -102,17 +102,9 @@ impl Worker {
         self.wake.notify_one();
     }
 
-    fn table(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn resting(&self) -> std::sync::MutexGuard<'_, BTreeMap<RepoName, Instant>> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What runs now.
     pub fn running(&self) -> Vec<Running> {
-        self.table().values().cloned().collect()
+        self.running.locked().values().cloned().collect()
     }
 
     /// Returns after the loop has gone round once: it lives.
@@ -129,7 +121,7 @@ impl Worker {
 
     /// Stops what runs for a target; gives the deployment's number.
     pub fn cancel(&self, target: &TargetId) -> Option<i64> {
-        let table = self.table();
+        let table = self.running.locked();
         let running = table.get(&target.repo).filter(|r| r.target == *target)?;
         running.halt.ask(Why::Cancelled);
         Some(running.deployment)
@@ -179,7 +171,7 @@ impl Worker {
     async fn until_idle(&self) {
         loop {
             let idle = self.idle.notified();
-            if self.table().is_empty() {
+            if self.running.locked().is_empty() {
                 return;
             }
             idle.await;
@@ -213,7 +205,7 @@ impl Worker {
     async fn take_up(&self, open: Vec<Claim>) -> Result<(), StoreError> {
         for claim in open {
             // A second one of a repo is found again once the first has ended.
-            if !self.table().contains_key(&claim.job.target.repo) {
+            if !self.running.locked().contains_key(&claim.job.target.repo) {
                 self.start(claim).await?;
             }
         }
@@ -229,7 +221,7 @@ impl Worker {
     async fn start_what_may(&self) -> Result<Option<Duration>, StoreError> {
         loop {
             let waiting = self.world.store.waiting().await?;
-            let busy = self.table().keys().cloned().collect();
+            let busy = self.running.locked().keys().cloned().collect();
             let max_jobs = self.settings.borrow().config.max_jobs;
             let now = clock::now();
             let resting = self.rests();
@@ -248,7 +240,7 @@ impl Worker {
     /// The repos that rest, and how long from now.
     fn rests(&self) -> BTreeMap<RepoName, Duration> {
         let now = Instant::now();
-        let mut resting = self.resting();
+        let mut resting = self.resting.locked();
         resting.retain(|_, until| *until > now);
         let left = |(repo, until): (&RepoName, &Instant)| (repo.clone(), until.duration_since(now));
         resting.iter().map(left).collect()
@@ -272,7 +264,7 @@ impl Worker {
             deployment: claim.deployment,
             halt: halt.clone(),
         };
-        self.table().insert(repo.name.clone(), running);
+        self.running.locked().insert(repo.name.clone(), running);
         let worker = self.clone();
         tokio::spawn(async move { worker.deploy(site, claim, halt).await });
         Ok(())
@@ -298,7 +290,8 @@ impl Worker {
                     deploy::keep_commits(&self.world, &site, &halt).await;
                 }
                 if outcome == Outcome::Unchanged {
-                    self.resting()
+                    self.resting
+                        .locked()
                         .insert(site.repo.name.clone(), Instant::now() + UNCHANGED_PAUSE);
                 }
             }
@@ -375,7 +368,7 @@ struct Free {
 
 impl Drop for Free {
     fn drop(&mut self) {
-        self.worker.table().remove(&self.repo);
+        self.worker.running.locked().remove(&self.repo);
         self.worker.idle.notify_waiters();
         self.worker.wake();
     }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::model::Locked;
 
 /// Length of the window in which failures are counted.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -39,7 +41,7 @@ impl Attempts {
     /// Takes one attempt, as if it failed; [`Self::succeeded`] gives it back. The error is the time after which to try again.
     /// Counted before the password is looked at: many at once are no way around the limit.
     pub(super) fn begin(&self, from: IpAddr, name: &str, most: Most) -> Result<(), Duration> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.locked();
         let now = Instant::now();
         let keys = [
             (Key::Address(from), most.of_address),
@@ -67,7 +69,7 @@ impl Attempts {
 
     /// The attempt was none of a guesser.
     pub(super) fn succeeded(&self, from: IpAddr, name: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.locked();
         for key in [Key::Address(from), Key::Name(name.to_owned())] {
             if let Some((_, count)) = counts.get_mut(&key) {
                 *count = count.saturating_sub(1);
@@ -80,7 +82,7 @@ impl Attempts {
 
     /// Whether one more failure may go into the audit.
     pub(super) fn may_note(&self) -> bool {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.locked();
         count(&mut counts, Key::Noted, Instant::now()) <= NOTED
     }
 }

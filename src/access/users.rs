@@ -5,10 +5,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::password;
-use crate::model::Role;
+use crate::model::{Locked, Role};
 
 /// Largest file of users, bytes: some thousand users.
 const FILE_MAX: u64 = 1 << 20;
@@ -214,7 +214,7 @@ pub(super) struct UsersFile(Mutex<Option<Last>>);
 impl UsersFile {
     /// The users of now. Of a file that can't be used there are none, and the journal says why when that comes about.
     pub(super) fn current(&self, path: &Path) -> Arc<Users> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.locked();
         let mark = mark(path);
         if let Some(last) = &*last
             && last.path == path

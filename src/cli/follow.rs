@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,6 +13,7 @@ use super::client::Client;
 use super::output::{self, Failure};
 use super::paint::{self, Tone};
 use crate::api::{Deployment, DeploymentDetail, LogLine};
+use crate::model::Locked;
 
 /// Lines that a failed phase is told with: what a build says of its error mostly fits.
 const TAIL: usize = 10;
@@ -235,7 +236,7 @@ pub async fn show(client: &Client, screen: &Screen, deployment: i64, follow: boo
     let path = log_path(deployment, follow);
     let lines = client.lines(&path, |line| {
         if let Some(entry) = entry(line) {
-            lock(&follower).take(&entry);
+            follower.locked().take(&entry);
         }
     });
     tokio::select! {
@@ -277,10 +278,6 @@ pub fn entry(line: &str) -> Option<LogLine> {
     serde_json::from_str(line.strip_prefix("data: ").unwrap_or(line)).ok()
 }
 
-fn lock(follower: &Mutex<Follower>) -> MutexGuard<'_, Follower> {
-    follower.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Keeps the phase that is shown true, for ever.
 async fn look(client: &Client, deployment: i64, follower: &Mutex<Follower>) {
     loop {
@@ -292,7 +289,7 @@ async fn look(client: &Client, deployment: i64, follower: &Mutex<Follower>) {
         };
         let since = detail.phases.iter().rev().find(|phase| phase.phase == detail.row.phase);
         let since = since.map_or(detail.row.started_at, |phase| phase.started_at);
-        lock(follower).phase(&detail.row.phase, since);
+        follower.locked().phase(&detail.row.phase, since);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The token for a request: the one of the configuration, or one that is made from a GitHub App's key and kept while it is good.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{ApiError, App};
 use crate::clock;
 use crate::config::{ForgeApi, Secrets};
-use crate::model::{Secret, Timestamp};
+use crate::model::{Locked, Secret, Timestamp};
 
 /// Which token it is: of which `[forge.NAME]`, for which repository, with which permissions.
 type Key = (String, String, String);
@@ -38,25 +38,21 @@ impl Tokens {
             return Ok(secret.clone());
         };
         let key = (name.to_owned(), full_name.to_owned(), permissions.to_string());
-        let known = self.made().get(&key).cloned();
+        let known = self.made.locked().get(&key).cloned();
         if let Some((token, _)) = known.filter(|(_, until)| *until > clock::now()) {
             return Ok(token);
         }
         let app = App::new(id.clone(), secret).map_err(|e| ApiError::unusable(format!("`[forge.{name}]`: {e}")))?;
         let made = app.token(api.url.as_ref(), full_name, permissions, time).await?;
-        self.made().insert(key, made.clone());
+        self.made.locked().insert(key, made.clone());
         Ok(made.0)
     }
 
     /// Forgets the App's tokens for a repository, which the forge no longer accepts; false if there were none.
     pub fn forget(&self, full_name: &str) -> bool {
-        let mut made = self.made();
+        let mut made = self.made.locked();
         let before = made.len();
         made.retain(|(_, of, _), _| of != full_name);
         made.len() < before
-    }
-
-    fn made(&self) -> MutexGuard<'_, HashMap<Key, (Secret, Timestamp)>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

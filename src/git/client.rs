@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,7 +22,7 @@ use super::{
     RemoteRef, Reuse, SignedObject, Updated, Worth,
 };
 use crate::config::{Pattern, RefFilter};
-use crate::model::{CommitId, GitRef, Secret};
+use crate::model::{CommitId, GitRef, Locked, Secret};
 
 /// Memory of a worker besides files, bytes: the list of the largest tree, libgit2's caches, threads.
 const MEMORY_BASE: u64 = 180 << 20;
@@ -307,12 +307,12 @@ impl Git {
         let Some(spare) = &self.spare else {
             return self.start();
         };
-        let mut kept = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut kept = spare.locked().take();
         let (git, place) = (self.clone(), Arc::clone(spare));
         tokio::spawn(async move {
             // Without one the next call starts its own, and says why it can't.
             let next = git.start().ok();
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = next;
+            *place.locked() = next;
         });
         // Either may have been tidied away.
         let whole = |ready: &mut Ready| ready.worker.waits() && ready.scratch.path().is_dir();

@@ -20,7 +20,7 @@ use super::report::Reporter;
 use super::submodule::Plan;
 use super::tree::{Item, Kind};
 use super::{Bounds, GitError, GitErrorKind};
-use crate::model::CommitId;
+use crate::model::{CommitId, Locked};
 
 /// Where new files wait, in the directory itself so that a rename can't cross file systems; 0700, since the directory
 /// is often served.
@@ -198,10 +198,7 @@ fn stage(
     let blobs = Blobs::new(new, bounds, reporter)?;
     let differing = Mutex::new(Vec::new());
     let note = |index| {
-        differing
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(index);
+        differing.locked().push(index);
     };
     let bytes = blobs.each(|index, item, content| {
         let Kind::File { executable } = item.kind else {

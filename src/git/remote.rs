@@ -4,7 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use git2::{
@@ -24,7 +24,7 @@ use super::transport::{self, CONNECT, Server, Trouble};
 use super::wire::RemoteSpec;
 use super::{GitError, GitErrorKind, Progress, ProgressPhase};
 use crate::config::Transport;
-use crate::model::words;
+use crate::model::{Locked, words};
 use crate::web::line::{Line, look_up};
 
 /// Most branches or tags that are compared with one that is not there.
@@ -200,7 +200,7 @@ impl<'a> Remote<'a> {
             Transport::Ssh | Transport::Local => call(),
         };
         outcome.map_err(|error| {
-            let told = trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let told = trouble.locked().take();
             self.scrubbed(told.unwrap_or_else(|| GitError::from_git2(&error, &doing)))
         })
     }

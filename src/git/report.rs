@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::wire::Reply;
 use super::{Progress, ProgressPhase};
+use crate::model::Locked;
 
 /// Shortest time between two progress lines of the same phase.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -19,7 +20,7 @@ pub(super) struct Reporter(Mutex<Option<(Instant, ProgressPhase)>>);
 impl Reporter {
     /// Sends it, unless the last one was a moment ago.
     pub(super) fn progress(&self, progress: Progress) {
-        let mut last = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = self.0.locked();
         let now = Instant::now();
         let soon = |(at, phase): (Instant, ProgressPhase)| phase == progress.phase && now - at < PROGRESS_EVERY;
         if !last.is_some_and(soon) {

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
@@ -23,6 +23,7 @@ use super::credentials;
 use super::reach::Reach;
 use super::wire::RemoteSpec;
 use super::{GitError, GitErrorKind};
+use crate::model::Locked;
 use crate::web::line::{Line, LineError, Lookup, Question, Reply, Way, basic_auth, look_up};
 
 /// Until a server must have taken the connection.
@@ -42,10 +43,7 @@ pub(super) type Trouble = Arc<Mutex<Option<GitError>>>;
 
 /// Keeps an error if it is the first, and gives what stands for it on the way through libgit2.
 pub(super) fn keep(trouble: &Trouble, error: GitError) -> Error {
-    trouble
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get_or_insert(error);
+    trouble.locked().get_or_insert(error);
     credentials::stop()
 }
 
@@ -144,7 +142,7 @@ impl SmartSubtransport for Subtransport {
     }
 
     fn close(&self) -> Result<(), Error> {
-        *self.0.state() = State::default();
+        *self.0.state.locked() = State::default();
         Ok(())
     }
 }
@@ -194,10 +192,6 @@ fn inner(error: &io::Error) -> Option<&LineError> {
 }
 
 impl Server {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Keeps the error aside; libgit2 passes on a text alone.
     fn told(&self, error: GitError) -> io::Error {
         io::Error::other(keep(&self.trouble, error))
@@ -248,7 +242,7 @@ impl Server {
     fn ask(&self, url: &Url, lists: bool, body: Vec<u8>) -> Result<Box<dyn Read + Send>, GitError> {
         let body = bytes::Bytes::from(body);
         for _ in 0..TURNS_MAX {
-            let base = self.state().moved.clone().unwrap_or_else(|| url.clone());
+            let base = self.state.locked().moved.clone().unwrap_or_else(|| url.clone());
             let place = place(&base, lists);
             let question = Question {
                 method: if lists { Method::GET } else { Method::POST },
@@ -286,7 +280,7 @@ impl Server {
                 HeaderValue::from_static("application/x-git-upload-pack-request"),
             ));
         }
-        if let Some(shown) = self.state().shown.clone().filter(|_| self.is_its_own(base)) {
+        if let Some(shown) = self.state.locked().shown.clone().filter(|_| self.is_its_own(base)) {
             headers.push((AUTHORIZATION, shown));
         }
         headers
@@ -310,7 +304,7 @@ impl Server {
             let text = "server requires authentication that we do not support";
             return Err(self.error(ErrorCode::Auth, ErrorClass::Http, text));
         }
-        let mut state = self.state();
+        let mut state = self.state.locked();
         if state.shown.is_some() {
             return Err(credentials::rejected(&self.spec, &self.address));
         }
@@ -341,7 +335,7 @@ impl Server {
         to.set_fragment(None);
         let path = to.path().strip_suffix(LIST).unwrap_or(to.path()).to_owned();
         to.set_path(&path);
-        self.state().moved = Some(to);
+        self.state.locked().moved = Some(to);
         Ok(())
     }
 

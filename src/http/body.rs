@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::SeekFrom;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
 use crate::intake::counted_with;
+use crate::model::Locked;
 
 /// Bodies up to this size, bytes, are read into memory and need no place in the budget: many pushes are no larger, and all
 /// connections together stay below 16 MiB.
@@ -60,7 +61,7 @@ impl Budget {
 
     /// The part of an address.
     fn of(&self, from: IpAddr) -> Arc<Semaphore> {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut addresses = self.addresses.locked();
         addresses.retain(|_, part| Arc::strong_count(part) > 1);
         let part = addresses.entry(counted_with(from));
         Arc::clone(part.or_insert_with(|| Arc::new(Semaphore::new(ADDRESS_UNITS))))

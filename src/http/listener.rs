@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::tls::Terminator;
 use super::visitor::{Peer, Visitor, Way};
 use super::{App, control, hook, peer};
 use crate::intake::counted_with;
+use crate::model::Locked;
 
 /// Pause after `accept` failed, which it does when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -174,7 +175,7 @@ impl Strangers {
     async fn place(&self, address: IpAddr, places: usize) -> Option<OwnedSemaphorePermit> {
         let address = counted_with(address);
         let semaphore = {
-            let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut table = self.0.locked();
             table.retain(|_, s| Arc::strong_count(s) > 1 || s.available_permits() < places);
             Arc::clone(table.entry(address).or_insert_with(|| Arc::new(Semaphore::new(places))))
         };
@@ -400,7 +401,7 @@ impl Shared {
         let place = self.strangers.place(from, limits.connections_per_address);
         match tokio::time::timeout(limits.header_time, place).await {
             Ok(Some(place)) => {
-                *stranger.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+                *stranger.locked() = Some(place);
                 Ok(())
             }
             Ok(None) | Err(_) => Err(super::answer::later(
@@ -440,7 +441,7 @@ impl Shared {
                         return refusal;
                     }
                 } else {
-                    drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+                    drop(stranger.locked().take());
                 }
                 // A web page from elsewhere has no token.
                 if let (Visitor::Onlooker, Some(refusal)) = (&visitor, control::refused_to_onlookers(&request, http)) {
@@ -461,7 +462,7 @@ impl Shared {
         if let Err(refusal) = self.count_sender(&request, peer.address, stranger).await {
             return refusal;
         }
-        let authenticated = || drop(stranger.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let authenticated = || drop(stranger.locked().take());
         hook::receive(&self.app, request, repo, peer.address, authenticated).await
     }
 }

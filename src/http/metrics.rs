@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::App;
 use crate::api::{Problem, TargetStatus};
 use crate::clock;
-use crate::model::Outcome;
+use crate::model::{Locked, Outcome};
 
 /// Upper bounds of the buckets of a phase's duration, seconds.
 const BUCKETS: &[f64] = &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
@@ -33,23 +33,19 @@ struct Histogram {
 pub struct Metrics(Mutex<Inner>);
 
 impl Metrics {
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts a verified delivery.
     pub fn delivery(&self, repo: &str, result: &'static str) {
-        *self.inner().deliveries.entry((repo.to_owned(), result)).or_default() += 1;
+        *self.0.locked().deliveries.entry((repo.to_owned(), result)).or_default() += 1;
     }
 
     /// Counts a refused one.
     pub fn rejected(&self, reason: &'static str) {
-        *self.inner().rejected.entry(reason).or_default() += 1;
+        *self.0.locked().rejected.entry(reason).or_default() += 1;
     }
 
     /// Counts a deployment that ended.
     pub fn deployment(&self, target: &str, outcome: Outcome) {
-        let mut inner = self.inner();
+        let mut inner = self.0.locked();
         *inner.outcomes.entry((target.to_owned(), outcome.as_str())).or_default() += 1;
         if matches!(outcome, Outcome::Live | Outcome::Unchanged) {
             inner.last_success.insert(target.to_owned(), clock::now().seconds());
@@ -58,7 +54,7 @@ impl Metrics {
 
     /// Counts how long a phase took.
     pub fn phase(&self, target: &str, phase: &str, seconds: f64) {
-        let mut inner = self.inner();
+        let mut inner = self.0.locked();
         let histogram = inner
             .durations
             .entry((target.to_owned(), phase.to_owned()))
@@ -120,9 +116,9 @@ pub async fn render(app: &App) -> Result<String, crate::store::StoreError> {
         .max()
         .unwrap_or(0);
     text.sample("hookd_oldest_queued_seconds", &[], oldest);
-    counters(&mut text, &app.metrics.inner());
-    successes(&mut text, &app.metrics.inner(), &status.targets);
-    durations(&mut text, &app.metrics.inner());
+    counters(&mut text, &app.metrics.0.locked());
+    successes(&mut text, &app.metrics.0.locked(), &status.targets);
+    durations(&mut text, &app.metrics.0.locked());
     text.family(
         "hookd_target_behind",
         "gauge",

@@ -1,7 +1,7 @@
 //! TLS of the public listener: certificate and key from files, read again when they change.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Tls;
+use crate::model::Locked;
 
 /// How often the files are looked at: renewals come weeks before the old certificate ends.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ impl Terminator {
 
     /// What the next connection is accepted with. Files that can't be read leave what was read before.
     pub fn acceptor(&self) -> TlsAcceptor {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.locked();
         if state.looked.elapsed() >= LOOK_EVERY {
             state.looked = Instant::now();
             let changed = changed(&self.files);

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -11,7 +11,7 @@ use http::HeaderMap;
 use crate::clock;
 use crate::forge;
 use crate::logging::About;
-use crate::model::words;
+use crate::model::{Locked, words};
 use crate::store::DeliveryRow;
 
 /// Rejected deliveries that `hookd deliveries` can still show.
@@ -169,23 +169,19 @@ fn say_left_out(count: u64) {
 }
 
 impl Rejections {
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Writes a line, unless there were too many within the second; then their number is written when it is over.
     fn log(&self, write: impl FnOnce()) {
-        let (may, left_out) = self.inner().may_log();
+        let (may, left_out) = self.0.locked().may_log();
         say_left_out(left_out);
         if may {
             write();
-        } else if self.inner().lines.is_some_and(|(.., left_out)| left_out == 1)
+        } else if self.0.locked().lines.is_some_and(|(.., left_out)| left_out == 1)
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let rejections = self.clone();
             runtime.spawn(async move {
                 tokio::time::sleep(LINES_WINDOW).await;
-                let lines = rejections.inner().lines.take();
+                let lines = rejections.0.locked().lines.take();
                 say_left_out(lines.map_or(0, |(.., left_out)| left_out));
             });
         }
@@ -194,7 +190,7 @@ impl Rejections {
     /// Notes a rejection, in the journal and for `hookd deliveries`.
     pub fn note(&self, from: IpAddr, refused: &Refused<'_>) {
         let noted = {
-            let mut inner = self.inner();
+            let mut inner = self.0.locked();
             let recent = inner.recent(from);
             recent.noted = recent.noted.saturating_add(1);
             recent.noted
@@ -220,7 +216,7 @@ impl Rejections {
 
     /// Notes the connection test of a forge that does not sign it: answered, and of no consequence.
     pub fn note_test(&self, from: IpAddr, test: &Refused<'_>) {
-        let mut inner = self.inner();
+        let mut inner = self.0.locked();
         let recent = inner.recent(from);
         recent.noted = recent.noted.saturating_add(1);
         let listed = recent.noted < LISTED;
@@ -246,7 +242,7 @@ impl Rejections {
             jobs: Vec::new(),
             secret: None,
         };
-        let mut inner = self.inner();
+        let mut inner = self.0.locked();
         if inner.newest.len() == SHOWN {
             inner.newest.pop_front();
         }
@@ -257,7 +253,7 @@ impl Rejections {
     /// Counts a failed authentication, unless the address has failed `limit` times already: then the seconds until it may fail
     /// again.
     pub fn failed(&self, from: IpAddr, limit: u32) -> Option<u64> {
-        let mut inner = self.inner();
+        let mut inner = self.0.locked();
         let recent = inner.recent(from);
         if recent.failures >= limit {
             let left = WINDOW.saturating_sub(recent.since.elapsed());
@@ -269,7 +265,7 @@ impl Rejections {
 
     /// The newest rejections first.
     pub fn newest(&self, limit: usize) -> Vec<DeliveryRow> {
-        self.inner().newest.iter().rev().take(limit).cloned().collect()
+        self.0.locked().newest.iter().rev().take(limit).cloned().collect()
     }
 }
 
@@ -339,6 +335,6 @@ mod tests {
             rejections.failed(from, 60);
         }
         assert_eq!(rejections.newest(usize::MAX).len(), SHOWN);
-        assert!(rejections.inner().addresses.len() <= ADDRESSES);
+        assert!(rejections.0.locked().addresses.len() <= ADDRESSES);
     }
 }

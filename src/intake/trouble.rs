@@ -1,12 +1,12 @@
 //! What is wrong with a repo's webhook, until a good delivery shows that it is fixed.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::clock;
 use crate::config::{ForgeKind, Repo};
 use crate::forge::Parsed;
-use crate::model::{RepoName, Timestamp};
+use crate::model::{Locked, RepoName, Timestamp};
 use crate::rules;
 
 /// Something wrong with a repo's webhook.
@@ -113,7 +113,7 @@ impl Troubles {
     }
 
     fn with<T>(&self, repo: &RepoName, act: impl FnOnce(&mut OfRepo) -> T) -> T {
-        let mut repos = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut repos = self.0.locked();
         act(repos.entry(repo.clone()).or_default())
     }
 

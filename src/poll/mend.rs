@@ -9,7 +9,7 @@ use super::Poller;
 use crate::clock;
 use crate::config::{Repo, Strategy, Target};
 use crate::logging::About;
-use crate::model::{ReleaseName, ReleaseState, TargetId};
+use crate::model::{Locked, ReleaseName, ReleaseState, TargetId};
 use crate::release::Layout;
 use crate::store::{NewJob, Source, StoreError, TargetRow};
 
@@ -36,7 +36,7 @@ impl Poller {
         let (last, _) = self.world.store.latest(&target.id).await?;
         let row = self.world.store.target(&target.id).await?;
         if !is_lost(target, &row) {
-            self.attempts().remove(&target.id);
+            self.attempts.locked().remove(&target.id);
             return Ok(());
         }
         // Whoever pauses a target works on it.
@@ -107,17 +107,13 @@ impl Poller {
         Ok(names.clone().find(is_live).or_else(|| names.next()))
     }
 
-    fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {
-        self.attempts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     fn rests(&self, target: &TargetId) -> bool {
-        let attempts = self.attempts();
+        let attempts = self.attempts.locked();
         attempts.get(target).is_some_and(|(at, pause)| at.elapsed() < *pause)
     }
 
     fn note_attempt(&self, target: &TargetId) {
-        let mut attempts = self.attempts();
+        let mut attempts = self.attempts.locked();
         let pause = attempts
             .get(target)
             .map_or(FIRST_PAUSE, |(_, pause)| (*pause * 2).min(LONGEST_PAUSE));

@@ -12,7 +12,7 @@ use super::Poller;
 use crate::config::Repo;
 use crate::forge_api::{Api, ApiError, Missed, has_deliveries};
 use crate::logging::About;
-use crate::model::RepoName;
+use crate::model::{Locked, RepoName};
 use crate::worker::Settings;
 
 /// Least time between two times that a forge is asked about one repo, however often the remote comes and goes.
@@ -86,7 +86,7 @@ impl Poller {
         if stored.is_ok_and(|found| found.is_some_and(|(row, _, _)| row.repo == repo.name.as_str())) {
             return false;
         }
-        let mut missed_before = self.missed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut missed_before = self.missed.locked();
         missed_before
             .entry(repo.name.clone())
             .or_default()
@@ -95,7 +95,7 @@ impl Poller {
     }
 
     fn may_ask(&self, repo: &RepoName) -> bool {
-        let mut asked = self.missed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut asked = self.missed.locked();
         let last = &mut asked.entry(repo.clone()).or_default().0;
         let may = last.is_none_or(|at| at.elapsed() >= LEAST_PAUSE);
         if may {

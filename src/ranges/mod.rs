@@ -9,7 +9,7 @@ pub mod read;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::config::{AllowFrom, Config, Published, Repo};
-use crate::model::Timestamp;
+use crate::model::{Locked, Timestamp};
 use crate::web;
 use crate::worker::Settings;
 
@@ -107,10 +107,6 @@ impl Ranges {
         ranges
     }
 
-    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn file(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.json"))
     }
@@ -119,7 +115,7 @@ impl Ranges {
     fn take_up(&self, config: &Config) {
         for published in asked_for(config) {
             let Some(url) = &published.url else { continue };
-            let mut entries = self.entries();
+            let mut entries = self.entries.locked();
             let entry = entries.entry(published.name.clone()).or_default();
             if entry
                 .known
@@ -146,7 +142,7 @@ impl Ranges {
             let mut networks = read::GITLAB.iter().filter_map(|net| net.parse::<IpNet>().ok());
             return member(networks.any(|net| net.contains(&address)));
         }
-        let entries = self.entries();
+        let entries = self.entries.locked();
         let known = entries.get(&published.name).and_then(|entry| entry.known.as_ref());
         known.map_or(Member::NotKnown, |known| {
             member(known.networks.iter().any(|net| net.contains(&address)))
@@ -155,7 +151,7 @@ impl Ranges {
 
     /// What a person must know.
     pub fn warnings(&self, config: &Config) -> Vec<String> {
-        let entries = self.entries();
+        let entries = self.entries.locked();
         let mut warnings = Vec::new();
         for repo in config.repos.values() {
             for published in of_repo(repo).filter(|published| published.url.is_some()) {
@@ -209,19 +205,19 @@ impl Ranges {
 
     /// After a reload, what is not known is asked for at once: a person may have mended just that.
     fn ask_again(&self) {
-        for entry in self.entries().values_mut().filter(|entry| entry.known.is_none()) {
+        for entry in self.entries.locked().values_mut().filter(|entry| entry.known.is_none()) {
             entry.next = None;
         }
     }
 
     fn is_due(&self, published: &Published) -> bool {
         let due = |entry: &Entry| entry.next.is_none_or(|next| next <= clock::now());
-        published.url.is_some() && self.entries().get(&published.name).is_none_or(due)
+        published.url.is_some() && self.entries.locked().get(&published.name).is_none_or(due)
     }
 
     /// When the next fetch is due.
     fn next(&self, config: &Config) -> Option<Timestamp> {
-        let entries = self.entries();
+        let entries = self.entries.locked();
         let of = |published: &Published| entries.get(&published.name)?.next;
         asked_for(config).into_iter().filter_map(of).min()
     }
@@ -234,7 +230,7 @@ impl Ranges {
         {
             tracing::warn!("the addresses of {} could not be kept: {error}", published.name);
         }
-        let mut entries = self.entries();
+        let mut entries = self.entries.locked();
         let entry = entries.entry(published.name.clone()).or_default();
         let pause = match fetched {
             Ok(known) => {

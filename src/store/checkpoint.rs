@@ -3,12 +3,13 @@
 //! A log that is written back whole begins anew with the next transaction. While deliveries come in it never is, since they add to it
 //! meanwhile: the last few pages the writer writes back itself, in the time of one more transaction.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
 use super::StoreError;
+use crate::model::Locked;
 
 /// Pages in the log that are not in the database yet from which on they are written back: 16 MiB. Under a flood of deliveries the syncs
 /// that this takes are better shared by thousands of them than, as by default, by hundreds.
@@ -102,7 +103,7 @@ impl Drop for Checkpoints {
 
 /// Writes back what no reader still needs in the log.
 fn write_back(connection: &Mutex<Connection>) -> Result<(), StoreError> {
-    let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+    let connection = connection.locked();
     look(&connection, "PRAGMA wal_checkpoint(PASSIVE)").map(drop)
 }
 

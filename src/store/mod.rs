@@ -29,7 +29,7 @@ mod writer;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -38,6 +38,8 @@ use tokio::sync::oneshot;
 use checkpoint::Checkpoints;
 use file::{Connections, Files};
 use writer::{Loop, Work};
+
+use crate::model::Locked;
 
 pub use crate::model::{ReleaseState, Source};
 pub use access::{SessionRow, TokenRow};
@@ -164,7 +166,7 @@ impl Store {
     {
         let reader = Arc::clone(&self.reader);
         let read = tokio::task::spawn_blocking(move || {
-            let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let connection = reader.locked();
             work(&connection)
         });
         self.noting(read.await.map_err(|e| StoreError::Other(e.to_string()))?)

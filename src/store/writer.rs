@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -10,6 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 use super::checkpoint::Checkpoints;
 use super::file::{Connections, Fate, Files, abandon};
+use crate::model::Locked;
 
 /// Most requests in one transaction: enough to share an fsync among all connections, few enough that none waits long.
 const BATCH_MAX: usize = 256;
@@ -79,11 +80,7 @@ impl Loop {
         let pages = self.checkpoints.rest(&self.connection)?;
         self.make_room(pages);
         self.connection.execute_batch("PRAGMA shrink_memory")?;
-        Ok(self.reader().execute_batch("PRAGMA shrink_memory")?)
-    }
-
-    fn reader(&self) -> MutexGuard<'_, Connection> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(self.reader.locked().execute_batch("PRAGMA shrink_memory")?)
     }
 
     fn write(&mut self, batch: Vec<Work>) {
@@ -155,8 +152,8 @@ impl Loop {
     fn write_back(&mut self) -> Result<(), StoreError> {
         // Nobody reads or writes back meanwhile.
         let (reader, checkpointer) = (Arc::clone(&self.reader), Arc::clone(&self.checkpoints.connection));
-        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut checkpointer = checkpointer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = reader.locked();
+        let mut checkpointer = checkpointer.locked();
         let busy: bool = self
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -181,16 +178,16 @@ impl Loop {
     /// Another database is there now: leaves nothing of the old one that would be taken for its.
     fn let_go(&mut self) {
         abandon(&self.connection);
-        abandon(&self.reader());
+        abandon(&self.reader.locked());
         let checkpointer = &self.checkpoints.connection;
-        abandon(&checkpointer.lock().unwrap_or_else(PoisonError::into_inner));
+        abandon(&checkpointer.locked());
         self.files.remove_log();
     }
 
     fn replace(&mut self, open: Connections) {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = self.reader.locked();
         let checkpointer = &self.checkpoints.connection;
-        let mut checkpointer = checkpointer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checkpointer = checkpointer.locked();
         abandon(&reader);
         abandon(&checkpointer);
         *reader = open.reader;

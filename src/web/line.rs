@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -26,6 +26,7 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::{authorities, reason};
+use crate::model::Locked;
 
 /// Most of a body that nobody reads which is passed over to keep the connection, bytes: the end of a chunked body, or an error
 /// page.
@@ -134,7 +135,7 @@ impl Line {
     /// Sends the request and waits for the head of the answer. Redirects are the caller's affair.
     pub fn ask(self: &Arc<Self>, question: &Question<'_>) -> Result<Reply, LineError> {
         let origin = origin(question.url)?;
-        let kept = self.kept().take();
+        let kept = self.kept.locked().take();
         if let Some((_, sender)) = kept.filter(|(at, sender)| *at == origin && !sender.is_closed()) {
             match self.exchange(origin.clone(), sender, question) {
                 // Servers close idle connections at any time.
@@ -144,10 +145,6 @@ impl Line {
         }
         let sender = self.connect(&origin)?;
         self.exchange(origin, sender, question)
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<(Origin, Sender)>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn exchange(
@@ -314,7 +311,7 @@ impl Drop for Body {
             match self.next(PASSED_OVER_TIME) {
                 Ok(Some(chunk)) => passed_over += chunk.len(),
                 Ok(None) => {
-                    *self.line.kept() = self.from.take();
+                    *self.line.kept.locked() = self.from.take();
                     return;
                 }
                 Err(_) => return,

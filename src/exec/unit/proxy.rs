@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_core::Stream;
 use tokio::net::UnixListener;
@@ -18,7 +18,7 @@ use zbus::{Connection, MatchRule, Message, MessageStream, connection};
 
 use super::bus::{MANAGER, MANAGER_PATH, SYSTEMD};
 use super::reload_rule::Asked;
-use crate::model::words;
+use crate::model::{Locked, words};
 
 /// The bus itself, as clients call it.
 const BUS: &str = "org.freedesktop.DBus";
@@ -61,7 +61,7 @@ pub(super) struct Refused(Arc<Mutex<Vec<String>>>);
 
 impl Refused {
     fn add(&self, what: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.locked();
         if all.len() < TOLD_MAX && !all.iter().any(|told| told == what) {
             all.push(what.to_owned());
         }
@@ -69,7 +69,7 @@ impl Refused {
 
     /// One line for each.
     pub(super) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.locked())
     }
 }
 

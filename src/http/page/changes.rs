@@ -1,14 +1,14 @@
 //! The commits and files that a deployment brought, as git tells them.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::deploy::World;
 use crate::git::{Changed, Fetched};
-use crate::model::CommitId;
+use crate::model::{CommitId, Locked};
 
 /// Most commits that a page lists.
 pub(super) const SHOWN: usize = 20;
@@ -55,7 +55,7 @@ impl Changes {
         to: &str,
     ) -> Option<Brought> {
         let name = format!("{}:{from}..{to}", mirror.display());
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.known.locked();
         if let Some((_, brought)) = known().iter().find(|(known, _)| *known == name) {
             return Some(brought.clone());
         }
