@@ -50,7 +50,7 @@ pub struct LastLook {
 /// A followed ref that the remote does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// What is missing and what there is instead, in words.
+    /// Which ref is missing, and the refs that exist instead, in words.
     pub text: String,
     /// The ref that was meant, by its looks.
     pub meant: Option<String>,
@@ -285,7 +285,7 @@ impl LastLook {
     }
 }
 
-/// What the remote lacks of what a target follows, and what it has; `None` if it has it.
+/// Which followed ref the remote lacks, with the refs that it has; `None` if it lacks nothing.
 fn missing(target: &Target, remote: &[RemoteRef]) -> Option<Missing> {
     let (kinds, kind, patterns) = match &target.refs {
         RefFilter::Branches(patterns) => ("branches", "branch", patterns),

@@ -197,7 +197,7 @@ pub async fn send(
     notify::send(&world.program, &sending).await
 }
 
-/// What there is to say of a deployment: what the store, the mirror and the log know of it. What they don't is left out.
+/// The details of a deployment, as far as the store, the mirror and the log have them.
 async fn look_up(world: &World, settings: &Settings, mut notice: Notice) -> (Notice, Details) {
     let mut details = Details::default();
     let id = notice.target.parse::<TargetId>().ok();

@@ -18,7 +18,7 @@ pub use users::{User, Users, UsersError, check_name};
 /// Random bytes of a token and of a session: nobody guesses 256 bits.
 const SECRET_BYTES: usize = 32;
 
-/// What every token begins with, so that scanners for leaked secrets, and people, know what it is.
+/// The prefix of every token, so that scanners for leaked secrets, and people, recognise one.
 const TOKEN_PREFIX: &str = "hookd_";
 
 /// A new token.

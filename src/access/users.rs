@@ -200,7 +200,7 @@ fn mark(path: &Path) -> Option<Mark> {
     ))
 }
 
-/// What was read last: from which file, as it was, and what it said.
+/// The last reading: from which file, its state then, and its users.
 struct Last {
     path: PathBuf,
     mark: Option<Mark>,

@@ -111,7 +111,7 @@ pub struct TargetStatus {
     pub pinned: Option<String>,
     /// Whether a person paused it.
     pub paused: bool,
-    /// Whether the tip is not what is live, whatever the cause; none while the tip is not known.
+    /// Whether the live commit is behind the tip, for any reason; null while the tip is unknown.
     pub behind: Option<bool>,
     /// Why the last look at the remote failed.
     pub remote_error: Option<String>,
@@ -478,7 +478,7 @@ pub struct ErrorBody {
     /// The HTTP status.
     #[serde(default)]
     pub status: u16,
-    /// What is wrong, and what to do, in one text.
+    /// The error with its hint, in one text.
     #[serde(default)]
     pub detail: String,
     /// What is wrong.

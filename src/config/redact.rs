@@ -83,7 +83,7 @@ fn userinfo(text: &str) -> Option<(usize, usize)> {
     text.get(start..end)?.contains(':').then_some((start, end))
 }
 
-/// Masks what may be secret in the line of a syntax error, where no tree can tell what is a value.
+/// Masks possible secrets in the line of a syntax error, where no tree shows which part is a value.
 pub(super) fn mask_line(source: &Source, at: usize) {
     let (_, line) = source.line_at(at);
     let text = &source.text[line.clone()];

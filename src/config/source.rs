@@ -9,7 +9,7 @@ use crate::model::words;
 /// Longest piece of a source line that is shown, in characters: what is longer fills the screen and shows nothing.
 const SHOWN_MAX: usize = 160;
 
-/// What stands for a masked text, whatever its length.
+/// Shown in place of a masked text of any length.
 const MASK: &str = "***";
 
 /// A stretch of bytes in one of the files.

@@ -389,7 +389,7 @@ impl Target {
     }
 
     /// Whether a newer request leaves the waiting one in its place: with `queue = "all"`, and where the newest version must
-    /// be told from what was delivered, since what the remote has does not tell.
+    /// be told from the deliveries, since the remote does not show it.
     pub fn keeps_requests(&self) -> bool {
         self.queue == QueueMode::All || (self.refs.by_version() && !self.sees_enough())
     }

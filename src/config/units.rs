@@ -90,7 +90,7 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     count?.checked_mul(*factor).ok_or(UnitError::TooLarge)
 }
 
-/// What people write for a unit of time, and what it is here.
+/// Common words for units of time, with hookd's own.
 const TIME_WORDS: &[(&str, &str)] = &[
     ("day", "d"),
     ("hour", "h"),

@@ -40,7 +40,7 @@ const OTHERS: u32 = 0o077;
 /// Longest wait for the lock: a daemon that was killed holds it until the kernel has taken it apart.
 const LOCK_TIME: Duration = Duration::from_secs(5);
 
-/// Longest wait for what a killed daemon had started: some more than it takes to kill whatever can be killed.
+/// Longest wait for processes of a killed daemon: somewhat more than killing them takes.
 const ORPHANS_TIME: Duration = Duration::from_secs(10);
 
 /// Pause between two looks at a lock.
@@ -108,7 +108,7 @@ fn make(path: &Path, mode: u32) -> Result<(), StartError> {
     })
 }
 
-/// Takes away what a mode does not have. Follows no link; what belongs to somebody else is left to them.
+/// Removes the permissions that a mode lacks. Follows no link, and leaves files of other users alone.
 fn close(path: &Path, kind: i32, mode: u32) -> io::Result<()> {
     let file = File::options().read(true).custom_flags(kind | O_NOFOLLOW).open(path)?;
     let about = file.metadata()?;

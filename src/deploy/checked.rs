@@ -61,7 +61,7 @@ impl Run<'_> {
         self.wait_for_checks(fetched.commit, &format!("{said}{trouble}"), &known)
     }
 
-    /// What is known of a commit's checks, what that means, and why the API could not be asked.
+    /// The known checks of a commit, their verdict, and why the API could not be asked.
     async fn look_at_checks(&self, commit: &CommitId) -> Result<(KnownChecks, Verdict, Option<String>), Stop> {
         let required = &self.site.target.require_checks;
         let repo = self.site.repo.name.to_string();

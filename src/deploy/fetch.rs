@@ -257,7 +257,7 @@ impl Run<'_> {
         )))
     }
 
-    /// With `paths`: whether one of them differs between what is live and what comes.
+    /// With `paths`: whether one of them differs between the live commit and the new one.
     async fn touches_paths(&mut self, live: &Live, commit: &CommitId) -> Result<(), Stop> {
         let patterns = &self.site.target.paths;
         let (Some(from), false) = (&live.commit, patterns.is_empty() || live.lost) else {

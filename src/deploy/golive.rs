@@ -147,7 +147,7 @@ impl Run<'_> {
         }
     }
 
-    /// What the reason of a failed `reload` adds if systemd refused what it was asked for; the log has the lines to type.
+    /// Added to the reason of a failed `reload` if systemd refused its request; the log has the lines to type.
     fn missing_rights(&mut self) -> String {
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
         let user = user.map_or_else(|| "hookd".to_owned(), |user| user.name);

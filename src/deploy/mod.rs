@@ -189,7 +189,7 @@ struct Run<'a> {
     explained: bool,
 }
 
-/// What is to go live, and what is live now.
+/// The commit and release to go live, and those live now.
 #[derive(Debug, Clone)]
 struct Change {
     commit: CommitId,

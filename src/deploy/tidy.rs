@@ -101,7 +101,7 @@ impl Run<'_> {
         }
     }
 
-    /// Removes what a killed worker left in the mirrors: half packs are as large as what was fetched.
+    /// Removes leftovers of a killed worker from the mirrors: half a pack is as large as the fetch.
     pub(super) fn sweep_mirrors(&mut self) {
         for problem in sweep_mirrors(&self.site.config, &self.site.repo) {
             self.record.warn(Phase::Fetch, &problem);

@@ -54,7 +54,7 @@ fn webhook(scene: &Scene<'_>, repo: &Repo) -> Option<String> {
     Header::read(&fs::read_to_string(drop_in).ok()?).webhook
 }
 
-/// Whether the hook is right; none if there is none.
+/// Whether the hook is right; `None` without a hook.
 async fn state(
     scene: &Scene<'_>,
     repo: &Repo,

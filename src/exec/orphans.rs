@@ -29,7 +29,7 @@ pub(super) fn mark(lifeline: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills what is marked with that lifeline and has lost its supervisor, and what was started below it; gives how many processes
+/// Kills processes marked with that lifeline that have lost their supervisor, and all below them; gives how many processes
 /// that were, with those that have to be looked at again. What is below a living child of this process is not touched.
 pub fn end_orphans(lifeline: &Path) -> io::Result<usize> {
     let about = fs::metadata(lifeline)?;

@@ -15,7 +15,7 @@ use super::mirror::{Hold, Mirror, oid, tip_ref};
 use super::wire::Job;
 use crate::model::{CommitId, GitRef, RefKind};
 
-/// Nobody writes there: what a build changes by mistake would be what it reads next.
+/// Read-only: a change that a build makes by mistake would affect what it reads next.
 const DIRECTORY_MODE: u32 = 0o555;
 const FILE_MODE: u32 = 0o444;
 

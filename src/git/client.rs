@@ -27,7 +27,7 @@ use crate::model::{CommitId, GitRef, Locked, Secret};
 /// Memory of a worker besides files, bytes: the list of the largest tree, libgit2's caches, threads.
 const MEMORY_BASE: u64 = 180 << 20;
 
-/// How many times the largest file a worker may have in memory: what a delta is based on, the delta, and what it gives.
+/// How many times the largest file a worker may have in memory: the base of a delta, the delta, and the result.
 const MEMORY_FILES: u64 = 3;
 
 /// Does git's work in child processes. Paths are absolute, and UTF-8, as the configuration is.

@@ -83,7 +83,7 @@ pub(super) fn for_another(address: &Address) -> GitError {
     ))
 }
 
-/// What is shown to an http server: the token, or what stands in the URL.
+/// Credentials for an http server: the token, or those in the URL.
 pub(super) fn user_and_password(spec: &RemoteSpec, address: &Address) -> Result<(String, String), GitError> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let user = address.user.as_deref().map(decoded);
@@ -151,7 +151,7 @@ fn check_key_file(path: &Path) -> Result<(), GitError> {
     }
 }
 
-/// What is wrong with the text of a private key, and what to do, where `KEY` stands for its file.
+/// The error in the text of a private key, with its remedy, where `KEY` stands for its file.
 pub fn key_problem(text: &str) -> Option<(&'static str, &'static str)> {
     check_key(text).err()
 }

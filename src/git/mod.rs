@@ -180,7 +180,7 @@ pub struct CheckoutOptions {
     pub submodule_mirrors: PathBuf,
 }
 
-/// What is there of a tree that a checkout makes, and what is to be known of it later.
+/// Existing files that a checkout may reuse, and where it records the new ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reuse {
     /// The release before: files that are as hookd made them are copied from it, and files of the same content keep its times.

@@ -350,7 +350,7 @@ fn modules(repo: &Repository, file: Option<&Item>, scratch: &Path) -> Result<BTr
     Ok(found.into_values().filter_map(by_path).collect())
 }
 
-/// Names the submodule. What is wrong with its remote is a wrong submodule; what may pass keeps its kind.
+/// Names the submodule. An error of its remote becomes an error of the submodule; a temporary one keeps its kind.
 fn about(path: &Path, mut error: GitError) -> GitError {
     error.message = format!("submodule `{}`: {}", path.display(), error.message);
     if matches!(

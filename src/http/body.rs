@@ -22,7 +22,7 @@ use crate::model::Locked;
 /// connections together stay below 16 MiB.
 const SMALL: usize = 32 * 1024;
 
-/// Unit in which both budgets are counted, bytes. A place is taken for what has come, not for what is announced.
+/// Unit in which both budgets are counted, bytes. A place is taken for received bytes, not for announced ones.
 const UNIT: usize = 64 * 1024;
 
 /// Space that all larger bodies may take together while they come, in units: 100 MiB, four of the largest.

@@ -36,7 +36,7 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long connections may go on after the listener has stopped: their requests are small.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What is read besides the longest head, bytes: the exact limit is looked at afterwards, and tells what was wrong.
+/// Bytes read beyond the longest head: the exact limit is checked afterwards, and gives the precise error.
 const HEAD_SPARE: usize = 8192;
 
 /// How long a reader may take nothing of its answer before its connection ends.
@@ -104,7 +104,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 }
 
-/// Whether this is what hyper answers by itself to what is no request. It has no body, and every error of ours has one.
+/// Whether this is hyper's own answer to an invalid request. It has no body, and every error of ours has one.
 fn is_bare(bytes: &[u8]) -> bool {
     let is_error = [&b"HTTP/1.1 400 "[..], b"HTTP/1.1 431 "]
         .iter()

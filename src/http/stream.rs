@@ -176,7 +176,7 @@ fn last_words(row: &Deployment, reading: &mut Reading) -> Bytes {
     }
 }
 
-/// Sends what there is, then what comes, until the log is complete or the reader is gone.
+/// Sends the log so far, then each new line, until the log is complete or the reader is gone.
 async fn feed(world: &World, deployment: i64, reading: Reading, sender: &mpsc::Sender<Bytes>) {
     let Reading {
         mut offset,

@@ -41,7 +41,7 @@ impl Terminator {
         })
     }
 
-    /// What the next connection is accepted with. Files that can't be read leave what was read before.
+    /// The acceptor for the next connection. If the files can't be read, the previous certificate stays.
     pub fn acceptor(&self) -> TlsAcceptor {
         let mut state = self.state.locked();
         if state.looked.elapsed() >= LOOK_EVERY {

@@ -16,7 +16,7 @@ pub enum Act {
     Retry(DeployRequest),
     /// Go back to an earlier release.
     Rollback(RollbackRequest),
-    /// Stop what runs, and drop what waits.
+    /// Stop the running deployment, and drop pending ones.
     Cancel,
     /// Deploy nothing until it is resumed.
     Pause,

@@ -141,7 +141,7 @@ impl Operator {
         Ok(self.queued(jobs))
     }
 
-    /// Stops what runs for a target, and drops what waits.
+    /// Stops a target's running deployment, and drops pending ones.
     async fn cancel(&self, target: &Target) -> Result<Asked> {
         let waiting = self.world.store.cancel_waiting(target.id.clone(), clock::now()).await?;
         let running = self.worker.cancel(&target.id);

@@ -14,7 +14,7 @@ impl Operator {
             .await
     }
 
-    /// Sets a sample status on what a repo has live, at its forge. If that works, what the forge refused before is sent again.
+    /// Sets a sample status on a repo's live commit, at its forge. If that works, reports that the forge had refused are sent again.
     pub async fn test_report(&self, by: &By, name: &str) -> Result<Asked> {
         self.noted(by, "report test", name.to_owned(), self.report_sample(name))
             .await

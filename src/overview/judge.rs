@@ -12,7 +12,7 @@ use crate::poll::LastLook;
 use crate::release::{Current, Layout};
 use crate::store::{FailureRow, Trouble};
 
-/// What the judgement needs beside what the status shows already.
+/// Input of the judgement besides the status.
 pub(super) struct Signs<'a> {
     /// The repo's part of the configuration.
     pub repo: &'a Repo,
@@ -110,7 +110,7 @@ pub(super) fn problem(code: &str, text: impl Into<String>, hint: impl Into<Strin
     }
 }
 
-/// The word for what goes on; what moves comes before what holds it, and that before what was.
+/// The word for the state of a target: activity first, then what holds it, then its last outcome.
 fn state(status: &TargetStatus) -> &'static str {
     if status.running.is_some() {
         "running"
@@ -300,7 +300,7 @@ fn behind(status: &TargetStatus, signs: &Signs<'_>) -> Option<Problem> {
     Some(problem("behind", text, format!("hookd deploy {}", status.target), None))
 }
 
-/// Where a target stands in the list: the gravest first, then what moves, then what is well.
+/// Where a target stands in the list: the gravest first, then active ones, then healthy ones.
 pub(super) fn rank(status: &TargetStatus) -> u8 {
     let has = |code: &str| status.problems.iter().any(|problem| problem.code == code);
     match status.state.as_str() {

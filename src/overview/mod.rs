@@ -78,7 +78,7 @@ impl From<StoreError> for Refusal {
     }
 }
 
-/// What a deployment that began after the look found at the ref that is followed, whatever became of it.
+/// The tip that a deployment begun after the look found at the followed ref, whatever its outcome.
 fn fetched_since(look: &LastLook, tip: &Followed, deployments: [Option<&DeploymentRow>; 2]) -> Option<String> {
     let is_newer =
         |row: &&DeploymentRow| look.at.is_some_and(|at| row.started_at >= at.0) && row.git_ref == tip.git_ref;

@@ -121,7 +121,7 @@ impl Poller {
     }
 }
 
-/// Whether what is recorded as live is gone from the disk. A disk that can't be read says nothing.
+/// Whether the release recorded as live is gone from the disk. An unreadable disk counts as no.
 fn is_lost(target: &Target, row: &TargetRow) -> bool {
     if row.live_commit.is_none() {
         return false;

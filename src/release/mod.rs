@@ -81,7 +81,7 @@ pub enum ReleaseError {
 }
 
 impl ReleaseError {
-    /// For `map_err`: what was being done, and to what.
+    /// For `map_err`: the operation that failed, and its path.
     fn io<E: Into<io::Error>>(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |error| Self::Io {

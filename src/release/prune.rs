@@ -16,7 +16,7 @@ use super::{names_in, unique};
 pub struct Keep {
     /// How many good ones.
     pub count: usize,
-    /// The good ones, newest first. Only what the store knows is one: whatever a build makes in `releases/` is not.
+    /// The good ones, newest first. Only releases in the store count: directories that a build makes in `releases/` do not.
     pub good: Vec<ReleaseName>,
     /// Good or not, they are known. A directory that is not was there before the store was made anew, or a crash brought it
     /// back: it stays as long as there are not enough good ones.

@@ -14,7 +14,7 @@ use super::{Layout, ReleaseError, ReleaseName, SEAL_PREFIX, sync_tree};
 use crate::manifest::Manifest;
 
 impl Layout {
-    /// Brings a release, and what it shares, to the disk; and beside it what it looks like, until [`Layout::unseal`].
+    /// Syncs a release, and what it shares, to the disk, with a description beside it until [`Layout::unseal`].
     /// If nothing but hookd has written to it, its `manifest` says that.
     pub fn seal(&self, name: &ReleaseName, shared: &[String], manifest: Option<&Path>) -> Result<(), ReleaseError> {
         let (seal, release) = (self.seal_file(name), self.release(name));

@@ -23,7 +23,7 @@ const SET_GROUP: u32 = 0o2000;
 const NAMED_MAX: usize = 5;
 
 impl Layout {
-    /// Clears the bits of all files and directories in `tree` and in what the target shares, whatever made them. Directories
+    /// Clears the bits of all files and directories in `tree` and in the target's shared paths. Directories
     /// keep a set-group-ID bit that the target's own directory hands down. Returns what a person should read in the log.
     /// In an `untouched` tree, to which nothing but hookd has written, only directories can have them, from their parents.
     pub fn clear_set_ids(

@@ -271,7 +271,7 @@ fn unusual_path(section: &Section, path: &At<PathBuf>) {
     }
 }
 
-/// What a target says itself; what comes from `[defaults]` just does not apply.
+/// Contradictions between a target's own keys; keys from `[defaults]` that contradict simply do not apply.
 fn contradictions(section: &Section, options: &TargetOptions) {
     if options.strategy == Strategy::InPlace {
         for key in ["shared", "keep", "spare"] {

@@ -77,7 +77,7 @@ pub(super) fn lacking(unit: &Unit, memory_max: Option<u64>, settled: &Settled) -
     lacking
 }
 
-/// What was reported from within, and what systemd says, together.
+/// The report from within the unit, together with systemd's.
 pub(super) fn verdict(report: Option<Report>, result: &UnitResult, settled: &Settled, took: Duration) -> Report {
     let reported = report.is_some();
     let mut report = report.unwrap_or_else(|| unreported(result));

@@ -53,7 +53,7 @@ fn object(object: &str) -> Markup {
     }
 }
 
-/// What came of it: how its deployment ended, or what was said at once.
+/// The result: how its deployment ended, or the immediate answer.
 fn result(row: &Act) -> Markup {
     html! {
         @if let Some(deployment) = row.deployment {

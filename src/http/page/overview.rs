@@ -164,7 +164,7 @@ pub(super) fn running(repo: Option<&Repo>, target: &TargetStatus, extra: &Extra)
     }
 }
 
-/// What waits, and for what.
+/// Pending jobs, each with what it waits for.
 pub(super) fn waiting(jobs: &[Waiting]) -> Markup {
     let Some(first) = jobs.first() else { return html! {} };
     html! {

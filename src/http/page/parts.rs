@@ -134,7 +134,7 @@ fn quoted(text: &str) -> Markup {
     } }
 }
 
-/// What needs a person, and what to do.
+/// Problems that need a person, each with its remedy.
 pub(super) fn problems(problems: &[Problem]) -> Markup {
     html! { @if !problems.is_empty() {
         ul.problems {

@@ -176,7 +176,7 @@ impl App {
             .map_err(|e| failed(e.to_string()))
     }
 
-    /// What a deployment brought beside what was live before.
+    /// The commits and files that a deployment added to the previous one.
     async fn brought(&self, row: &Deployment) -> Option<Brought> {
         let (from, to) = (row.previous_commit.as_deref()?, row.commit.as_deref()?);
         let config = self.settings().config;

@@ -81,7 +81,7 @@ fn kept(visitor: &Visitor, repo: &Repo, target: &Target, releases: &Releases) ->
     } }
 }
 
-/// What the file says, with what it leaves open filled in. Values of `env` may be secrets, so only their names are shown.
+/// The configuration of the target, defaults included. Values of `env` may be secrets, so only their names are shown.
 fn settings(repo: &Repo, target: &Target) -> Markup {
     let yes = |yes: bool| Some(if yes { "yes" } else { "no" }.to_owned());
     let some = |items: Vec<&str>| (!items.is_empty()).then(|| items.join(", "));
