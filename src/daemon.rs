@@ -455,8 +455,7 @@ async fn chores(app: Arc<App>) {
 /// Removes what is too old or too much from the history.
 async fn tidy_history(app: &App) -> Result<(), StoreError> {
     let (limits, store) = (app.settings.borrow().config.limits.clone(), &app.world.store);
-    let age = i64::try_from(limits.history_age.as_millis()).unwrap_or(i64::MAX);
-    let before = Timestamp(store.judge_age(clock::now()).await?.0.saturating_sub(age));
+    let before = store.judge_age(clock::now()).await?.before(limits.history_age);
     loop {
         let old = store.old_deployments(before, limits.history_count).await?;
         if old.is_empty() {

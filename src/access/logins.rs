@@ -14,7 +14,7 @@ use super::users::{User, UsersFile, check_name};
 use super::{SECRET_BYTES, hash};
 use crate::clock;
 use crate::config::{Limits, Login};
-use crate::model::{Role, Timestamp};
+use crate::model::Role;
 use crate::store::{SessionRow, Store, StoreError};
 
 /// How long a session lasts: a working week, so that nobody who works with the page every day types a password every day.
@@ -109,11 +109,10 @@ impl Logins {
         let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
         getrandom::fill(&mut *bytes)?;
         let cookie = Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes));
-        let lasts = i64::try_from(SESSION_TIME.as_millis()).unwrap_or(i64::MAX);
         let row = SessionRow {
             user: user.name.clone(),
             password: hash(&user.hash),
-            expires_at: Timestamp(clock::now().0.saturating_add(lasts)),
+            expires_at: clock::now().after(SESSION_TIME),
         };
         self.store.begin_session(hash(&cookie), row).await?;
         Ok(cookie)

@@ -1,6 +1,7 @@
 //! Points in time, as stored and shown. Reading the clock is not done here.
 
 use std::fmt;
+use std::time::Duration;
 
 /// How release directories are named.
 const COMPACT: &str = "%Y%m%dT%H%M%SZ";
@@ -14,6 +15,10 @@ pub fn span(milliseconds: i64) -> String {
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
     }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -33,25 +38,19 @@ impl Timestamp {
 
     /// The time that is `duration` later.
     #[must_use]
-    pub fn after(self, duration: std::time::Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(milliseconds(duration)))
     }
 
     /// The time that is `duration` earlier.
     #[must_use]
-    pub fn before(self, duration: std::time::Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(milliseconds(duration)))
     }
 
     /// How long it is from `earlier` to here; zero if it is not earlier.
-    pub fn since(self, earlier: Self) -> std::time::Duration {
-        std::time::Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     fn civil(self) -> jiff::Timestamp {
