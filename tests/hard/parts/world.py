@@ -238,6 +238,8 @@ class UnixConnection(http.client.HTTPConnection):
 class World:
     """Repositories, servers, configuration, daemon."""
 
+    open = []
+
     def __init__(self, place, binary, dice, serial=itertools.count(1)):
         self.serial, self.dice, self.binary = serial, dice, binary
         self.work = f"{place}/{next(serial)}"
@@ -248,6 +250,7 @@ class World:
         self.repos, self.targets, self.servers, self.process = {}, {}, [], None
         self.config = [f'state_dir = "{self.state}"\ncontrol = "{self.work}/control.sock"\nmax_jobs = 2\n']
         self.promised, self.latencies, self.lock = [], [], threading.Lock()
+        World.open.append(self)
         # Held from start to start, as systemd holds them: who connects meanwhile waits.
         listen(SOCKETS[0], socket.AF_INET, "127.0.0.1", PORT)
         listen(SOCKETS[1], socket.AF_INET6, "::", PORT_6)
@@ -380,7 +383,12 @@ class World:
 
     def close(self, keep=False):
         """Ends everything of it; keeps its files if asked to."""
-        self.stop()
+        World.open.remove(self)
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         for server in self.servers:
             with contextlib.suppress(OSError):
                 os.killpg(server.pid, signal.SIGKILL)
@@ -389,6 +397,13 @@ class World:
             os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), number)
         if not keep:
             shutil.rmtree(self.work)
+
+    @classmethod
+    def close_all(cls):
+        """Ends what a part left that failed in the middle: the next one has the same ports. Keeps its files."""
+        for world in list(cls.open):
+            with contextlib.suppress(Exception):
+                world.close(keep=True)
 
     def ask(self, method, path, body=None):
         connection = UnixConnection(f"{self.work}/control.sock")
