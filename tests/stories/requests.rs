@@ -124,7 +124,9 @@ fn whoever_can_not_sign_gets_one_and_the_same_answer() {
 
 #[test]
 fn what_is_wrong_with_a_request_is_said() {
-    let world = world();
+    // What is live is delivered: some of these are signed, so hookd looks at the remote, which has nothing more.
+    let world = World::site("");
+    world.deploy("one");
     let right = world.pushed();
     let body = |bytes: &[u8]| {
         Delivery {
@@ -193,7 +195,7 @@ fn what_is_wrong_with_a_request_is_said() {
     }
     assert_eq!(ask(&world, "GET", "/healthz").expect(200).text().trim(), "ok");
     world.settled();
-    assert_eq!((world.served().as_str(), world.outcomes().len()), ("one", 1));
+    assert_eq!((world.served().as_str(), world.history().len()), ("one", 1));
 }
 
 #[test]
