@@ -140,6 +140,18 @@ fn other_refs_do_not() {
         push("refs/heads/release/2/x"),
         "branch release/2/x does not match main, release/*, !release/old",
     );
+    let other = |git_ref: Option<&str>| Event {
+        kind: EventKind::Other,
+        success: false,
+        git_ref: git_ref.map(Into::into),
+        ..push("refs/heads/main")
+    };
+    ignores(
+        target(),
+        other(Some("refs/notes/commits")),
+        "refs/notes/commits is neither a branch nor a tag",
+    );
+    ignores(target(), other(None), "the push does not say of which branch or tag");
 }
 
 #[test]
