@@ -1,6 +1,6 @@
 //! Checks across tables: two targets in one directory, an unauthenticated repo on a public address.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::config::paths::real;
@@ -46,7 +46,7 @@ fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
         .collect();
     targets.sort_by_key(|(_, path, _)| path.place);
     let real_state = real(state_dir);
-    for (number, (id, path, here)) in targets.iter().enumerate() {
+    for (_, path, here) in &targets {
         if here.starts_with(&real_state) || real_state.starts_with(here) {
             let message = format!(
                 "`path` and `state_dir` ({}) must not contain each other",
@@ -58,25 +58,40 @@ fn paths(seen: &Seen, state_dir: &Path, problems: &Problems) {
                 "give the target a directory of its own, /srv/NAME say",
             );
         }
-        for (other, first, there) in &targets[..number] {
-            let relation = match (here.starts_with(there), there.starts_with(here)) {
-                (true, true) => "is also that of",
-                (true, false) => "lies inside that of",
-                (false, true) => "encloses that of",
-                (false, false) => continue,
-            };
-            let by_links = if *here == path.value && *there == first.value {
-                String::new()
-            } else {
-                format!(", by links: {}", here.display())
-            };
-            let message = format!(
-                "the `path` of {id} {relation} {other} ({}){by_links}",
-                problems.line_of(first.place)
-            );
-            problems.error(path.place, message, "two targets can't share a directory");
-        }
     }
+    for (later, earlier) in overlapping(targets.iter().map(|(_, _, real)| real.as_path())) {
+        let ((id, path, here), (other, first, there)) = (&targets[later], &targets[earlier]);
+        let relation = match (here.starts_with(there), there.starts_with(here)) {
+            (true, true) => "is also that of",
+            (true, false) => "lies inside that of",
+            _ => "encloses that of",
+        };
+        let by_links = if *here == path.value && *there == first.value {
+            String::new()
+        } else {
+            format!(", by links: {}", here.display())
+        };
+        let message = format!(
+            "the `path` of {id} {relation} {other} ({}){by_links}",
+            problems.line_of(first.place)
+        );
+        problems.error(path.place, message, "two targets can't share a directory");
+    }
+}
+
+/// Which of these are or contain each other, as pairs of indices, the larger one first, sorted. Thousands are looked at in their number,
+/// not in its square.
+fn overlapping<'a>(paths: impl Iterator<Item = &'a Path> + Clone) -> BTreeSet<(usize, usize)> {
+    let mut by_path: HashMap<&Path, Vec<usize>> = HashMap::new();
+    for (number, path) in paths.clone().enumerate() {
+        by_path.entry(path).or_default().push(number);
+    }
+    let above = |path: &'a Path| path.ancestors().filter_map(|above| by_path.get(above)).flatten();
+    let pairs = paths
+        .enumerate()
+        .flat_map(|(number, path)| above(path).map(move |other| (number, *other)));
+    let different = pairs.filter(|(one, other)| one != other);
+    different.map(|(one, other)| (one.max(other), one.min(other))).collect()
 }
 
 fn open_listeners(seen: &Seen, problems: &Problems) {
@@ -100,12 +115,35 @@ fn open_listeners(seen: &Seen, problems: &Problems) {
 }
 
 fn full_names(seen: &Seen, problems: &Problems) {
-    for (number, (repo, name)) in seen.full_names.iter().enumerate() {
-        let same = |other: &&(String, At<String>)| other.1.value.eq_ignore_ascii_case(&name.value);
-        if let Some((first, _)) = seen.full_names[..number].iter().find(same) {
+    let mut known: HashMap<String, &str> = HashMap::new();
+    for (repo, name) in &seen.full_names {
+        let first = known.entry(name.value.to_ascii_lowercase()).or_insert(repo);
+        if *first != repo {
             let message = format!("`{repo}` and `{first}` have the same full name, `{}`", name.value);
             let hint = format!("`POST /hook` can't tell them apart; `POST /hook/{repo}` can");
             problems.warning(name.place, message, hint);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn all_that_overlap_are_found(paths in prop::collection::vec("(/[ab]{1,2}){1,4}", 0..12)) {
+            let paths: Vec<&Path> = paths.iter().map(Path::new).collect();
+            let mut pairs = BTreeSet::new();
+            for (later, here) in paths.iter().enumerate() {
+                for (earlier, there) in paths[..later].iter().enumerate() {
+                    if here.starts_with(there) || there.starts_with(here) {
+                        pairs.insert((later, earlier));
+                    }
+                }
+            }
+            prop_assert_eq!(overlapping(paths.iter().copied()), pairs);
         }
     }
 }
