@@ -200,8 +200,12 @@ mod tests {
     use super::*;
 
     fn target(more: &str) -> Target {
+        target_of("branch = \"main\"", more)
+    }
+
+    fn target_of(refs: &str, more: &str) -> Target {
         let text = format!(
-            "[repo.a]\nurl = \"/srv/a\"\nsecret = \"env:S\"\n[repo.a.deploy.b]\nbranch = \"main\"\npath = \"/srv/b\"\n{more}\n"
+            "[repo.a]\nurl = \"/srv/a\"\nsecret = \"env:S\"\n[repo.a.deploy.b]\n{refs}\npath = \"/srv/b\"\n{more}\n"
         );
         let loaded = crate::config::parse(std::path::Path::new("/hookd.toml"), &text, &|_| None).unwrap();
         let id = "a/b".parse().unwrap();
@@ -228,6 +232,23 @@ mod tests {
         };
         assert!(wanted("") && wanted("on = [\"release\", \"push\"]"));
         assert!(!wanted("on = \"release\"") && !wanted("pusher = \"alice\""));
+    }
+
+    #[test]
+    fn the_newest_version_is_that_of_the_highest_tag() {
+        let tag = |name: &str| RemoteRef {
+            name: format!("refs/tags/{name}"),
+            object: "1".repeat(40).parse().unwrap(),
+            peeled: None,
+        };
+        let remote = ["v1.9.0", "v1.10.0", "v2.0.0-rc1", "other"].map(tag);
+        let tags = |more: &str| {
+            let newest = newest_version(&target_of("tag = \"v*\"", more), &remote)?;
+            Some(newest.short().to_owned())
+        };
+        assert_eq!(tags("").as_deref(), Some("v1.10.0"));
+        assert_eq!(tags("prereleases = true").as_deref(), Some("v2.0.0-rc1"));
+        assert_eq!(tags("order = \"pushed\""), None);
     }
 
     #[test]

@@ -467,6 +467,13 @@ fn full_names_of_forms_and_of_large_bodies() {
         full_name(&headers(&[("X-GitHub-Event", "push")]), large.as_bytes()),
         Some((ForgeKind::GitHub, "a/b".to_owned()))
     );
+    // Nobody is known by then: only so many keys are read, wherever they are.
+    let keys = "\"repository\":{},".repeat(300);
+    let many = format!("{{{keys}\"repository\":{{\"full_name\":\"a/b\"}}}}");
+    assert_eq!(
+        full_name(&headers(&[("X-GitHub-Event", "push")]), many.as_bytes()),
+        None
+    );
     assert_eq!(full_name(&HeaderMap::new(), b"[[[["), None);
     assert_eq!(full_name(&HeaderMap::new(), b"{}"), None);
 }
