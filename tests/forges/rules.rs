@@ -3,7 +3,7 @@
 use hookd::config::{ForgeKind, RefFilter, Repo, TagOrder, Tags, Target, TargetOptions};
 use hookd::forge::Parsed;
 use hookd::model::{Action, CommitId, Event, EventKind};
-use hookd::rules::{Decision, Verdict, judge, matches};
+use hookd::rules::{Decision, Verdict, judge, matches, noted};
 
 use crate::support::{on, patterns, repo, target, with_target};
 
@@ -357,6 +357,30 @@ fn ci_must_be_green_and_the_repos_own() {
         ci("check_run", true),
         "the check build is not in `require_checks`",
     );
+}
+
+#[test]
+fn a_check_is_noted_once_for_each_of_its_names_and_commits() {
+    let wanting = Target {
+        options: TargetOptions {
+            require_checks: vec!["build".into(), "pipeline".into()],
+            ..target().options
+        },
+        ..target()
+    };
+    let repo = with_target(repo("blog", "alice/blog"), wanting);
+    let other = Event {
+        after: "3".repeat(40).parse().ok(),
+        ..ci("pipeline", true)
+    };
+    let events = vec![ci("pipeline", true), ci("pipeline", true), other];
+    let notes = noted(&repo, &parsed(events));
+    let told: Vec<_> = notes
+        .iter()
+        .map(|note| (note.check.as_str(), note.commit.short()))
+        .collect();
+    let both = |commit| [("build", commit), ("pipeline", commit)];
+    assert_eq!(told, [both("2222222"), both("3333333")].concat());
 }
 
 #[test]
