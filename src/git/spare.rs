@@ -242,18 +242,19 @@ pub(super) fn make(
     umask(UMASK);
     let tree = staging.join(TREE);
     let disk = |e: io::Error| GitError::disk(&tree, &e);
-    DirBuilder::new().mode(0o700).create(staging).map_err(disk)?;
     let failed = |errno: Errno| GitError::disk(&tree, &errno.into());
-    let (place, live) = (
-        Folder::open_real(staging).map_err(failed)?,
-        Folder::open_real(from).map_err(failed)?,
-    );
-    if !is_believed(&place) {
+    let live = Folder::open_real(from).map_err(failed)?;
+    if !is_believed(&live) {
         return Ok(false);
     }
+    DirBuilder::new().mode(0o700).create(staging).map_err(disk)?;
+    let place = Folder::open_real(staging).map_err(failed)?;
     let entries = match snapshot::take(&original, &live, &tree) {
         Some(entries) => entries,
-        None if bytes > worth.most => return Ok(false),
+        None if bytes > worth.most => {
+            fs::remove_dir(staging).map_err(disk)?;
+            return Ok(false);
+        }
         None => {
             snapshot::make_volume(&place, OsStr::new(TREE)).map_err(failed)?;
             copy_tree(&original, &live, &tree, reporter).map_err(disk)?

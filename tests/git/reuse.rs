@@ -125,12 +125,14 @@ impl Site {
     }
 
     pub(super) async fn make_spare(&self) -> bool {
+        self.make_spare_of(u64::MAX).await
+    }
+
+    /// If the release has no more bytes than `most`, or takes none.
+    async fn make_spare_of(&self, most: u64) -> bool {
         let (live, world) = (self.releases.last().unwrap(), &self.world);
         let staging = world.path("releases/staging");
-        let worth = Worth {
-            least: 0,
-            most: u64::MAX,
-        };
+        let worth = Worth { least: 0, most };
         let (manifest, spare) = (manifest_of(live), self.spare());
         world
             .git
@@ -494,6 +496,14 @@ async fn a_spare_becomes_the_next_release() {
     assert!(site.make_spare().await);
     let done = site.deploy().await;
     assert_eq!(done.files - done.reused, 1, "{done:?}");
+}
+
+#[tokio::test]
+async fn a_spare_for_which_there_is_no_room_leaves_nothing() {
+    let site = filled(10).await;
+    assert!(!site.make_spare_of(1).await);
+    assert!(!site.spare().exists() && !site.world.path("releases/staging").exists());
+    assert!(site.make_spare().await);
 }
 
 #[tokio::test]
