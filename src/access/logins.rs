@@ -80,8 +80,9 @@ impl Logins {
         }
     }
 
-    /// Begins a session; gives the secret that the browser keeps, of which only the hash is stored. `from` is the address that failures are counted with. Of unknown users a password is compared, too, with
-    /// the hash of another one: the time tells nobody who is a user.
+    /// Begins a session; gives the secret that the browser keeps, of which only the hash is stored. `from` is the address that failures
+    /// are counted with. Of unknown users a password is compared, too, with the hash of another one: the time tells nobody who is a
+    /// user.
     pub async fn log_in(
         &self,
         file: &Path,
