@@ -4,16 +4,86 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::arguments::{Deploy, OneTarget, Replay, Rollback};
 use super::block_on;
 use super::client::{Client, part};
+use super::complete;
 use super::follow::{self, Screen, Tails};
 use super::output::{self, Code, Failure};
 use crate::api::{Asked, DeploymentDetail, Job};
 use crate::model::Outcome;
+
+/// `hookd deploy`, `hookd retry`
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// `repo/target`, or `repo` if it has one target.
+    #[arg(add = ArgValueCandidates::new(complete::targets))]
+    pub target: String,
+    /// The branch or tag, for targets that follow a pattern.
+    #[arg(long = "ref")]
+    pub git_ref: Option<String>,
+    /// Don't wait for the deployment to end.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `hookd rollback`
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// `repo/target`, or `repo` if it has one target.
+    #[arg(add = ArgValueCandidates::new(complete::targets))]
+    pub target: String,
+    /// The release; default: the previous good one.
+    #[arg(add = ArgValueCandidates::new(complete::releases))]
+    pub release: Option<String>,
+    /// Don't wait for the deployment to end.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `hookd replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The forge's id of the delivery, or its number in `hookd deliveries`.
+    #[arg(add = ArgValueCandidates::new(complete::deliveries))]
+    pub delivery: String,
+    /// Don't wait for the deployment to end.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// Commands on one target.
+#[derive(Debug, Args)]
+pub struct OneTarget {
+    /// `repo/target`, or `repo` if it has one target.
+    #[arg(add = ArgValueCandidates::new(complete::targets))]
+    pub target: String,
+}
+
+/// `hookd notify`
+#[derive(Debug, Subcommand)]
+pub enum NotifyAction {
+    /// Send a sample message and say what came back.
+    Test {
+        /// The NAME of `[notify.NAME]`.
+        name: String,
+    },
+}
+
+/// `hookd report`
+#[derive(Debug, Subcommand)]
+pub enum ReportAction {
+    /// Set a sample status on the live commit and say what came back.
+    Test {
+        /// The NAME of `[repo.NAME]`.
+        #[arg(add = ArgValueCandidates::new(complete::repos))]
+        repo: String,
+    },
+}
 
 /// Pause between two looks whether a job has begun.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -78,8 +148,18 @@ pub fn simple(config: &Path, json: bool, options: &OneTarget, action: &str) -> R
     })
 }
 
+/// Sends the sample message of `hookd notify test`.
+pub fn notify(config: &Path, json: bool, NotifyAction::Test { name }: &NotifyAction) -> Result<ExitCode, Failure> {
+    test(config, json, &format!("/api/v1/notify/{}/test", part(name)))
+}
+
+/// Sets the sample status of `hookd report test`.
+pub fn report(config: &Path, json: bool, ReportAction::Test { repo }: &ReportAction) -> Result<ExitCode, Failure> {
+    test(config, json, &format!("/api/v1/repos/{}/report/test", part(repo)))
+}
+
 /// `hookd notify test`, `hookd report test`
-pub fn test(config: &Path, json: bool, path: &str) -> Result<ExitCode, Failure> {
+fn test(config: &Path, json: bool, path: &str) -> Result<ExitCode, Failure> {
     let client = Client::new(config);
     block_on(async {
         let asked: Asked = client.post(path, &json!({})).await?;

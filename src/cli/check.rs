@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use nix::unistd::{AccessFlags, eaccess};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::Check;
 use super::block_on;
 use super::output::{self, Code, Failure};
 use super::paint::{Tone, paint, width, wrapped};
@@ -19,6 +19,17 @@ use crate::doctor;
 use crate::exec::{self, Units};
 use crate::git::{Git, RemoteRef};
 use crate::machine::{Account, Machine};
+
+/// `hookd check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Also show what is well.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Also ask each remote, and check keys, permissions and directories.
+    #[arg(long)]
+    pub remote: bool,
+}
 
 /// What `hookd check` found.
 #[derive(Default, Serialize)]

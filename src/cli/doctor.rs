@@ -4,15 +4,23 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Args;
 use serde::Serialize;
 
-use super::arguments::Doctor;
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Code, Failure};
 use super::paint::{Tone, paint, width, wrapped};
 use crate::api::{Delivery, Status};
 use crate::doctor::{Area, Finding, Findings, Level, Told, examine};
+
+/// `hookd doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Also show what is well.
+    #[arg(short, long)]
+    pub verbose: bool,
+}
 
 /// Deliveries of each repo that are asked for: the newest that was taken and the newest that was refused are among them, if the
 /// second came after the first.

@@ -4,12 +4,26 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::Explain;
+use clap::Args;
+
 use super::block_on;
 use super::client::{Client, part};
 use super::output::{self, Code, Failure};
 use crate::config::{self, ForgeKind, Secrets};
 use crate::{clock, explain};
+
+/// `hookd explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// File with the payload, `-` for standard input, or the id of a stored delivery.
+    pub payload: String,
+    /// A header of the delivery.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// The forge that sent it; default: detected from headers and payload.
+    #[arg(long)]
+    pub forge: Option<String>,
+}
 
 /// Largest payload that is read, bytes: the largest that a forge sends.
 const PAYLOAD_MAX: u64 = 25 * 1024 * 1024;

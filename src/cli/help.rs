@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Command, CommandFactory};
 
-use super::arguments::Arguments;
 use super::paint::{self, Tone};
 
 /// Columns of the names of commands.
@@ -14,38 +13,8 @@ const NAME: usize = 14;
 /// Widest help, columns: longer lines are hard to read.
 const WIDTH_MAX: usize = 100;
 
-/// What one wants, and the commands for it.
-const GROUPS: [(&str, &[&str]); 5] = [
-    (
-        "See",
-        &[
-            "status",
-            "history",
-            "deliveries",
-            "releases",
-            "logs",
-            "explain",
-            "audit",
-        ],
-    ),
-    (
-        "Act",
-        &[
-            "deploy", "retry", "rollback", "replay", "cancel", "pause", "resume", "send",
-        ],
-    ),
-    (
-        "Set up",
-        &[
-            "demo", "add", "remove", "import", "check", "doctor", "notify", "report", "user", "token",
-        ],
-    ),
-    ("Run", &["serve"]),
-    ("More", &["schema", "completions", "man", "help"]),
-];
-
 /// What to type first.
-const EXAMPLES: [(&str, &str); 6] = [
+pub const EXAMPLES: [(&str, &str); 6] = [
     ("hookd demo", "see it work, in a minute and on this machine alone"),
     ("hookd add git@github.com:alice/blog.git", "set up a repo"),
     ("hookd status", "what is live, and what needs you"),
@@ -66,18 +35,20 @@ pub fn with_one_suggestion(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The arguments, with commands by groups in the help.
-pub fn command() -> Command {
-    let command = Arguments::command();
-    let template = template(&command);
+/// What one wants, and the commands for it.
+pub type Group = (&'static str, &'static [&'static str]);
+
+/// The command line, with its commands by these groups in the help.
+pub fn grouped(command: Command, by: &[Group]) -> Command {
+    let template = template(&command, by);
     command.help_template(template)
 }
 
-fn template(command: &Command) -> String {
+fn template(command: &Command, by: &[Group]) -> String {
     let width = terminal_size::terminal_size().map_or(WIDTH_MAX, |(width, _)| usize::from(width.0));
     let heading = |text: &str| paint::paint(Tone::Strong, &format!("{text}:"));
     let mut text = String::from("{about-with-newline}\n{usage-heading} {usage}\n");
-    for (group, names) in groups(command) {
+    for (group, names) in groups(command, by) {
         let _ = writeln!(text, "\n{}", heading(&group));
         for name in names {
             let about = command.find_subcommand(&name).and_then(Command::get_about);
@@ -107,14 +78,14 @@ fn template(command: &Command) -> String {
 const PRINT_HELP: &str = "Print this, or the help of a command";
 
 /// The groups with the commands that there are. One that no group names is among the last.
-fn groups(command: &Command) -> Vec<(String, Vec<String>)> {
+fn groups(command: &Command, by: &[Group]) -> Vec<(String, Vec<String>)> {
     let is_there = |name: &str| name == "help" || command.find_subcommand(name).is_some();
-    let is_grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
+    let is_grouped = |name: &str| by.iter().any(|(_, names)| names.contains(&name));
     let others = command
         .get_subcommands()
         .map(Command::get_name)
         .filter(|name| !is_grouped(name));
-    let mut groups: Vec<(String, Vec<String>)> = GROUPS
+    let mut groups: Vec<(String, Vec<String>)> = by
         .iter()
         .map(|(group, names)| {
             let present = names.iter().filter(|name| is_there(name));
@@ -125,29 +96,4 @@ fn groups(command: &Command) -> Vec<(String, Vec<String>)> {
         last.splice(0..0, others.map(str::to_owned));
     }
     groups
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn help_names_each_command_once() {
-        let help = command().render_help().to_string();
-        for sub in Arguments::command().get_subcommands() {
-            let name = format!("\n  {:<NAME$}", sub.get_name());
-            assert_eq!(help.matches(&name).count(), 1, "{name} in {help}");
-        }
-        for text in ["See:", "Act:", "Set up:", "Run:", "Examples:", "--config <FILE>"] {
-            assert!(help.contains(text), "{text} is not in {help}");
-        }
-    }
-
-    #[test]
-    fn examples_are_commands_that_exist() {
-        for (line, _) in EXAMPLES {
-            let parsed = command().try_get_matches_from(line.split(' '));
-            assert!(parsed.is_ok(), "{line}: {parsed:?}");
-        }
-    }
 }

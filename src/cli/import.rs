@@ -6,12 +6,50 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::arguments::{Import, ImportFormat};
+use clap::{Args, ValueEnum};
+
 use super::output::{self, Code, Failure, printable};
 use crate::config;
 use crate::machine::Machine;
 use crate::setup::import::{self, Bad, Draft, Format, Place, SecretFile};
 use crate::setup::{self, Made, Owner};
+
+/// `hookd import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// hooks.json, hooks.yaml, snare.conf, webhookd's TOML, or the directory that Capistrano or Deployer deploys to.
+    pub file: PathBuf,
+    /// Write the configuration to this new file; default: standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write the secrets into this directory, mode 0600; default: `hookd` beside the output.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub secrets: Option<PathBuf>,
+    /// Where sites belong of which the file does not say where they are.
+    #[arg(long, value_name = "DIRECTORY", default_value = "/srv")]
+    pub sites: PathBuf,
+    /// URL of the repository, if the file is about one and does not say it.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// What the file is; default: detected from its name and content.
+    #[arg(long, value_enum)]
+    pub format: Option<ImportFormat>,
+}
+
+/// What `hookd import` reads.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ImportFormat {
+    /// adnanh/webhook's hooks.json.
+    WebhookJson,
+    /// adnanh/webhook's hooks.yaml.
+    WebhookYaml,
+    /// snare.conf.
+    Snare,
+    /// webhookd's TOML.
+    Webhookd,
+    /// A directory of Capistrano or Deployer.
+    Releases,
+}
 
 /// Where secrets and sites belong on a machine of its own.
 const SECRETS: &str = "/etc/hookd";

@@ -3,12 +3,52 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::{Audit, Deliveries, List, OneTarget};
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+
+use super::act::OneTarget;
 use super::block_on;
 use super::client::Client;
+use super::complete;
 use super::output::{self, Failure};
 use super::paint::{self, Cell, Tone};
 use crate::api::{Act, Delivery, Deployment, Releases};
+
+/// Commands that list.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only this target, `repo/target`, or all targets of this repo.
+    #[arg(add = ArgValueCandidates::new(complete::repos_and_targets))]
+    pub target: Option<String>,
+    /// Most entries to list.
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// `hookd deliveries`
+#[derive(Debug, Args)]
+pub struct Deliveries {
+    /// Only this repo.
+    #[arg(add = ArgValueCandidates::new(complete::repos))]
+    pub repo: Option<String>,
+    /// Only those with this result.
+    #[arg(long, value_parser = ["accepted", "ignored", "pong", "duplicate", "rejected"])]
+    pub result: Option<String>,
+    /// Also show the forge's ids.
+    #[arg(long)]
+    pub ids: bool,
+    /// Most entries to list.
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// `hookd audit`
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// At most so many.
+    #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
 
 /// On terminals of fewer columns, reasons stand below their rows, so that the commits have room.
 const REASONS_BESIDE: usize = 140;

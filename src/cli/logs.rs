@@ -3,13 +3,27 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::Logs;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+
 use super::block_on;
 use super::client::Client;
+use super::complete;
 use super::follow::{self, Screen};
 use super::output::{self, Code, Failure};
 use crate::api::{Deployment, DeploymentDetail};
 use crate::model::Outcome;
+
+/// `hookd logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Number of a deployment, or a target for its newest.
+    #[arg(add = ArgValueCandidates::new(complete::deployments_and_targets))]
+    pub what: Option<String>,
+    /// Follow the log until the deployment ends.
+    #[arg(short, long)]
+    pub follow: bool,
+}
 
 /// Runs the command.
 pub fn run(config: &Path, json: bool, options: &Logs) -> Result<ExitCode, Failure> {

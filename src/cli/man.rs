@@ -3,13 +3,32 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Command, CommandFactory};
+use clap::{ArgAction, Command};
 use clap_mangen::Man;
 
-use super::arguments::{Arguments, ManPage};
 use super::output::{self, Failure};
 use crate::api::routes::{Body, Kind, Operation, ROUTES};
 use crate::config::keys::{KEYS, Key};
+use clap::ValueEnum;
+
+/// The manual pages.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ManPage {
+    /// The commands: hookd(1).
+    Hookd,
+    /// The configuration: hookd.toml(5).
+    #[value(name = "hookd.toml")]
+    Toml,
+    /// What happens in a deployment: hookd-deploy(7).
+    #[value(name = "hookd-deploy")]
+    Deploy,
+    /// What to type into each forge: hookd-forges(7).
+    #[value(name = "hookd-forges")]
+    Forges,
+    /// The API for programs: hookd-api(7).
+    #[value(name = "hookd-api")]
+    Api,
+}
 
 /// What hookd(1) says besides the arguments.
 const COMMANDS_END: &str = include_str!("../../packaging/man/hookd.1.in");
@@ -32,10 +51,10 @@ const API: &str = include_str!("../../packaging/man/hookd-api.7.in");
 /// The line of [`API`] that stands for the paths.
 const PATHS_HERE: &str = ".\\\" PATHS\n";
 
-/// Prints a page.
-pub fn run(page: ManPage) -> Result<ExitCode, Failure> {
+/// Prints a page; hookd(1) of this command line.
+pub fn run(page: ManPage, command: Command) -> Result<ExitCode, Failure> {
     let text = match page {
-        ManPage::Hookd => commands().map_err(|e| Failure::failed(e.to_string()))?,
+        ManPage::Hookd => commands(command).map_err(|e| Failure::failed(e.to_string()))?,
         ManPage::Toml => TOML.replace(KEYS_HERE, &keys()),
         ManPage::Deploy => DEPLOY.to_owned(),
         ManPage::Forges => FORGES.to_owned(),
@@ -46,8 +65,8 @@ pub fn run(page: ManPage) -> Result<ExitCode, Failure> {
 }
 
 /// hookd(1): one page, with each command below its own heading.
-fn commands() -> std::io::Result<String> {
-    let mut command = Arguments::command().name("hookd");
+fn commands(command: Command) -> std::io::Result<String> {
+    let mut command = command.name("hookd");
     command.build();
     let mut page = Vec::new();
     let man = Man::new(command.clone()).section("1");

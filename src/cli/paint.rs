@@ -5,10 +5,22 @@ use std::io::IsTerminal;
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::plain;
 use crate::model::span;
+
+/// When output has colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
 
 /// Narrowest terminal that tables are made for, columns: below it they are cut as for this one.
 const WIDTH_MIN: usize = 40;

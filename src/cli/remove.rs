@@ -5,10 +5,13 @@ use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+
 use super::add::{Step, may_write, token};
-use super::arguments::Remove;
 use super::block_on;
 use super::client::Client;
+use super::complete;
 use super::output::{self, Code, Failure};
 use super::reload::{How, Reloaded, reload, running};
 use crate::api::Status;
@@ -19,6 +22,29 @@ use crate::machine::{self, Machine};
 use crate::model::{RepoName, Secret};
 use crate::release::Layout;
 use crate::setup::{Directory, Header, Place};
+
+/// `hookd remove`
+#[derive(Debug, Args)]
+pub struct Remove {
+    /// The repo, by its name in the configuration.
+    #[arg(add = ArgValueCandidates::new(complete::repos))]
+    pub name: String,
+    /// Also delete releases, shared files and mirrors.
+    #[arg(long)]
+    pub purge: bool,
+    /// Don't ask before a purge.
+    #[arg(long)]
+    pub yes: bool,
+    /// Delete webhook and deploy key at the forge with this token: `file:PATH` or `env:VARIABLE`. It is not kept.
+    #[arg(long, value_name = "SOURCE")]
+    pub token: Option<String>,
+    /// Base URL of the forge's API; default: derived from forge and host.
+    #[arg(long, value_name = "URL")]
+    pub api: Option<url::Url>,
+    /// Only print what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// Something that goes.
 enum Part {

@@ -2,9 +2,18 @@
 
 use std::process::ExitCode;
 
-use super::arguments::Schema;
+use clap::Args;
+
 use super::output::{self, Failure};
 use crate::config;
+
+/// `hookd schema`
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Print a configuration with every key and its default instead.
+    #[arg(long)]
+    pub example: bool,
+}
 
 /// Runs the command.
 pub fn run(options: &Schema) -> Result<ExitCode, Failure> {

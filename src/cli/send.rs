@@ -1,16 +1,18 @@
 //! `hookd send`: a push delivery, made and signed as the forge would, and posted.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
+use clap_complete::ArgValueCandidates;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::arguments::Send;
 use super::client::Client;
+use super::complete;
 use super::output::{self, Code, Failure};
 use super::{act, block_on};
 use crate::api::{Asked, Deployment, Job, QueuedJob};
@@ -23,6 +25,29 @@ use crate::forge::{self, CannotSign, Sample, Signing};
 use crate::git::Git;
 use crate::model::{CommitId, DeliveryId, GitRef, RepoName};
 use crate::worker::Settings;
+
+/// `hookd send`
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The repo, by its name in the configuration.
+    #[arg(add = ArgValueCandidates::new(complete::repos))]
+    pub repo: String,
+    /// URL to send to; default: the address that hookd listens on.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The ref that was pushed; default: the first that a target follows.
+    #[arg(long = "ref")]
+    pub git_ref: Option<String>,
+    /// The commit that was pushed; default: the remote's tip.
+    #[arg(long)]
+    pub commit: Option<String>,
+    /// Send this payload instead of a generated one.
+    #[arg(long, value_name = "FILE")]
+    pub payload: Option<PathBuf>,
+    /// Print a curl line instead of sending.
+    #[arg(long)]
+    pub print: bool,
+}
 
 /// Longest wait for the daemon's answer: the shortest that a forge has.
 const ANSWER_TIME: Duration = Duration::from_secs(10);

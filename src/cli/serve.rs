@@ -3,10 +3,30 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::{LogFormat, Serve};
+use clap::{Args, ValueEnum};
+
 use super::output::{Code, Failure};
 use crate::daemon::{self, StartError};
 use crate::logging::{self, Format};
+
+/// `hookd serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Format of log lines; default: journal under systemd, else text.
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line each, on stderr.
+    Text,
+    /// One JSON object each, on stderr.
+    Json,
+    /// To systemd's journal.
+    Journal,
+}
 
 /// Threads that do the daemon's work: none of it computes for long, and each costs memory.
 const THREADS: usize = 2;

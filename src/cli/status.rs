@@ -4,22 +4,34 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::arguments;
+use clap::Args;
+
 use super::block_on;
 use super::client::Client;
 use super::output::{self, Code, Failure};
 use super::paint::{self, Cell, Tone};
-use crate::api::{Deployment, Problem, Status, TargetStatus};
+use crate::api::{self, Deployment, Problem, TargetStatus};
+
+/// `hookd status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Exit with 1 if a target has a problem.
+    #[arg(long)]
+    pub check: bool,
+    /// Refresh it until Ctrl-C.
+    #[arg(short, long)]
+    pub watch: bool,
+}
 
 /// How often `--watch` looks.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the command.
-pub fn run(config: &Path, json: bool, options: &arguments::Status) -> Result<ExitCode, Failure> {
+pub fn run(config: &Path, json: bool, options: &Status) -> Result<ExitCode, Failure> {
     let client = Client::new(config);
     block_on(async {
         loop {
-            let status: Status = client.get("/api/v1/status").await?;
+            let status: api::Status = client.get("/api/v1/status").await?;
             if json {
                 output::json(&status)?;
             } else {
@@ -45,7 +57,7 @@ pub fn run(config: &Path, json: bool, options: &arguments::Status) -> Result<Exi
 }
 
 /// All lines, for a terminal of that width or whole.
-fn lines(status: &Status, width: Option<usize>) -> Vec<String> {
+fn lines(status: &api::Status, width: Option<usize>) -> Vec<String> {
     let mut lines = vec![sentence(status)];
     for warning in &status.warnings {
         let text = format!("WARNING: {warning}");
@@ -79,7 +91,7 @@ fn lines(status: &Status, width: Option<usize>) -> Vec<String> {
 }
 
 /// How things stand, in one sentence.
-fn sentence(status: &Status) -> String {
+fn sentence(status: &api::Status) -> String {
     match status.sentence() {
         None => "No target is configured: hookd add URL".to_owned(),
         Some((said, well)) => paint::paint(if well { Tone::Good } else { Tone::Bad }, &format!("{said}.")),

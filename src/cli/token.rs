@@ -3,14 +3,34 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Subcommand;
 use serde_json::json;
 
-use super::arguments::TokenCommand;
 use super::block_on;
 use super::client::{Client, part};
 use super::output::{self, Failure};
 use super::paint::{self, Cell, Tone};
 use crate::api::{Asked, Token};
+
+/// `hookd token`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, and print it alone on the last line; only its hash is kept.
+    Add {
+        /// What to call it.
+        name: String,
+        /// What it may: `view`, or `deploy:` and a target, as in `deploy:shop/*`.
+        #[arg(long, value_name = "SCOPE")]
+        may: String,
+    },
+    /// List the tokens.
+    List,
+    /// Remove a token: it stops working at once.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
 
 /// Runs the command.
 pub fn run(config: &Path, json: bool, command: &TokenCommand) -> Result<ExitCode, Failure> {

@@ -6,10 +6,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Subcommand;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::arguments::UserCommand;
 use super::block_on;
 use super::output::{self, Code, Failure};
 use super::paint::Cell;
@@ -18,6 +18,31 @@ use crate::access::{self, PASSWORD_MAX, User, Users, UsersError};
 use crate::config;
 use crate::machine::Machine;
 use crate::setup::{Owner, Place};
+
+/// `hookd user`
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user. The password is asked for on a terminal, and read from standard input elsewhere.
+    Add {
+        /// The name to log in with.
+        name: String,
+        /// What the user may: `view` looks at everything, `act` also deploys, rolls back, pauses and the like.
+        #[arg(long, value_parser = ["view", "act"])]
+        role: String,
+    },
+    /// List the users.
+    List,
+    /// Give a user another password, which ends the sessions of the old one.
+    Password {
+        /// The name.
+        name: String,
+    },
+    /// Remove a user, and end the sessions.
+    Remove {
+        /// The name.
+        name: String,
+    },
+}
 
 /// Rights of a new file: root writes it, and the daemon's group reads it.
 const MODE: u32 = 0o640;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::arguments::Add;
+use super::options::Add;
 use crate::cli::output::Failure;
 use crate::config::{Config, Repo, Secrets};
 use crate::deploy::access;

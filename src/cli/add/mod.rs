@@ -3,6 +3,7 @@
 mod confirm;
 mod host_key;
 mod make;
+mod options;
 mod plan;
 mod rotate;
 mod step;
@@ -13,7 +14,6 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::arguments::Add;
 use super::block_on;
 use super::output::{self, Code, Failure};
 use super::reload::{How, Reloaded, reload};
@@ -24,6 +24,7 @@ use crate::model::Secret;
 use crate::setup::{self, Made};
 use confirm::{Arrivals, Confirmed, TEST_TIME};
 use make::{dry_run, make, public_key};
+pub(super) use options::Add;
 pub(super) use plan::may_write;
 use plan::{Plan, one, plan};
 pub(super) use step::Step;

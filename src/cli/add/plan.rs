@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::host_key::{git, host_key};
-use crate::cli::arguments::Add;
+use super::options::Add;
 use crate::cli::output::{Code, Failure};
 use crate::cli::reload::running;
 use crate::config::{self, Config, Repo, Secrets, Transport};

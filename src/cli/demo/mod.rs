@@ -13,15 +13,23 @@ mod story;
 
 use std::process::ExitCode;
 
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::Demo;
 use super::block_on;
 use super::output::Failure;
 
 use show::Show;
 use stage::Stage;
+
+/// `hookd demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Exit after everything was shown once.
+    #[arg(long)]
+    pub once: bool,
+}
 
 /// How a demo ended.
 enum Ending {
