@@ -8,7 +8,7 @@ use super::kind::Kind::{
     Name, Network, Number, OffOr, OneOrMore, Path, Paths, Pattern, Pointer, PublicKey, Remote, Roles, Secret,
     SecretUrl, Sender, Size, Smtp, Text, Url, User, Variables, WebhookSecret, Words,
 };
-use super::types::{Isolation, Lfs, QueueMode, Shown, Strategy, TagOrder};
+use super::value::{Isolation, Lfs, QueueMode, Shown, Strategy, TagOrder};
 use crate::dialects::{Encoding, HashAlgorithm};
 
 /// One key.

@@ -41,6 +41,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::dialects::{Encoding, ForgeKind, Generic, HashAlgorithm};
 pub use channel::{Channel, ChannelKind, Mail, Notify, UrlSource};
+pub use check::{Limits, RepoOptions, TargetOptions};
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use example::example;
 pub use forges::{Dispatch, ForgeApi, Reporting};
@@ -49,6 +50,7 @@ pub use remote::name_in_payloads;
 pub use schema::schema;
 pub use suggest::nearest;
 pub use types::*;
+pub use value::*;
 
 use problems::Problems;
 

@@ -2,7 +2,7 @@
 
 use super::ForgeKind;
 use super::forges::ForgeApi;
-use super::types::Published;
+use super::value::Published;
 
 /// GitHub's `hooks` ranges. Source: docs.github.com, "About GitHub's IP addresses".
 const GITHUB: &str = "https://api.github.com/meta";

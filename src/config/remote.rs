@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::ForgeKind;
 use super::paths;
-use super::types::{Remote, Transport};
+use super::value::{Remote, Transport};
 use crate::model::{GitUrl, GitUrlError};
 
 /// Why a text is not the URL of a remote. None of the messages repeats the text, which may hold a password.

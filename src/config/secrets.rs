@@ -12,7 +12,8 @@ use super::Environment;
 use super::channel::Channel;
 use super::diagnostic::Diagnostic;
 use super::fitting::{self, Use};
-use super::types::{Config, SecretSource, Secrets};
+use super::types::{Config, Secrets};
+use super::value::SecretSource;
 use crate::model::Secret;
 
 /// Largest secret: the longest keys in use are a few hundred bytes, and a disk image is not read.

@@ -1,28 +1,18 @@
 //! The words of a checked configuration: plain data that is known to be valid.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::channel::Notify;
-use super::forges::{Dispatch, ForgeApi, Reporting};
-pub use super::value::{Command, SecretSource};
+use super::check::{Limits, RepoOptions, TargetOptions};
+use super::forges::{Dispatch, ForgeApi};
+use super::value::{Check, Command, Listen, OnEvent, Proxy, QueueMode, Remote, SecretSource, Shown, TagOrder};
 use super::{Diagnostic, ForgeKind, Generic, Pattern};
-use crate::model::{GitRef, GitUrl, RefKind, RepoName, Role, Secret, TargetId, TargetName, is_prerelease, spelled};
-
-/// Where the daemon listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// `unix:PATH`
-    Unix(PathBuf),
-}
+use crate::model::{GitRef, GitUrl, RefKind, RepoName, Role, Secret, TargetId, TargetName, is_prerelease};
 
 /// Everything that the configuration says, checked.
 #[derive(Debug, Clone)]
@@ -116,59 +106,6 @@ impl Config {
     }
 }
 
-/// `[limits]`: every limit has a default here, and says why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Largest request body, bytes (25 MiB: GitHub's and GitLab's own cap).
-    pub body: u64,
-    /// Largest request head, bytes (64 KiB).
-    pub headers: u64,
-    /// Most header fields of a request (100).
-    pub header_count: usize,
-    /// Until the head must be there (10 s).
-    pub header_time: Duration,
-    /// Until the body must be there (30 s).
-    pub body_time: Duration,
-    /// Slowest body, bytes a second, after a grace of a few seconds (1 KiB).
-    pub body_rate: u64,
-    /// Connections at once (512).
-    pub connections: usize,
-    /// Connections at once from one address (32).
-    pub connections_per_address: usize,
-    /// Unauthenticated failures a minute from one address (60).
-    pub auth_failures: u32,
-    /// Failed log-ins a minute from one address (10: a person who mistypes has enough, and a guesser a day for 14,400).
-    pub login_failures: u32,
-    /// Failed log-ins a minute with one user name (30: above the limit of an address, so that nobody locks another one out alone).
-    pub login_failures_per_user: u32,
-    /// Deliveries not yet stored and decided (1,000).
-    pub queue: usize,
-    /// Output kept per deployment, bytes (16 MiB).
-    pub output: u64,
-    /// How long history is kept (90 days).
-    pub history_age: Duration,
-    /// How many deployments are kept in the history (10,000).
-    pub history_count: u64,
-    /// Space for stored deliveries, bytes (1 GiB: weeks of an organisation's webhooks, and a small part of a small disk).
-    pub deliveries: u64,
-    /// Silence after which a fetch is given up (60 s).
-    pub fetch_idle: Duration,
-    /// Longest fetch in all (30 min).
-    pub fetch_total: Duration,
-    /// Longest request to a forge's API (20 s: GitHub ends what takes longer than 10 s by itself, GitLab after 60 s).
-    pub api_time: Duration,
-    /// Longest delivery of one message (30 s: mail servers may look up who connects before they greet).
-    pub message_time: Duration,
-    /// Free space that must be left before a fetch or a release is begun, bytes (64 MiB).
-    pub free_space: u64,
-    /// How long running deployments may go on when the daemon is stopped (60 s).
-    pub stop_grace: Duration,
-    /// Largest file of a commit, bytes (100 MiB: GitHub's own cap).
-    pub file_size: u64,
-    /// Most files, directories and submodules of a commit together (1,000,000: ten times those of Linux).
-    pub files: usize,
-}
-
 /// `[http]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Http {
@@ -204,16 +141,6 @@ impl Login {
     }
 }
 
-spelled! {
-    /// What strangers may see.
-    pub Shown "value of `public`" {
-        /// The badges of targets.
-        Badge = "badge",
-        /// The overview.
-        Overview = "overview",
-    }
-}
-
 /// `[http] tls = {cert, key}`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
@@ -238,63 +165,6 @@ pub struct Secrets {
     pub notify: BTreeMap<String, Secret>,
 }
 
-/// `url`: the only place that is ever fetched from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remote {
-    /// As libgit2 takes it: `https://…`, `http://…`, `ssh://…`, `git@host:path`, or an absolute path.
-    pub url: GitUrl,
-    /// Host in lower case; none for a local path.
-    pub host: Option<String>,
-    /// `alice/blog`: path without leading `/` and trailing `.git`.
-    pub path: String,
-    /// Which transport it names.
-    pub transport: Transport,
-}
-
-/// The URL of an http proxy: `http://[USER:PASSWORD@]HOST[:PORT]`.
-#[derive(Clone)]
-pub struct Proxy(pub Secret);
-
-/// Shows nothing of it: a password may be in it.
-impl std::fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Proxy(…)")
-    }
-}
-
-/// How a remote is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// `https://`
-    Https,
-    /// `http://`
-    Http,
-    /// `ssh://` or `user@host:path`
-    Ssh,
-    /// `file://` or a path
-    Local,
-}
-
-/// One entry of `allow_from`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AllowFrom {
-    /// A network.
-    Net(IpNet),
-    /// The ranges that a forge publishes.
-    Published(Published),
-}
-
-/// Where a forge publishes the addresses that its webhooks come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// The word in `allow_from`: the forge's name, or the NAME of a `[forge.NAME]`.
-    pub name: String,
-    /// Which forge it is, and so how it writes them.
-    pub kind: ForgeKind,
-    /// Where they are fetched from; `None` if the forge has them in its manual only, and hookd knows them.
-    pub url: Option<url::Url>,
-}
-
 /// `[repo.NAME]`
 #[derive(Debug, Clone)]
 pub struct Repo {
@@ -308,46 +178,31 @@ pub struct Repo {
     pub full_name: String,
     /// `secret`, one or more.
     pub secret: Vec<SecretSource>,
-    /// `poll`; none is `"off"`.
-    pub poll: Option<Duration>,
-    /// `ssh_key`
-    pub ssh_key: Option<PathBuf>,
-    /// `known_hosts`; default: `STATE_DIR/known_hosts` and `/etc/ssh/ssh_known_hosts`.
-    pub known_hosts: Option<PathBuf>,
     /// `token`
     pub token: Option<SecretSource>,
-    /// `ca_file`: PEM file of authorities that an https remote may have, besides the system's.
-    pub ca_file: Option<PathBuf>,
     /// `proxy`, or that of the top level: `http://[USER:PASSWORD@]HOST[:PORT]` through which http and https remotes are reached.
     pub proxy: Option<Proxy>,
     /// `keys`: private keys for submodules, by their URLs.
     pub keys: Vec<(GitUrl, PathBuf)>,
-    /// `submodule_hosts`: hosts and networks that submodules may name although they are private.
-    pub submodule_hosts: Vec<String>,
-    /// `allow_from`; empty: everybody.
-    pub allow_from: Vec<AllowFrom>,
-    /// `allow_sha1`: take GitHub's legacy `X-Hub-Signature: sha1=…`.
-    pub allow_sha1: bool,
-    /// `timestamp_tolerance`: how old a signed time stamp may be (5 min).
-    pub timestamp_tolerance: Duration,
     /// `public_key`: Ed25519 key (`SourceHut`, Standard Webhooks v1a).
     pub public_key: Option<[u8; 32]>,
     /// `auth_header`: custom header that holds the secret (Azure DevOps); default: basic auth.
     pub auth_header: Option<String>,
-    /// `submodules` (default true)
-    pub submodules: bool,
-    /// `depth` of fetches; 0 is full history (default 0).
-    pub depth: u32,
-    /// `lfs`: whether a commit with LFS pointer files is refused.
-    pub refuse_lfs: bool,
-    /// `report`: what the forge is told; none is the default, the status where there is a token.
-    pub report: Option<Vec<Reporting>>,
     /// `[repo.NAME.dispatch]`
     pub dispatch: Option<Dispatch>,
     /// `[repo.NAME.generic]`
     pub generic: Generic,
     /// `[repo.NAME.deploy.TARGET]`
     pub targets: BTreeMap<TargetName, Arc<Target>>,
+    /// What `[defaults]` may say, too.
+    pub options: RepoOptions,
+}
+
+impl Deref for Repo {
+    type Target = RepoOptions;
+    fn deref(&self) -> &RepoOptions {
+        &self.options
+    }
 }
 
 /// Which refs a target follows.
@@ -368,16 +223,6 @@ pub struct Tags {
     pub order: TagOrder,
     /// `prereleases`: whether tags that a pattern matches may be pre-releases. One that is named in full may.
     pub prereleases: bool,
-}
-
-spelled! {
-    /// `order`
-    pub TagOrder "value of `order`" {
-        /// The newest version, whatever comes last.
-        Version = "version",
-        /// What is pushed last.
-        Pushed = "pushed",
-    }
 }
 
 impl Target {
@@ -436,59 +281,6 @@ impl RefFilter {
     }
 }
 
-/// `check`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Check {
-    /// An http or https URL that must answer 2xx.
-    Url(url::Url),
-    /// A command that must exit with 0.
-    Command(Command),
-}
-
-spelled! {
-    /// `strategy`
-    pub Strategy "value of `strategy`" {
-        /// A new directory for each commit, and a link that is switched.
-        Release = "release",
-        /// One plain directory whose files are changed where they are.
-        InPlace = "in-place",
-    }
-}
-
-spelled! {
-    /// `queue`
-    pub QueueMode "value of `queue`" {
-        /// A newer request replaces the waiting one.
-        Latest = "latest",
-        /// Each pushed commit runs, in order.
-        All = "all",
-    }
-}
-
-spelled! {
-    /// `isolation`: what keeps commands from each other and from the machine.
-    pub Isolation "value of `isolation`" {
-        /// A unit of systemd for each, from a packaged template.
-        Systemd = "systemd",
-        /// A process group below the daemon, within the daemon's own unit.
-        Process = "process",
-    }
-}
-
-spelled! {
-    /// `lfs`: what becomes of a commit with LFS pointer files.
-    pub Lfs "value of `lfs`" {
-        /// It is not deployed.
-        Refuse = "refuse",
-        /// The pointers are deployed as they are.
-        Keep = "keep",
-    }
-}
-
-/// An entry of `on`: the name of an event that deploys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OnEvent(pub String);
-
 /// `[repo.NAME.deploy.TARGET]`
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -516,54 +308,6 @@ pub struct Target {
     pub on: Vec<OnEvent>,
     /// What `[defaults]` may say, too.
     pub options: TargetOptions,
-}
-
-/// The keys of a target that `[defaults]` may give, too. A [`Target`] has them as its own.
-#[derive(Debug, Clone)]
-#[allow(clippy::struct_excessive_bools)] // one for each key that is yes or no
-pub struct TargetOptions {
-    /// `strategy`
-    pub strategy: Strategy,
-    /// `keep`: good releases that stay (5).
-    pub keep: usize,
-    /// `shared`: relative paths, without `..`.
-    pub shared: Vec<String>,
-    /// `env`
-    pub env: BTreeMap<String, String>,
-    /// `timeout` of build, and of each run of reload (10 min).
-    pub timeout: Duration,
-    /// `kill_grace`: from TERM to KILL (10 s).
-    pub kill_grace: Duration,
-    /// `check_timeout`: how long `check` may go on failing (30 s).
-    pub check_timeout: Duration,
-    /// `run_as`: user that commands run as.
-    pub run_as: Option<String>,
-    /// `isolation`; none: units of systemd where that is possible, else processes.
-    pub isolation: Option<Isolation>,
-    /// `memory_max`, bytes.
-    pub memory_max: Option<u64>,
-    /// `tasks_max`: processes and threads at once.
-    pub tasks_max: Option<u64>,
-    /// `cpu_weight`, 1 to 10000.
-    pub cpu_weight: Option<u64>,
-    /// `io_weight`, 1 to 10000.
-    pub io_weight: Option<u64>,
-    /// `network`: whether `build` and a `check` command have one.
-    pub network: bool,
-    /// `notify`: names of `[notify.NAME]`.
-    pub notify: Vec<String>,
-    /// `require_signed`: file of allowed signers.
-    pub require_signed: Option<PathBuf>,
-    /// `require_checks`: names of CI checks that must be green.
-    pub require_checks: Vec<String>,
-    /// `checks_timeout`: how long a commit waits for them (1 h).
-    pub checks_timeout: Duration,
-    /// `queue`
-    pub queue: QueueMode,
-    /// `history`: whether `build` can read the history of the commit.
-    pub history: bool,
-    /// `spare`: whether a copy of the live release is kept ready for the next one.
-    pub spare: bool,
 }
 
 impl Deref for Target {

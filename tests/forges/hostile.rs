@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::support::{ALL, NOW, fixtures, repo, secret, target, with_target};
+use crate::support::{ALL, NOW, fixtures, repo, secret, target, with_sha1, with_target};
 
 const NAMES: &[&str] = &[
     "content-type",
@@ -168,7 +168,7 @@ proptest! {
 
     #[test]
     fn nothing_is_believed_that_was_not_signed(headers in headers(), body in body(), forge in any_forge(), sha1 in any::<bool>()) {
-        let repo = Repo { forge, allow_sha1: sha1, ..repo("blog", "alice/blog") };
+        let repo = Repo { forge, options: with_sha1(sha1), ..repo("blog", "alice/blog") };
         let keys = [secret("0f4c4b5b-a secret that nobody guesses"), secret("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX")];
         let delivery = Delivery { headers: &headers, body: &body };
         prop_assert!(verify(&delivery, &Trust::of(&repo, &keys, NOW)).is_err());

@@ -8,7 +8,7 @@ use hookd::forge::{Delivery, Rejection, Sample, Trust, is_unsigned_ping, sample_
 use hookd::model::{CommitId, Timestamp};
 
 use crate::sending::signed;
-use crate::support::{ALL, NOW, check, headers, payload, repo, secret, table, verdict_of};
+use crate::support::{ALL, NOW, check, headers, payload, repo, secret, table, verdict_of, with_sha1};
 
 const GITHUB: Option<ForgeKind> = Some(ForgeKind::GitHub);
 const EVERYBODY: &str = "It's a Secret to Everybody";
@@ -60,7 +60,7 @@ fn githubs_own_vector() {
 fn sha1_counts_only_where_it_is_allowed_and_never_instead_of_sha256() {
     let plain = repo("blog", "alice/blog");
     let lenient = Repo {
-        allow_sha1: true,
+        options: with_sha1(true),
         ..repo("blog", "alice/blog")
     };
     let with = |repo: &Repo, pairs: &[(&str, &str)]| check(repo, EVERYBODY, pairs, b"Hello, World!");
@@ -85,7 +85,7 @@ fn vectors_of_atlassian_and_of_other_receivers() {
         );
     }
     let lenient = Repo {
-        allow_sha1: true,
+        options: with_sha1(true),
         ..repo("blog", "alice/blog")
     };
     let body: &[u8] = br#"{"a": "z"}"#;
@@ -160,7 +160,7 @@ fn recorded_signatures_hold_and_every_changed_bit_breaks_them() {
         };
         let lenient = Repo {
             forge: Some(forge),
-            allow_sha1: true,
+            options: with_sha1(true),
             ..repo("site", "site")
         };
         let mut body = payload(path);

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hookd::config::{
-    Config, Encoding, ForgeKind, Generic, HashAlgorithm, Http, Limits, OnEvent, Pattern, QueueMode, RefFilter, Remote,
-    Repo, SecretSource, Strategy, Target, TargetOptions, Transport,
+    Config, Encoding, ForgeKind, Generic, HashAlgorithm, Http, Limits, OnEvent, Pattern, RefFilter, Remote, Repo,
+    RepoOptions, SecretSource, Target, TargetOptions, Transport,
 };
 use hookd::forge::{Delivery, Trust};
 use hookd::model::{Secret, Timestamp};
@@ -116,7 +115,6 @@ pub fn generic() -> Generic {
 
 pub fn repo(name: &str, full_name: &str) -> Repo {
     Repo {
-        report: None,
         name: name.parse().unwrap(),
         remote: Remote {
             url: format!("https://git.example/{full_name}.git").parse().unwrap(),
@@ -127,25 +125,15 @@ pub fn repo(name: &str, full_name: &str) -> Repo {
         forge: None,
         full_name: full_name.into(),
         secret: vec![SecretSource::Env("SECRET".into())],
-        poll: None,
-        ssh_key: None,
-        known_hosts: None,
         token: None,
-        ca_file: None,
         proxy: None,
         keys: Vec::new(),
-        submodule_hosts: Vec::new(),
-        allow_from: Vec::new(),
-        allow_sha1: false,
-        timestamp_tolerance: Duration::from_mins(5),
         public_key: None,
         auth_header: None,
-        submodules: true,
-        depth: 0,
-        refuse_lfs: true,
         dispatch: None,
         generic: generic(),
         targets: BTreeMap::new(),
+        options: RepoOptions::default(),
     }
 }
 
@@ -183,29 +171,7 @@ pub fn target() -> Target {
         paths: Vec::new(),
         pusher: Vec::new(),
         on: Vec::new(),
-        options: TargetOptions {
-            strategy: Strategy::Release,
-            keep: 5,
-            shared: Vec::new(),
-            env: BTreeMap::new(),
-            timeout: Duration::from_mins(10),
-            kill_grace: Duration::from_secs(10),
-            check_timeout: Duration::from_secs(30),
-            checks_timeout: Duration::from_hours(1),
-            run_as: None,
-            isolation: None,
-            memory_max: None,
-            tasks_max: None,
-            cpu_weight: None,
-            io_weight: None,
-            network: true,
-            notify: Vec::new(),
-            require_signed: None,
-            require_checks: Vec::new(),
-            queue: QueueMode::Latest,
-            history: false,
-            spare: true,
-        },
+        options: TargetOptions::default(),
     }
 }
 
@@ -224,7 +190,7 @@ pub fn config(repos: Vec<Repo>) -> Config {
         state_dir: "/var/lib/hookd".into(),
         control: "/run/hookd/control.sock".into(),
         max_jobs: 2,
-        limits: limits(),
+        limits: Limits::default(),
         http: Http::default(),
         repos: repos
             .into_iter()
@@ -235,6 +201,10 @@ pub fn config(repos: Vec<Repo>) -> Config {
     }
 }
 
-fn limits() -> Limits {
-    Limits::default()
+/// The options of a repo that takes, or refuses, the older signature of GitHub.
+pub fn with_sha1(allow_sha1: bool) -> RepoOptions {
+    RepoOptions {
+        allow_sha1,
+        ..RepoOptions::default()
+    }
 }

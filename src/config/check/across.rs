@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::paths::real;
 use crate::config::problems::Problems;
 use crate::config::source::{At, Place};
-use crate::config::types::Listen;
+use crate::config::value::Listen;
 
 /// What was read, with its places, whether or not the rest of its table was right.
 #[derive(Default)]

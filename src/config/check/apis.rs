@@ -7,7 +7,6 @@ use super::source_of_secret;
 use crate::config::forges::ForgeApi;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::Published;
 use crate::config::{ForgeKind, published, suggest};
 
 /// All `[forge.NAME]` that are right.
@@ -72,26 +71,6 @@ pub(super) fn check_name(section: &Section, name: At<&str>) {
     if let Err(e) = name.value.parse::<crate::model::RepoName>() {
         section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
     }
-}
-
-/// The forge whose published ranges `allow_from` names: a `[forge.NAME]`, or the forge itself.
-pub(super) fn published_ranges(
-    section: &Section,
-    text: At<&str>,
-    forges: &BTreeMap<String, ForgeApi>,
-) -> Option<Published> {
-    let api = forges.get(text.value);
-    let kind = match api {
-        Some(api) => api.kind,
-        None => section.chosen("allow_from", text)?,
-    };
-    let found = published::find(text.value, kind, api);
-    found
-        .map_err(|reason| {
-            let hint = "write its networks, such as \"192.0.2.0/24\"".to_owned();
-            section.wrong(text.place, format!("`allow_from`: {reason}"), hint);
-        })
-        .ok()
 }
 
 /// An http or https URL with a host.

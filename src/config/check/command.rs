@@ -3,7 +3,7 @@
 use crate::config::raw::{Node, Value};
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{Check, Command};
+use crate::config::value::{Check, Command};
 
 use super::apis;
 

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use ipnet::IpNet;
-
 use super::across::Seen;
-use super::listener::listener;
+use super::listener::{listener, network};
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{Http, Listen, Login, Tls};
+use crate::config::types::{Http, Login, Tls};
+use crate::config::value::Listen;
 use crate::model::Role;
 
 pub(super) fn read(section: &Section, control: &Path, seen: &mut Seen) -> Http {
@@ -125,19 +124,4 @@ fn login(section: &Section, has_proxies: bool) -> Login {
         roles: known,
         public: section.each("public", |text| section.chosen("public", text)),
     }
-}
-
-/// A network in CIDR notation, or one address.
-pub(super) fn network(section: &Section, key: &str, text: At<&str>) -> Option<IpNet> {
-    let one_address = || text.value.parse::<std::net::IpAddr>().map(IpNet::from);
-    let network = text.value.parse::<IpNet>().or_else(|_| one_address());
-    if network.is_err() {
-        let message = format!("`{key}`: `{}` is not a network", text.value.escape_debug());
-        section.wrong(
-            text.place,
-            message,
-            "a network is written like \"10.0.0.0/8\" or \"2001:db8::/32\"",
-        );
-    }
-    network.ok().map(|network| network.trunc())
 }

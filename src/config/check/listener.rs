@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use ipnet::IpNet;
+
 use crate::config::section::Section;
 use crate::config::source::{At, Place};
-use crate::config::types::Listen;
+use crate::config::value::Listen;
 
 /// Longest path of a unix socket: `sun_path` has 108 bytes, the last one is 0 (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
@@ -51,4 +53,19 @@ pub(super) fn fits_a_socket(root: &Section, key: &str, path: &Path, place: Place
             "choose a shorter one, below /run say",
         );
     }
+}
+
+/// A network in CIDR notation, or one address.
+pub(super) fn network(section: &Section, key: &str, text: At<&str>) -> Option<IpNet> {
+    let one_address = || text.value.parse::<std::net::IpAddr>().map(IpNet::from);
+    let network = text.value.parse::<IpNet>().or_else(|_| one_address());
+    if network.is_err() {
+        let message = format!("`{key}`: `{}` is not a network", text.value.escape_debug());
+        section.wrong(
+            text.place,
+            message,
+            "a network is written like \"10.0.0.0/8\" or \"2001:db8::/32\"",
+        );
+    }
+    network.ok().map(|network| network.trunc())
 }

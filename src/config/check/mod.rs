@@ -4,12 +4,16 @@ mod across;
 mod apis;
 mod command;
 mod http;
+mod limits;
 mod listener;
 mod notify;
 mod repo;
+mod repo_options;
 mod server;
 mod source_of_secret;
+mod table;
 mod target;
+mod target_options;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +26,9 @@ use super::source::Place;
 use super::types::{Config, Places};
 use super::{Environment, keys};
 use across::Seen;
+pub use limits::Limits;
+pub use repo_options::RepoOptions;
+pub use target_options::TargetOptions;
 
 /// The configuration. It holds defaults in the place of what was wrong, so it counts only if `problems` has no errors.
 pub(super) fn config(file: &Path, table: &Table, environment: Environment, problems: &Problems) -> Config {
@@ -33,8 +40,8 @@ pub(super) fn config(file: &Path, table: &Table, environment: Environment, probl
     let defaults = root.sub(keys::DEFAULTS, keys::DEFAULTS);
     if let Some(defaults) = &defaults {
         // Even with nobody to take them, they must hold.
-        repo::options(defaults, &forges);
-        target::options(defaults, &notify_names);
+        RepoOptions::read(defaults, &forges);
+        TargetOptions::read(defaults, &notify_names);
         target::tags(defaults, Vec::new());
     }
     let mut repos = BTreeMap::new();

@@ -10,7 +10,7 @@ use crate::config::channel::{Channel, ChannelKind as Kind, Mail, Notify, UrlSour
 use crate::config::section::Section;
 use crate::config::source::At;
 use crate::config::suggest;
-use crate::config::types::SecretSource;
+use crate::config::value::SecretSource;
 use crate::model::Happening;
 
 /// What is told unless `on` says otherwise: changes of state.
@@ -225,15 +225,4 @@ fn template(section: &Section, text: At<&str>) -> Option<String> {
         rest = behind;
     }
     Some(text.value.to_owned())
-}
-
-/// Names of `[notify.NAME]`, all of which exist.
-pub(super) fn names(section: &Section, known: &[&str]) -> Vec<String> {
-    section.each("notify", |name| {
-        if !known.contains(&name.value) {
-            let message = format!("there is no `[notify.{}]`", name.value.escape_debug());
-            section.wrong(name.place, message, suggest::hint(name.value, known.iter().copied()));
-        }
-        Some(name.value.to_owned())
-    })
 }

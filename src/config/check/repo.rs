@@ -3,84 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::across::Seen;
-use super::{apis, server, source_of_secret, target};
-use crate::config::forges::{Dispatch, ForgeApi, Reporting};
+use super::repo_options::{Forges, RepoOptions};
+use super::{server, source_of_secret, target};
+use crate::config::forges::{Dispatch, ForgeApi};
 use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{AllowFrom, Lfs, Proxy, QueueMode, Remote, Repo, SecretSource, Target, Transport};
+use crate::config::types::{Repo, Target};
+use crate::config::value::{AllowFrom, Proxy, QueueMode, Remote, SecretSource, Transport};
 use crate::config::{ForgeKind, Generic, remote};
 use crate::model::{GitUrl, RepoName, TargetName};
 
 /// Longest `event_type` of a `repository_dispatch`, characters (GitHub's `OpenAPI` description).
 const EVENT_MAX: usize = 100;
-
-/// All `[forge.NAME]`.
-type Forges = BTreeMap<String, ForgeApi>;
-
-/// The keys that `[defaults]` may give, too.
-pub(super) struct Options {
-    poll: Option<Duration>,
-    ssh_key: Option<PathBuf>,
-    known_hosts: Option<PathBuf>,
-    ca_file: Option<PathBuf>,
-    submodule_hosts: Vec<String>,
-    allow_from: Vec<AllowFrom>,
-    allow_sha1: bool,
-    timestamp_tolerance: Duration,
-    submodules: bool,
-    depth: u32,
-    refuse_lfs: bool,
-    report: Option<Vec<Reporting>>,
-}
-
-pub(super) fn options(s: &Section, forges: &Forges) -> Options {
-    let path = |key| s.path(key).map(|at| at.value);
-    Options {
-        poll: poll(s),
-        ssh_key: path("ssh_key"),
-        known_hosts: path("known_hosts"),
-        ca_file: path("ca_file"),
-        submodule_hosts: s.each("submodule_hosts", |text| submodule_host(s, text)),
-        allow_from: s.each("allow_from", |text| allow_from(s, text, forges)),
-        allow_sha1: s.boolean("allow_sha1"),
-        timestamp_tolerance: s.duration("timestamp_tolerance"),
-        submodules: s.boolean("submodules"),
-        depth: s.small("depth"),
-        refuse_lfs: s.choice::<Lfs>("lfs") == Lfs::Refuse,
-        report: report(s),
-    }
-}
-
-/// `None` if it is not given: then the status is reported where there is a token.
-fn report(section: &Section) -> Option<Vec<Reporting>> {
-    if section.is_word("report", "off") {
-        return Some(Vec::new());
-    }
-    let given = section.each("report", |text| section.chosen("report", text));
-    (!given.is_empty()).then_some(given)
-}
-
-fn poll(section: &Section) -> Option<Duration> {
-    if section.is_word("poll", "off") {
-        return None;
-    }
-    Some(section.duration("poll"))
-}
-
-fn allow_from(section: &Section, text: At<&str>, forges: &Forges) -> Option<AllowFrom> {
-    if text.value.starts_with(|c: char| c.is_ascii_alphabetic()) && !text.value.contains(':') {
-        apis::published_ranges(section, text, forges).map(AllowFrom::Published)
-    } else {
-        super::http::network(section, "allow_from", text).map(AllowFrom::Net)
-    }
-}
 
 pub(super) fn read(
     name: At<&str>,
@@ -127,7 +67,7 @@ pub(super) fn read(
         let hint = format!("write `url = \"git@{host}:{}.git\"`", remote.path);
         section.problems.warning(entry.key, message, hint);
     }
-    let options = options(section, forges);
+    let options = RepoOptions::read(section, forges);
     let other = |allowed: &&AllowFrom| matches!(allowed, AllowFrom::Published(published) if forge.is_some_and(|kind| kind != published.kind));
     if let (Some(AllowFrom::Published(published)), Some(entry), Some(kind)) =
         (options.allow_from.iter().find(other), section.own("allow_from"), forge)
@@ -155,31 +95,20 @@ pub(super) fn read(
         forge,
         full_name,
         secret,
-        poll: options.poll,
-        ssh_key: options.ssh_key,
-        known_hosts: options.known_hosts,
         token,
-        ca_file: options.ca_file,
         proxy: server::proxy(section, proxy),
         keys: keys(section),
-        submodule_hosts: options.submodule_hosts,
-        allow_from: options.allow_from,
-        allow_sha1: options.allow_sha1,
-        timestamp_tolerance: options.timestamp_tolerance,
         public_key,
         auth_header,
-        submodules: options.submodules,
-        depth: options.depth,
-        refuse_lfs: options.refuse_lfs,
-        report: options.report,
         dispatch: dispatch(section, forges),
         generic,
         targets,
+        options,
     })
 }
 
 /// `queue = "all"` deploys commits that a fetch with a `depth` may leave out, and `history` shows no more than was fetched.
-fn depth_is_enough(section: &Section, options: &Options, targets: &BTreeMap<TargetName, Arc<Target>>) {
+fn depth_is_enough(section: &Section, options: &RepoOptions, targets: &BTreeMap<TargetName, Arc<Target>>) {
     let all = targets.values().find(|target| target.queue == QueueMode::All);
     if let (Some(target), Some(entry), true) = (all, section.find("depth"), options.depth > 0) {
         let message = format!(
@@ -197,15 +126,6 @@ fn depth_is_enough(section: &Section, options: &Options, targets: &BTreeMap<Targ
         let hint = "leave `depth` out for the whole history".to_owned();
         section.problems.warning(entry.key, message, hint);
     }
-}
-
-/// The name of a host, an address, or a network.
-fn submodule_host(section: &Section, text: At<&str>) -> Option<String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-    if !text.value.bytes().all(plain) {
-        super::http::network(section, "submodule_hosts", text)?;
-    }
-    Some(text.value.to_ascii_lowercase())
 }
 
 /// Private keys by the URLs of submodules.

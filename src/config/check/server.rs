@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::across::Seen;
 use super::http;
+use super::limits::Limits;
 use super::listener::{fits_a_socket, listener};
 use crate::config::Environment;
-use crate::config::problems::Problems;
-use crate::config::raw::Table;
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{Http, Limits, Listen, Proxy};
+use crate::config::types::Http;
+use crate::config::value::{Listen, Proxy};
 use crate::model::{GitUrl, Secret};
 
 /// Without `listen`: loopback, since TLS is mostly done by a proxy on the same machine.
@@ -71,7 +71,7 @@ pub(super) fn read(root: &Section, environment: Environment, seen: &mut Seen) ->
         max_jobs: root.count("max_jobs"),
         limits: root
             .sub("limits", "limits")
-            .map_or_else(Limits::default, |section| limits(&section)),
+            .map_or_else(Limits::default, |section| Limits::bounded(&section)),
         http,
         proxy: proxy(root, None),
     }
@@ -97,48 +97,6 @@ fn listeners(root: &Section) -> Vec<At<Listen>> {
         listeners.push(text.with(value));
     }
     listeners
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let (table, problems) = (Table::new(), Problems::new(Vec::new()));
-        limits(&Section::empty("limits", &table, &problems))
-    }
-}
-
-fn limits(s: &Section) -> Limits {
-    let (connections, per_address) = (s.count("connections"), s.count("connections_per_address"));
-    if let (true, Some(entry)) = (per_address > connections, s.own("connections_per_address")) {
-        let message = format!("`connections_per_address` is above `connections`, which is {connections}");
-        s.wrong(entry.node.place, message, None);
-    }
-    let fetch_total = s.duration("fetch_total");
-    Limits {
-        body: s.size("body"),
-        headers: s.size("headers"),
-        header_count: s.count("header_count"),
-        header_time: s.duration("header_time"),
-        body_time: s.duration("body_time"),
-        body_rate: s.size("body_rate"),
-        connections,
-        connections_per_address: per_address.min(connections),
-        auth_failures: s.small("auth_failures"),
-        login_failures: s.small("login_failures"),
-        login_failures_per_user: s.small("login_failures_per_user"),
-        queue: s.count("queue"),
-        output: s.size("output"),
-        history_age: s.duration("history_age"),
-        history_count: s.number("history_count"),
-        deliveries: s.size("deliveries"),
-        fetch_idle: s.duration("fetch_idle").min(fetch_total),
-        fetch_total,
-        api_time: s.duration("api_time"),
-        message_time: s.duration("message_time"),
-        free_space: s.size("free_space"),
-        stop_grace: s.duration("stop_grace"),
-        file_size: s.size("file_size"),
-        files: s.count("files"),
-    }
 }
 
 /// `proxy`, here and in a repo, where that of the top level holds `otherwise`. No message repeats it: it may hold a password.

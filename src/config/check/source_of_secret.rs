@@ -2,7 +2,7 @@
 
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::SecretSource;
+use crate::config::value::SecretSource;
 
 /// The forms that a source has.
 pub(super) const HINT: &str = "write where it is: \"credential:NAME\", \"file:PATH\" or \"env:VAR\"";

@@ -1,15 +1,15 @@
 //! `[repo.NAME.deploy.TARGET]`
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::across::Seen;
-use super::source_of_secret::is_variable;
-use super::{apis, command, notify};
+use super::target_options::TargetOptions;
+use super::{apis, command};
 use crate::config::section::Section;
 use crate::config::source::At;
-use crate::config::types::{OnEvent, QueueMode, RefFilter, Strategy, Tags, Target, TargetOptions};
-use crate::config::{Pattern, paths, suggest};
+use crate::config::types::{RefFilter, Tags, Target};
+use crate::config::value::{OnEvent, QueueMode, Strategy};
+use crate::config::{Pattern, suggest};
 use crate::model::{GitRef, RefKind, RepoName, TargetId, TargetName};
 
 /// Directories that the system or every user needs: `releases` and `current` do not belong among what is there.
@@ -55,33 +55,6 @@ const EVENTS: &[&str] = &[
     "pull_request",
 ];
 
-/// The keys that `[defaults]` may give, too.
-pub(super) fn options(s: &Section, notify_names: &[&str]) -> TargetOptions {
-    TargetOptions {
-        strategy: s.choice("strategy"),
-        keep: s.count("keep"),
-        shared: shared(s),
-        env: environment(s),
-        timeout: s.duration("timeout"),
-        kill_grace: s.duration("kill_grace"),
-        check_timeout: s.duration("check_timeout"),
-        run_as: run_as(s),
-        isolation: s.some_choice("isolation"),
-        memory_max: s.some_size("memory_max"),
-        tasks_max: s.some_number("tasks_max"),
-        cpu_weight: s.some_number("cpu_weight"),
-        io_weight: s.some_number("io_weight"),
-        network: s.boolean("network"),
-        notify: notify::names(s, notify_names),
-        require_signed: s.path("require_signed").map(|at| at.value),
-        require_checks: s.each("require_checks", |name| Some(name.value.to_owned())),
-        checks_timeout: s.duration("checks_timeout"),
-        queue: s.choice("queue"),
-        history: s.boolean("history"),
-        spare: s.boolean("spare"),
-    }
-}
-
 /// The same of those that are about tags.
 pub(super) fn tags(s: &Section, patterns: Vec<Pattern>) -> Tags {
     Tags {
@@ -91,82 +64,12 @@ pub(super) fn tags(s: &Section, patterns: Vec<Pattern>) -> Tags {
     }
 }
 
-fn shared(section: &Section) -> Vec<String> {
-    let mut taken: Vec<String> = Vec::new();
-    section.each("shared", |text| {
-        let shown = text.value.escape_debug();
-        if let Some(reason) = paths::refuse_within(text.value) {
-            section.wrong(text.place, format!("`shared`: `{shown}` {reason}"), None);
-            return None;
-        }
-        let path = text
-            .value
-            .split('/')
-            .filter(|part| !matches!(*part, "" | "."))
-            .collect::<Vec<_>>()
-            .join("/");
-        let within = |a: &str, b: &str| std::path::Path::new(a).starts_with(b);
-        if let Some(other) = taken.iter().find(|other| within(&path, other) || within(other, &path)) {
-            section.wrong(
-                text.place,
-                format!("`shared`: `{shown}` and `{other}` must not contain each other"),
-                None,
-            );
-            return None;
-        }
-        taken.push(path.clone());
-        // The `/` at the end says that it is a directory, whatever its name looks like.
-        Some(if text.value.ends_with('/') {
-            format!("{path}/")
-        } else {
-            path
-        })
-    })
-}
-
-fn environment(section: &Section) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
-    for (name, text) in section.pairs("env") {
-        let shown = name.value.escape_debug();
-        if !is_variable(name.value) {
-            let hint = "letters, digits and `_`; must not start with a digit".to_owned();
-            section.wrong(
-                name.place,
-                format!("`env`: `{shown}` is not the name of a variable"),
-                hint,
-            );
-        } else if name.value.starts_with("HOOKD_") {
-            let hint = "variables that begin with HOOKD_ are set by hookd".to_owned();
-            section.wrong(name.place, format!("`env`: `{shown}` is reserved"), hint);
-        }
-        if text.value == "~" || text.value.starts_with("~/") {
-            let message = format!("`env`: the `~` of `{shown}` is not replaced by a home directory");
-            section.wrong(text.place, message, "write the path from the root");
-        } else if paths::has_variable(text.value) {
-            let message = format!("`env`: `{shown}` has a variable in it, which is not replaced");
-            let hint = "write its value, or set it in a shell line: `build = \"X=$Y make\"`";
-            section.problems.warning(text.place, message, hint);
-        }
-        all.insert(name.value.to_owned(), text.value.to_owned());
-    }
-    all
-}
-
 /// The name of a deployment environment: GitHub takes 255 characters, and none of them shows a control character well.
 fn environment_name(section: &Section) -> Option<String> {
     let text = section.string("environment")?;
     if text.value.contains(char::is_control) || text.value.chars().count() > 255 || text.value.trim() != text.value {
         let hint = "up to 255 characters, such as \"production\"".to_owned();
         section.wrong(text.place, "`environment` is not the name of an environment", hint);
-    }
-    Some(text.value.to_owned())
-}
-
-fn run_as(section: &Section) -> Option<String> {
-    let text = section.string("run_as")?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '$');
-    if text.value.starts_with('-') || !text.value.chars().all(plain) {
-        section.wrong(text.place, "`run_as` is not the name of a user", None);
     }
     Some(text.value.to_owned())
 }
@@ -184,7 +87,7 @@ pub(super) fn read(
         section.wrong(name.place, format!("`{}`: {e}", name.value.escape_debug()), None);
     }
     let path = path(repo, name.value, section, seen);
-    let mut options = options(section, notify_names);
+    let mut options = TargetOptions::read(section, notify_names);
     let refs = refs(section);
     contradictions(section, &options);
     let build = command::read(section, "build");
