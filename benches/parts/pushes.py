@@ -12,6 +12,7 @@ BEFORE = os.environ.get("HOOKD_BEFORE")  # another hookd to compare with
 ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8"}
 HEAD = ["work", "who", "median/ms", "least", "most", "ratio to git", "ratio to hookd"]
 LARGE, SMALL, CHANGED = 20_000, 40, 20
+MIRROR_ROUNDS = 25
 FIRST = f"first, {LARGE:,} files"
 LARGE_PUSH, SMALL_PUSH = (f"{CHANGED} of {files:,} files changed" for files in (LARGE, SMALL))
 
@@ -32,6 +33,10 @@ class Origin:
         self.count = 0
         run("git", "-c", "init.defaultBranch=main", "init", "-q", "--bare", str(self.path))
         self.commit(range(files))
+        self.pack()
+
+    def pack(self):
+        """One pack of all: what a server does of itself."""
         run("git", "-C", str(self.path), "-c", "pack.threads=2", "repack", "-qad")
 
     def commit(self, changed):
@@ -247,7 +252,7 @@ class Pushes:
 
     def __init__(self, directory, base, root, is_short):
         self.place, self.base, self.root, self.is_short = directory, base, root, is_short
-        self.times, self.failed = {}, {}
+        self.times, self.failed, self.packs = {}, {}, {}
 
     def contenders(self, place, url, wanted):
         place.mkdir()
@@ -343,6 +348,34 @@ class Pushes:
                         commit = origin.push(changed)
                         self.measure(("slope", files, changed), here, turn, lambda contender: contender.push(commit))
             shutil.rmtree(origin.path)
+
+    def mirror(self, counts):
+        """Pushes to a small site, each brought live, and what one takes after so many: how a mirror fares that is fetched into all the time."""
+        origin = Origin(self.root, "mirror", SMALL)
+        with self.running(f"{self.base}/mirror.git", {"git": Git, "hookd": Hookd}) as here:
+            hookd = next(contender for contender in here if contender.name == "hookd")
+            for count in counts:
+                while origin.count < count:
+                    with contextlib.suppress(Early):
+                        hookd.push(origin.push(1))
+                    if origin.count % 250 == 0:
+                        say(f"mirror: {origin.count:,} of {counts[-1]:,} pushes")
+                        origin.pack()
+                origin.pack()
+                commit = origin.push(1)
+                self.measure("", here, 0, lambda contender: contender.push(commit))
+                for turn in range(MIRROR_ROUNDS):
+                    commit = origin.push(1)
+                    self.measure(("mirror", count), here, turn, lambda contender: contender.push(commit))
+                packs = list(hookd.place.glob("state/**/objects/pack/*.pack"))
+                self.packs[count] = (len(packs), sum(pack.stat().st_size for pack in packs) / 2**20)
+        shutil.rmtree(origin.path)
+
+    def mirror_rows(self):
+        for count, (packs, size) in self.packs.items():
+            mine, other = (self.median(("mirror", count), name) for name in ("hookd", "git"))
+            if mine and other:
+                yield [f"{count:,}", f"{mine:,.0f}", f"{other:,.0f}", f"{mine / other:.2f} ×", f"{packs:,}", f"{size:.1f}"]
 
     def median(self, what, name="hookd"):
         found = self.times.get(what, {}).get(name)
