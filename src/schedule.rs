@@ -284,4 +284,189 @@ mod tests {
         assert!(found(Some(id('2')), 50).wanted.is_some());
         assert!(found(Some(id('1')), 100).wanted.is_some());
     }
+
+    fn waiting(id: i64, target: &str, not_before: i64) -> WaitingJob {
+        WaitingJob {
+            id,
+            position: id,
+            target: target.parse().unwrap(),
+            not_before: Timestamp(not_before),
+            held: false,
+            by_hand: false,
+            requested_at: Timestamp(0),
+            checks: None,
+        }
+    }
+
+    #[test]
+    fn the_first_that_may_run_starts_and_its_repo_has_no_other() {
+        let now = Timestamp(1000);
+        let (none, no_rest) = (BTreeSet::new(), BTreeMap::new());
+        let running = BTreeSet::from(["blog".parse().unwrap()]);
+        let rests = BTreeMap::from([("blog".parse().unwrap(), Duration::from_millis(50))]);
+        let jobs = [waiting(1, "blog/live", 0), waiting(2, "shop/live", 0)];
+        let in_force = |jobs: &[WaitingJob], running, rests| next(jobs, running, rests, 2, now);
+        assert_eq!(in_force(&jobs, &none, &no_rest), Next::Start(1));
+        assert_eq!(in_force(&jobs, &running, &no_rest), Next::Start(2));
+        assert_eq!(next(&jobs, &running, &no_rest, 1, now), Next::Idle);
+        assert_eq!(in_force(&[], &none, &no_rest), Next::Idle);
+        let mut held = jobs.clone();
+        held[0].held = true;
+        assert_eq!(in_force(&held, &none, &no_rest), Next::Start(2));
+        assert_eq!(in_force(&held, &running, &no_rest), Next::Start(2));
+        assert_eq!(in_force(&held[..1], &none, &no_rest), Next::Idle);
+        // Its repo rests, unless a person waits for it.
+        assert_eq!(in_force(&jobs[..1], &none, &rests), Next::WaitUntil(Timestamp(1050)));
+        let mut by_hand = jobs.clone();
+        by_hand[0].by_hand = true;
+        assert_eq!(in_force(&by_hand[..1], &none, &rests), Next::Start(1));
+    }
+
+    #[test]
+    fn what_waits_for_its_time_holds_back_its_own_target_alone() {
+        let now = Timestamp(1000);
+        let first = |jobs: &[WaitingJob]| next(jobs, &BTreeSet::new(), &BTreeMap::new(), 2, now);
+        let later = waiting(1, "blog/live", 1001);
+        assert_eq!(first(&[waiting(1, "blog/live", 1000)]), Next::Start(1));
+        assert_eq!(first(std::slice::from_ref(&later)), Next::WaitUntil(Timestamp(1001)));
+        let behind = [later.clone(), waiting(2, "blog/live", 0)];
+        assert_eq!(first(&behind), Next::WaitUntil(Timestamp(1001)));
+        let beside = [later.clone(), waiting(2, "blog/test", 0)];
+        assert_eq!(first(&beside), Next::Start(2));
+        let both = [later, waiting(2, "shop/live", 1500)];
+        assert_eq!(first(&both), Next::WaitUntil(Timestamp(1001)));
+    }
+
+    #[test]
+    fn a_failure_that_may_pass_is_tried_five_times_more() {
+        let waits = (0..7).map(|attempt| retry_at(attempt, Timestamp(0)).map(|at| at.0 / 1000));
+        let seconds = [Some(15), Some(60), Some(300), Some(900), Some(3600), None, None];
+        assert!(waits.eq(seconds));
+    }
+
+    fn remote(refs: &[(&str, char)]) -> Vec<RemoteRef> {
+        let one = |(name, digit): &(&str, char)| RemoteRef {
+            name: (*name).to_owned(),
+            object: digit.to_string().repeat(40).parse().unwrap(),
+            peeled: None,
+        };
+        refs.iter().map(one).collect()
+    }
+
+    fn named(name: &str, digit: char) -> Tip {
+        Tip {
+            git_ref: name.parse().unwrap(),
+            commit: digit.to_string().repeat(40).parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_first_look_at_several_branches_starts_one_and_only_where_nothing_is_live() {
+        let target = target_of("branch = [\"release/*\", \"main\", \"!release/x\"]", "");
+        let refs = [
+            ("refs/heads/main", '1'),
+            ("refs/heads/release/a", '2'),
+            ("refs/heads/release/b", '3'),
+            ("refs/heads/release/x", '4'),
+        ];
+        let (remote, now) = (remote(&refs), Timestamp(0));
+        let look = |row: &TargetRow, tips: &Tips| reconcile(&target, row, (tips, &[]), &remote, now);
+        let fresh = look(&TargetRow::default(), &Tips::default());
+        assert_eq!(fresh.wanted, Some(named("refs/heads/release/b", '3')));
+        assert!(fresh.seen.looked);
+        let rest = [named("refs/heads/main", '1'), named("refs/heads/release/a", '2')];
+        assert!(rest.iter().all(|tip| fresh.seen.known.contains(tip)) && fresh.seen.known.len() == 2);
+        let live = TargetRow {
+            live_commit: Some(named("refs/heads/main", '1').commit),
+            live_ref: Some("refs/heads/main".parse().unwrap()),
+            ..TargetRow::default()
+        };
+        let first = look(&live, &Tips::default());
+        assert_eq!(
+            (first.wanted, first.seen.known.len()),
+            (None, 2),
+            "what is live is not among them"
+        );
+        let later = look(
+            &live,
+            &Tips {
+                looked: true,
+                known: Vec::new(),
+            },
+        );
+        assert_eq!(later.wanted, Some(named("refs/heads/release/b", '3')));
+        assert!(!later.seen.looked);
+        // The same commit on another branch is not what is live, nor another commit on the same one.
+        let moved = TargetRow {
+            live_commit: Some(named("refs/heads/main", '3').commit),
+            ..live.clone()
+        };
+        let known = Tips {
+            looked: true,
+            known: vec![named("refs/heads/release/a", '2')],
+        };
+        let found = look(&moved, &known);
+        assert_eq!(found.wanted, Some(named("refs/heads/release/b", '3')));
+        assert_eq!(found.seen.known, [named("refs/heads/main", '1')]);
+    }
+
+    #[test]
+    fn a_failure_rests_for_its_own_ref_alone() {
+        let target = target_of("branch = \"*\"", "");
+        let failure = FailureRow {
+            git_ref: "refs/heads/main".parse().unwrap(),
+            advertised: None,
+            reason: String::new(),
+            since: Timestamp(10),
+            count: 1,
+            retry_at: Timestamp(100),
+        };
+        let both = remote(&[("refs/heads/main", '1'), ("refs/heads/other", '2')]);
+        let tips = Tips {
+            looked: true,
+            known: Vec::new(),
+        };
+        let found = reconcile(
+            &target,
+            &TargetRow::default(),
+            (&tips, &[failure]),
+            &both,
+            Timestamp(50),
+        );
+        assert_eq!(found.wanted, Some(named("refs/heads/other", '2')));
+        assert_eq!(found.advertised, [named("refs/heads/main", '1')]);
+        assert!(found.seen.known.is_empty());
+    }
+
+    #[test]
+    fn of_versions_the_newest_counts_and_an_older_one_never_replaces_it() {
+        let versions = target_of("tag = \"v*\"", "");
+        let pushed = target_of("tag = \"v*\"", "order = \"pushed\"");
+        let tags = remote(&[("refs/tags/v1.9.0", '1'), ("refs/tags/v1.10.0", '2')]);
+        let tips = |known: &[Tip]| Tips {
+            looked: true,
+            known: known.to_vec(),
+        };
+        let look = |target: &Target, known: &[Tip]| {
+            let found = reconcile(target, &TargetRow::default(), (&tips(known), &[]), &tags, Timestamp(0));
+            found.wanted.map(|tip| tip.git_ref.short().to_owned())
+        };
+        assert_eq!(look(&versions, &[]).as_deref(), Some("v1.10.0"));
+        let newest = [named("refs/tags/v1.10.0", '2')];
+        assert_eq!(look(&versions, &newest), None, "the older one is not wanted");
+        assert_eq!(look(&pushed, &newest).as_deref(), Some("v1.9.0"));
+        let (old, new): (GitRef, GitRef) = (
+            "refs/tags/v1.9.0".parse().unwrap(),
+            "refs/tags/v1.10.0".parse().unwrap(),
+        );
+        let other: GitRef = "refs/tags/w3.0.0".parse().unwrap();
+        assert!(is_older(&versions, &old, &new));
+        assert!(!is_older(&versions, &new, &old) && !is_older(&versions, &new, &new));
+        assert!(!is_older(&pushed, &old, &new) && !is_older(&versions, &old, &other));
+        let at = |target: &Target, last: Option<&GitRef>| tip(target, last, &tags).map(|tip| tip.git_ref);
+        assert_eq!(at(&versions, Some(&old)), Some(new.clone()));
+        assert_eq!(at(&pushed, Some(&old)), Some(old));
+        assert_eq!(at(&pushed, None), Some(new));
+        assert_eq!(tip(&pushed, None, &[]), None);
+    }
 }

@@ -1,11 +1,14 @@
 //! The store, by what its users ask of it: a file of its own, and what is in it afterwards.
 
+mod access;
+mod arrivals;
+mod checks;
 mod growth;
 
 use std::path::Path;
 
 use super::*;
-use crate::model::{CommitId, TargetId, Timestamp};
+use crate::model::{CommitId, Outcome, Phase, ReleaseName, Source, TargetId, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_342_500_123);
 

@@ -1,7 +1,7 @@
 //! What the recorded payloads do not have: made after the forges' documentation.
 
 use hookd::config::{ForgeKind, Generic};
-use hookd::forge::{ParseError, Parsed, full_name, parse_unverified, stored_headers};
+use hookd::forge::{ParseError, Parsed, full_name, parse_unverified, restored_headers, stored_headers};
 use hookd::model::{Action, EventKind};
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -451,6 +451,8 @@ fn kept_headers_hold_no_secret() {
         ["content-type", "user-agent", "x-github-delivery", "x-github-event"]
     );
     assert!(kept.iter().all(|(_, value)| !value.contains("hunter2")));
+    let restored = restored_headers(&serde_json::to_string(&kept).unwrap());
+    assert_eq!(stored_headers(&restored), kept);
 }
 
 #[test]

@@ -319,6 +319,57 @@ fn only_the_events_that_are_wanted() {
 }
 
 #[test]
+fn a_run_for_a_fork_says_by_what_it_was_set_off() {
+    let with_ci = || Target {
+        on: on(&["workflow_run"]),
+        ..target()
+    };
+    let of_requests = "it comes from a fork or a pull request, and says nothing about the repo's own branch";
+    let of_others = |trigger: &str| {
+        format!(
+            "it was triggered by {trigger}, which may be for a fork's commit, and says nothing about the repo's own branch"
+        )
+    };
+    for (trigger, reason) in [
+        (None, of_requests.to_owned()),
+        (Some("pull_request_target"), of_requests.to_owned()),
+        (Some("merge_request_event"), of_requests.to_owned()),
+        (Some("push"), of_requests.to_owned()),
+        (Some("workflow_dispatch"), of_requests.to_owned()),
+        (Some("issue_comment"), of_others("issue_comment")),
+        (Some("workflow_run"), of_others("workflow_run")),
+    ] {
+        let event = Event {
+            foreign: true,
+            trigger: trigger.map(str::to_owned),
+            ..ci("workflow_run", true)
+        };
+        ignores(with_ci(), event, &reason);
+    }
+}
+
+#[test]
+fn what_is_no_success_says_what_it_is() {
+    let on_both = || Target {
+        on: on(&["pull_request", "label"]),
+        ..target()
+    };
+    let other = |name: &str| Event {
+        kind: EventKind::Other,
+        name: name.into(),
+        success: false,
+        action: Action::Other("opened".into()),
+        ..push("refs/heads/main")
+    };
+    ignores(
+        on_both(),
+        other("pull_request"),
+        "the pull request was not merged: opened",
+    );
+    ignores(on_both(), other("label"), "label (opened) is no reason to deploy");
+}
+
+#[test]
 fn ci_must_be_green_and_the_repos_own() {
     let after_ci = || Target {
         on: on(&["workflow_run"]),
