@@ -4,6 +4,8 @@ mod access;
 mod arrivals;
 mod checks;
 mod growth;
+mod runs;
+mod told;
 
 use std::path::Path;
 

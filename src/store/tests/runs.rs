@@ -1,0 +1,210 @@
+//! Jobs that run, are given back, and go on; and what goes for want of room.
+
+use super::*;
+
+async fn begin(store: &Store) -> Claim {
+    let id = ask(store).await.unwrap()[0].id;
+    store.claim(id, NOW).await.unwrap().unwrap()
+}
+
+fn main() -> crate::model::GitRef {
+    "refs/heads/main".parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_a_deployment_learns_is_kept_phase_by_phase() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let claim = begin(&store).await;
+    let release: ReleaseName = "20261127T120000Z-aaaaaaa".parse().unwrap();
+    let fetched = Progress {
+        commit: Some(commit('a')),
+        subject: Some("Say hello".to_owned()),
+        ..Progress::default()
+    };
+    store.enter(claim.deployment, Phase::Fetch, fetched, NOW).await.unwrap();
+    let made = Progress {
+        release: Some(release.clone()),
+        ..Progress::default()
+    };
+    store
+        .enter(claim.deployment, Phase::Build, made, Timestamp(NOW.0 + 5))
+        .await
+        .unwrap();
+    let (row, phases) = store.deployment(claim.deployment).await.unwrap().unwrap();
+    assert_eq!((row.phase, row.commit.clone()), (Phase::Build, Some(commit('a'))));
+    assert_eq!(
+        (row.subject.as_deref(), row.release.clone()),
+        (Some("Say hello"), Some(release.clone()))
+    );
+    let ends: Vec<_> = phases.iter().map(|phase| (phase.phase, phase.finished_at)).collect();
+    assert_eq!(ends, [(Phase::Fetch, Some(NOW.0 + 5)), (Phase::Build, None)]);
+    assert_eq!(store.releases(&target()).await.unwrap()[0].name, release);
+    let mut end = Finish::plain(Outcome::Live, "");
+    end.live = Some(WentLive {
+        commit: commit('a'),
+        git_ref: main(),
+        release: Some(release.clone()),
+    });
+    end.release = Some((release.clone(), ReleaseState::Good));
+    store.finish(claim, end, Timestamp(NOW.0 + 9)).await.unwrap();
+    let live = store.target(&target()).await.unwrap();
+    assert_eq!(
+        (live.live_commit, live.live_release),
+        (Some(commit('a')), Some(release))
+    );
+    assert_eq!((live.live_ref, live.live_since), (Some(main()), Some(NOW.0 + 9)));
+    assert_eq!(store.releases(&target()).await.unwrap()[0].state, ReleaseState::Good);
+    let (last, running) = store.latest(&target()).await.unwrap();
+    assert_eq!((last.unwrap().outcome, running.is_none()), (Some(Outcome::Live), true));
+    let mut gone = Finish::plain(Outcome::Failed, "removed by hand");
+    gone.nothing_live = true;
+    store.finish(begin(&store).await, gone, NOW).await.unwrap();
+    assert_eq!(store.target(&target()).await.unwrap().live_commit, None);
+}
+
+#[tokio::test]
+async fn what_was_cut_off_goes_on_from_activate_and_begins_anew_before_it() {
+    for (phase, goes_on) in [
+        (Phase::Fetch, false),
+        (Phase::Build, false),
+        (Phase::Activate, true),
+        (Phase::Check, true),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _writer) = open(directory.path());
+        let claim = begin(&store).await;
+        store
+            .enter(claim.deployment, phase, Progress::default(), NOW)
+            .await
+            .unwrap();
+        let claims = store.recover(vec![claim.job.id], NOW).await.unwrap();
+        assert_eq!(claims.len(), usize::from(goes_on), "{phase}");
+        if let [again] = &claims[..] {
+            assert_eq!(
+                (again.deployment, again.resumed.as_ref().map(|row| row.phase)),
+                (claim.deployment, Some(phase))
+            );
+            assert!(store.waiting().await.unwrap().is_empty());
+        } else {
+            assert_eq!(store.waiting().await.unwrap()[0].id, claim.job.id);
+            let (row, _) = store.deployment(claim.deployment).await.unwrap().unwrap();
+            assert_eq!(row.outcome, Some(Outcome::Interrupted));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_given_back_waits_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let claim = begin(&store).await;
+    let (id, deployment) = (claim.job.id, claim.deployment);
+    store
+        .give_back(claim, "the daemon stops".to_owned(), NOW)
+        .await
+        .unwrap();
+    assert_eq!(store.waiting().await.unwrap()[0].id, id);
+    let (row, _) = store.deployment(deployment).await.unwrap().unwrap();
+    assert_eq!(
+        (row.outcome, row.reason.as_deref()),
+        (Some(Outcome::Interrupted), Some("the daemon stops"))
+    );
+}
+
+#[tokio::test]
+async fn a_deployment_of_an_older_commit_leaves_a_job_for_the_tip() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let mut end = Finish::plain(Outcome::Live, "");
+    end.again = true;
+    let claim = begin(&store).await;
+    let first = claim.job.id;
+    store.finish(claim, end.clone(), NOW).await.unwrap();
+    let left = store.waiting().await.unwrap()[0].id;
+    assert!(left > first);
+    // A newer request that waits is enough.
+    let claim = store.claim(left, NOW).await.unwrap().unwrap();
+    let newer = ask(&store).await.unwrap()[0].id;
+    store.finish(claim, end, NOW).await.unwrap();
+    let ids: Vec<_> = store.waiting().await.unwrap().iter().map(|job| job.id).collect();
+    assert_eq!(ids, [newer]);
+}
+
+#[tokio::test]
+async fn a_rollback_pins_if_it_is_live_and_else_leaves_what_was_pinned() {
+    for (outcome, stays) in [(Outcome::Live, true), (Outcome::Failed, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _writer) = open(directory.path());
+        let release: ReleaseName = "20261127T120000Z-aaaaaaa".parse().unwrap();
+        let back = NewJob {
+            release: Some(release.clone()),
+            source: Source::Rollback,
+            ..job(false)
+        };
+        let asked = store.request_rollback(back, release.clone(), NOW).await.unwrap();
+        let claim = store.claim(asked[0].id, NOW).await.unwrap().unwrap();
+        store.finish(claim, Finish::plain(outcome, ""), NOW).await.unwrap();
+        assert_eq!(store.target(&target()).await.unwrap().pinned, stays.then_some(release));
+        store.set_paused(&target(), false).await.unwrap();
+        assert_eq!(store.target(&target()).await.unwrap().pinned, None);
+    }
+}
+
+/// As many payloads of a kilobyte as it takes, the first half of them of deliveries that led to a job.
+#[tokio::test]
+async fn beyond_the_budget_payloads_of_what_led_to_nothing_go_first_and_the_oldest_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    for number in 0..8 {
+        let new = NewDelivery {
+            repo: "blog".to_owned(),
+            delivery: format!("id{number}").parse().unwrap(),
+            forge: "github",
+            event: "push".to_owned(),
+            id_is_made: false,
+            received_at: NOW,
+            remote_addr: String::new(),
+            result: "ignored",
+            reason: String::new(),
+            body_sha256: number.to_string(),
+            headers: "[]".to_owned(),
+            body: vec![b'x'; 10_000],
+            jobs: if number < 4 { vec![job(true)] } else { Vec::new() },
+            checks: Vec::new(),
+            id_is_unsigned: false,
+            secret: None,
+        };
+        store.accept(new).await.unwrap();
+    }
+    let payloads = async || -> Vec<bool> {
+        let mut kept = Vec::new();
+        for number in 0..8 {
+            let found = store.delivery(format!("id{number}")).await.unwrap();
+            kept.push(found.is_some_and(|(_, _, body)| !body.is_empty()));
+        }
+        kept
+    };
+    store.prune_deliveries(1 << 20).await.unwrap();
+    assert_eq!(payloads().await, [true; 8]);
+    store.prune_deliveries(70_000).await.unwrap();
+    assert_eq!(payloads().await, [true, true, true, true, false, false, true, true]);
+    // What a job still needs stays.
+    store.prune_deliveries(0).await.unwrap();
+    assert_eq!(payloads().await, [true, true, true, true, false, false, false, false]);
+    let rows = async || {
+        store
+            .deliveries(DeliveryPage {
+                limit: 9,
+                ..DeliveryPage::default()
+            })
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(rows().await, 4, "those without a job are gone whole");
+    store.cancel_waiting(target(), NOW).await.unwrap();
+    store.prune_deliveries(25_000).await.unwrap();
+    assert_eq!(payloads().await, [false, false, true, true, false, false, false, false]);
+    assert_eq!(rows().await, 4);
+}
