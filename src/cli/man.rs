@@ -3,13 +3,12 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::{ArgAction, Command};
+use clap::{ArgAction, Command, ValueEnum};
 use clap_mangen::Man;
 
 use super::output::{self, Failure};
 use crate::api::routes::{Body, Kind, Operation, ROUTES};
 use crate::config::keys::{KEYS, Key};
-use clap::ValueEnum;
 
 /// The manual pages.
 #[derive(Debug, Clone, Copy, ValueEnum)]
