@@ -2,28 +2,6 @@
 
 use super::*;
 
-/// A push of `blog`, with the id that the forge gave it.
-fn delivery(id: &str, jobs: Vec<NewJob>) -> NewDelivery {
-    NewDelivery {
-        repo: "blog".to_owned(),
-        delivery: id.parse().unwrap(),
-        forge: "github",
-        event: "push".to_owned(),
-        id_is_made: false,
-        received_at: NOW,
-        remote_addr: "192.0.2.1".to_owned(),
-        result: "ignored",
-        reason: "for the test".to_owned(),
-        body_sha256: "sum".to_owned(),
-        headers: "[]".to_owned(),
-        body: b"body".to_vec(),
-        jobs,
-        checks: Vec::new(),
-        id_is_unsigned: true,
-        secret: Some(1),
-    }
-}
-
 fn push(id: &str) -> NewDelivery {
     delivery(id, vec![job(false)])
 }

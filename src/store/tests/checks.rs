@@ -16,19 +16,6 @@ fn named(states: &[(&str, CheckState)]) -> BTreeMap<String, CheckState> {
 
 async fn tell(store: &Store, id: &str, digit: char, name: &str, state: CheckState) -> Vec<AcceptedJob> {
     let new = NewDelivery {
-        repo: REPO.to_owned(),
-        delivery: id.parse().unwrap(),
-        forge: "github",
-        event: "check_run".to_owned(),
-        id_is_made: false,
-        received_at: NOW,
-        remote_addr: String::new(),
-        result: "ignored",
-        reason: String::new(),
-        body_sha256: id.to_owned(),
-        headers: "[]".to_owned(),
-        body: Vec::new(),
-        jobs: Vec::new(),
         checks: vec![NewCheck {
             commit: commit(digit),
             name: name.to_owned(),
@@ -37,7 +24,7 @@ async fn tell(store: &Store, id: &str, digit: char, name: &str, state: CheckStat
             targets: vec![(target(), false)],
         }],
         id_is_unsigned: false,
-        secret: None,
+        ..delivery(id, Vec::new())
     };
     store.accept(new).await.unwrap().jobs
 }
@@ -224,61 +211,4 @@ async fn a_commit_is_green_if_all_required_checks_are_and_it_did_not_fail_later(
         .await
         .unwrap();
     assert_eq!(green().await, [commit('a')]);
-}
-
-#[tokio::test]
-async fn a_job_is_given_up_that_the_daemon_does_not_survive() {
-    for (phase, most) in [(Phase::Fetch, 3), (Phase::Build, 3), (Phase::Reload, 2)] {
-        let directory = tempfile::tempdir().unwrap();
-        let (store, _writer) = open(directory.path());
-        let job = ask(&store).await.unwrap()[0].id;
-        let begin = async || {
-            let claim = store.claim(job, NOW).await.unwrap().unwrap();
-            store
-                .enter(claim.deployment, phase, Progress::default(), NOW)
-                .await
-                .unwrap();
-        };
-        begin().await;
-        // An orderly stop is no crash.
-        store.stop_orderly().await.unwrap();
-        let mut given_up = Vec::new();
-        for _ in 0..=most {
-            let claims = store.recover(vec![job], NOW).await.unwrap();
-            given_up.push(claims.first().and_then(|claim| claim.given_up));
-            if claims.is_empty() {
-                begin().await;
-            }
-        }
-        let last = given_up.pop().unwrap().unwrap();
-        assert!(given_up.iter().all(Option::is_none), "{phase}: {given_up:?}");
-        assert_eq!((last.phase, last.crashes), (phase, most));
-        let says = format!("hookd was killed {most} times while this was in {phase}, so it was given up");
-        assert_eq!(last.to_string(), says);
-    }
-}
-
-#[tokio::test]
-async fn the_newest_ends_of_a_target_come_first() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, _writer) = open(directory.path());
-    for (outcome, why) in [
-        (Outcome::Failed, "first"),
-        (Outcome::Live, "second"),
-        (Outcome::RolledBack, "third"),
-    ] {
-        store
-            .finish(claim(&store).await, Finish::plain(outcome, why), NOW)
-            .await
-            .unwrap();
-    }
-    let running = claim(&store).await.deployment;
-    let ends = store.outcomes(&target(), 2).await.unwrap();
-    let third = ("rolled-back".to_owned(), Some("third".to_owned()));
-    assert_eq!((ends.len(), (ends[0].1.clone(), ends[0].2.clone())), (2, third));
-    assert_eq!(ends[1].1, "live");
-    assert_eq!(ends[0].0, running - 1);
-    let (row, phases) = store.deployment(running).await.unwrap().unwrap();
-    assert_eq!((row.id, row.outcome, phases.len()), (running, None, 0));
-    assert!(store.deployment(running + 1).await.unwrap().is_none());
 }

@@ -157,23 +157,11 @@ async fn beyond_the_budget_payloads_of_what_led_to_nothing_go_first_and_the_olde
     let directory = tempfile::tempdir().unwrap();
     let (store, _writer) = open(directory.path());
     for number in 0..8 {
+        let jobs = if number < 4 { vec![job(true)] } else { Vec::new() };
         let new = NewDelivery {
-            repo: "blog".to_owned(),
-            delivery: format!("id{number}").parse().unwrap(),
-            forge: "github",
-            event: "push".to_owned(),
-            id_is_made: false,
-            received_at: NOW,
-            remote_addr: String::new(),
-            result: "ignored",
-            reason: String::new(),
             body_sha256: number.to_string(),
-            headers: "[]".to_owned(),
             body: vec![b'x'; 10_000],
-            jobs: if number < 4 { vec![job(true)] } else { Vec::new() },
-            checks: Vec::new(),
-            id_is_unsigned: false,
-            secret: None,
+            ..delivery(&format!("id{number}"), jobs)
         };
         store.accept(new).await.unwrap();
     }
@@ -207,4 +195,61 @@ async fn beyond_the_budget_payloads_of_what_led_to_nothing_go_first_and_the_olde
     store.prune_deliveries(25_000).await.unwrap();
     assert_eq!(payloads().await, [false, false, true, true, false, false, false, false]);
     assert_eq!(rows().await, 4);
+}
+
+#[tokio::test]
+async fn a_job_is_given_up_that_the_daemon_does_not_survive() {
+    for (phase, most) in [(Phase::Fetch, 3), (Phase::Build, 3), (Phase::Reload, 2)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _writer) = open(directory.path());
+        let job = ask(&store).await.unwrap()[0].id;
+        let begin = async || {
+            let claim = store.claim(job, NOW).await.unwrap().unwrap();
+            store
+                .enter(claim.deployment, phase, Progress::default(), NOW)
+                .await
+                .unwrap();
+        };
+        begin().await;
+        // An orderly stop is no crash.
+        store.stop_orderly().await.unwrap();
+        let mut given_up = Vec::new();
+        for _ in 0..=most {
+            let claims = store.recover(vec![job], NOW).await.unwrap();
+            given_up.push(claims.first().and_then(|claim| claim.given_up));
+            if claims.is_empty() {
+                begin().await;
+            }
+        }
+        let last = given_up.pop().unwrap().unwrap();
+        assert!(given_up.iter().all(Option::is_none), "{phase}: {given_up:?}");
+        assert_eq!((last.phase, last.crashes), (phase, most));
+        let says = format!("hookd was killed {most} times while this was in {phase}, so it was given up");
+        assert_eq!(last.to_string(), says);
+    }
+}
+
+#[tokio::test]
+async fn the_newest_ends_of_a_target_come_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    for (outcome, why) in [
+        (Outcome::Failed, "first"),
+        (Outcome::Live, "second"),
+        (Outcome::RolledBack, "third"),
+    ] {
+        store
+            .finish(begin(&store).await, Finish::plain(outcome, why), NOW)
+            .await
+            .unwrap();
+    }
+    let running = begin(&store).await.deployment;
+    let ends = store.outcomes(&target(), 2).await.unwrap();
+    let third = ("rolled-back".to_owned(), Some("third".to_owned()));
+    assert_eq!((ends.len(), (ends[0].1.clone(), ends[0].2.clone())), (2, third));
+    assert_eq!(ends[1].1, "live");
+    assert_eq!(ends[0].0, running - 1);
+    let (row, phases) = store.deployment(running).await.unwrap().unwrap();
+    assert_eq!((row.id, row.outcome, phases.len()), (running, None, 0));
+    assert!(store.deployment(running + 1).await.unwrap().is_none());
 }
