@@ -67,21 +67,8 @@ fn fill(connection: &Connection, rows: i64) {
 fn delivery(id: &str, jobs: Vec<NewJob>) -> NewDelivery {
     NewDelivery {
         repo: "repo0".to_owned(),
-        delivery: id.parse().unwrap(),
-        forge: "github",
-        event: "push".to_owned(),
-        id_is_made: false,
-        received_at: NOW,
-        remote_addr: String::new(),
-        result: "ignored",
-        reason: String::new(),
         body_sha256: format!("hash of {id}"),
-        headers: "[]".to_owned(),
-        body: b"x".to_vec(),
-        jobs,
-        checks: Vec::new(),
-        secret: None,
-        id_is_unsigned: true,
+        ..super::delivery(id, jobs)
     }
 }
 
