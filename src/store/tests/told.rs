@@ -116,7 +116,10 @@ async fn a_report_is_sent_until_the_forge_shows_it_or_refuses_it() {
     want('a', "pending", 1).await;
     want('b', "pending", 2).await;
     assert_eq!(store.reports_pending().await.unwrap(), 2);
-    assert_eq!(store.repos_with_reports(NOW).await.unwrap(), [repo.clone()]);
+    assert_eq!(
+        store.repos_with_reports(NOW).await.unwrap(),
+        std::slice::from_ref(&repo)
+    );
     store
         .report_later(key('a'), Timestamp(100), Some("timed out".to_owned()))
         .await
