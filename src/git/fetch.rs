@@ -24,8 +24,8 @@ pub(super) fn fetch(remote: &Remote<'_>, path: &Path, git_ref: &GitRef, depth: u
         Err(error) if error.kind == GitErrorKind::Corrupt || is_our_damage(&mirror, remote, &error) => {
             mirror.renew(whole)
         }
-        Ok((fetched, moved)) => {
-            if moved {
+        Ok((fetched, is_unsynced)) => {
+            if is_unsynced {
                 mirror.sync()?;
             }
             Ok(fetched)
@@ -49,7 +49,8 @@ fn must_renew(mirror: &Mirror, remote: &Remote<'_>, depth: u32) -> Result<bool, 
     Ok(deepen || mirror.outgrown(remote.reporter))
 }
 
-/// Also says whether the tip was another one before.
+/// Also says whether it changed what is not on the disk by now: libgit2 syncs packs, refs and their directories, but not the list
+/// of a shallow mirror's last commits; the `git` program, which fetches from local remotes, syncs no directories.
 fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) -> Result<(Fetched, bool), GitError> {
     let spec = Spec {
         from: git_ref.as_str().to_owned(),
@@ -70,9 +71,10 @@ fn download_tip(remote: &Remote<'_>, at: &Path, git_ref: &GitRef, depth: u32) ->
         }
         return Err(error);
     }
-    let moved = repo.refname_to_id(&to).ok() != before;
+    let by_program = remote.address.transport == Transport::Local;
+    let is_unsynced = (by_program || repo.is_shallow()) && repo.refname_to_id(&to).ok() != before;
     drop(repo);
-    Ok((describe_tip(at, git_ref, &to)?, moved))
+    Ok((describe_tip(at, git_ref, &to)?, is_unsynced))
 }
 
 /// Reads the fetched commit, and its tree's root as a first proof that the objects are there.
