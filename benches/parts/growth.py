@@ -74,6 +74,7 @@ class Growth:
                 with daemon.serve():
                     pass
                 output(str(TOP / "tests/bench/history"), str(daemon.place), str(count), str(max(count // 10, 1)), "100")
+                os.sync()  # what was made is not hookd's to bring to the disk
                 starts = [self.start(daemon) * 1000 for _ in range(3)]
                 self.accept.place = daemon.place
                 with daemon.serve() as server:

@@ -2,7 +2,11 @@
 //!
 //! A log that is written back whole begins anew with the next transaction. While deliveries come in it never is, since they add to it
 //! meanwhile: the last few pages the writer writes back itself, in the time of one more transaction.
+//!
+//! `SQLite` syncs the database only when the log is written back whole. Left to that, the writer would wait for all pages of a long log;
+//! so what was written back beside it is synced beside it, too.
 
+use std::fs::File;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -52,23 +56,23 @@ impl Checkpoints {
         }
     }
 
-    /// Looks after the log; to be called by the writer after each transaction. Gives the pages of the log.
-    pub(super) fn follow(&mut self, writer: &Connection) -> Result<u64, StoreError> {
+    /// Looks after the log of a database; to be called by the writer after each transaction. Gives the pages of the log.
+    pub(super) fn follow(&mut self, writer: &Connection, database: Option<&Arc<File>>) -> Result<u64, StoreError> {
         let log = look(writer, "PRAGMA wal_checkpoint(NOOP)")?;
         let is_long = log.all >= LONG && log.left > 0;
         if log.all >= TOO_LONG && log.left > 0 || is_long && log.left <= LAST && !self.is_running() {
             write_back(&self.connection)?;
         } else if (is_long || log.left >= WORTH_IT) && !self.is_running() {
-            self.begin()?;
+            self.begin(database)?;
         }
         Ok(log.pages())
     }
 
     /// Writes everything back once nobody writes: the next transaction begins the log anew. Gives the pages of the log.
-    pub(super) fn rest(&mut self, writer: &Connection) -> Result<u64, StoreError> {
+    pub(super) fn rest(&mut self, writer: &Connection, database: Option<&Arc<File>>) -> Result<u64, StoreError> {
         let log = look(writer, "PRAGMA wal_checkpoint(NOOP)")?;
         if log.left >= LAST && !self.is_running() {
-            self.begin()?;
+            self.begin(database)?;
         }
         Ok(log.pages())
     }
@@ -77,11 +81,13 @@ impl Checkpoints {
         self.running.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    fn begin(&mut self) -> Result<(), StoreError> {
-        let connection = Arc::clone(&self.connection);
+    fn begin(&mut self, database: Option<&Arc<File>>) -> Result<(), StoreError> {
+        let (connection, database) = (Arc::clone(&self.connection), database.cloned());
         let work = move || {
-            if let Err(error) = write_back(&connection) {
-                tracing::warn!(%error, "the store's log could not be written back");
+            let synced = || database.map_or(Ok(()), |file| file.sync_data());
+            let written = write_back(&connection).map_err(|e| e.to_string());
+            if let Err(error) = written.and_then(|()| synced().map_err(|e| e.to_string())) {
+                tracing::warn!(error, "the store's log could not be written back");
             }
         };
         let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(work);

@@ -92,6 +92,9 @@ type FileId = (u64, u64);
 /// Where the database is, and which files are open.
 pub(super) struct Files {
     path: PathBuf,
+    /// The database, for syncs beside those of `SQLite`. Open as long as a connection is: whoever closes a file gives up all locks that the
+    /// process has on it (see `F_SETLK` in fcntl(2)).
+    pub(super) file: Option<Arc<File>>,
     database: Option<FileId>,
     /// Length of the database when it was looked at last, bytes.
     length: u64,
@@ -124,6 +127,7 @@ impl Files {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            file: None,
             database: None,
             length: 0,
             log: [None; 2],
@@ -157,7 +161,10 @@ impl Files {
         )?;
         checkpointer.query_row("SELECT count(*) FROM health", [], |_| Ok(()))?;
         let not_readable = |e: std::io::Error| StoreError::NotWritable(e.to_string());
-        self.database = id(&self.path).map_err(not_readable)?;
+        let database = id(&self.path).map_err(not_readable)?;
+        if std::mem::replace(&mut self.database, database) != database {
+            self.file = Some(Arc::new(File::open(&self.path).map_err(not_readable)?));
+        }
         self.length = fs::metadata(&self.path).map_err(not_readable)?.len();
         for (file, noted) in log_files(&self.path).iter().zip(&mut self.log) {
             *noted = id(file).map_err(not_readable)?;

@@ -105,12 +105,12 @@ impl Store {
         let (sender, receiver) = sync_channel(queue);
         let writes = Arc::default();
         let writing = Loop {
-            files,
             writes: Arc::clone(&writes),
             changes: 0,
             checkpoints: Checkpoints::new(checkpointer),
             connection: writer,
             reader: Arc::clone(&reader),
+            files,
             failed: None,
         };
         let thread = std::thread::Builder::new()

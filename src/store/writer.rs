@@ -32,7 +32,6 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// What the thread has.
 pub(super) struct Loop {
-    pub(super) files: Files,
     /// Transactions that changed something, for [`Store::writes`](super::Store::writes).
     pub(super) writes: Arc<AtomicU64>,
     /// Rows that the connection had changed then.
@@ -41,6 +40,8 @@ pub(super) struct Loop {
     /// Before the other, which as the last one writes the log back into the database.
     pub(super) reader: Arc<Mutex<Connection>>,
     pub(super) connection: Connection,
+    /// After all connections: it has the file open.
+    pub(super) files: Files,
     /// When the database could last not be written again.
     pub(super) failed: Option<(Instant, StoreError)>,
 }
@@ -77,7 +78,7 @@ impl Loop {
 
     /// Gives memory back, and the log's pages to the database.
     fn rest(&mut self) -> Result<(), StoreError> {
-        let pages = self.checkpoints.rest(&self.connection)?;
+        let pages = self.checkpoints.rest(&self.connection, self.files.file.as_ref())?;
         self.make_room(pages);
         self.connection.execute_batch("PRAGMA shrink_memory")?;
         Ok(self.reader.locked().execute_batch("PRAGMA shrink_memory")?)
@@ -100,7 +101,7 @@ impl Loop {
                 answer(committed.clone());
             }
         }
-        match self.checkpoints.follow(&self.connection) {
+        match self.checkpoints.follow(&self.connection, self.files.file.as_ref()) {
             Ok(pages) => self.make_room(pages),
             Err(error) => tracing::warn!(%error, "the store's log could not be written back"),
         }
