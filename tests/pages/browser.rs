@@ -217,6 +217,8 @@ impl Browser {
     pub fn look(&self, width: u32, scheme: &str) {
         let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.command("Emulation.setDeviceMetricsOverride", &size);
+        // As on a phone; else a picture of the whole page lacks the bar's width at the right.
+        self.command("Emulation.setScrollbarsHidden", &json!({"hidden": true}));
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.command("Emulation.setEmulatedMedia", &features);
     }
