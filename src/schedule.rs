@@ -376,6 +376,11 @@ mod tests {
         assert!(fresh.seen.looked);
         let rest = [named("refs/heads/main", '1'), named("refs/heads/release/a", '2')];
         assert!(rest.iter().all(|tip| fresh.seen.known.contains(tip)) && fresh.seen.known.len() == 2);
+        // The first pattern goes before a greater name.
+        let main_first = target_of("branch = [\"main\", \"release/*\"]", "");
+        let (none, nothing) = (Tips::default(), TargetRow::default());
+        let found = reconcile(&main_first, &nothing, (&none, &[]), &remote, now);
+        assert_eq!(found.wanted, Some(named("refs/heads/main", '1')));
         let live = TargetRow {
             live_commit: Some(named("refs/heads/main", '1').commit),
             live_ref: Some("refs/heads/main".parse().unwrap()),

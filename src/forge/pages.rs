@@ -77,6 +77,12 @@ mod tests {
                 "http://git.lan:3000/a/b/compare/1...2",
             ),
             (
+                "http://git.lan/a/b",
+                "forge = \"gitea\"",
+                "http://git.lan/a/b/commit/2",
+                "http://git.lan/a/b/compare/1...2",
+            ),
+            (
                 "ssh://git@git.lan:2222/a/b",
                 "forge = \"forgejo\"",
                 "https://git.lan/a/b/commit/2",

@@ -132,6 +132,10 @@ mod tests {
             json!({"n": null, "m": [null, 2.5], "k": "\u{1f600} \u{fffd}"})
         );
         assert_eq!(read(b"{\"p\": \"C:\\q\\u12\"}"), json!({"p": "C:\u{fffd}q\u{fffd}12"}));
+        assert_eq!(
+            read(b"{\"m\": \"say \\\"hi\\\" in C:\\\\x\\n \x01\"}"),
+            json!({"m": "say \"hi\" in C:\\x\n \u{fffd}"})
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod bits;
+mod claims;
 mod dialects;
 mod explain;
 mod hostile;

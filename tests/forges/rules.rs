@@ -245,6 +245,14 @@ fn it_must_be_about_this_repo() {
     };
     ignores(target(), nameless.clone(), "the payload names no repo");
     let repo = with_target(repo("blog", "alice/blog"), target());
+    let at = |address: &str| Parsed {
+        addresses: vec![address.to_owned()],
+        ..parsed(vec![nameless.clone()])
+    };
+    let by_address = judge(&repo, &at("https://git.example/alice/blog.git"));
+    assert_eq!(by_address[0].word(), "deploy");
+    let elsewhere = judge(&repo, &at("https://git.example/mallory/blog.git"));
+    assert_eq!(elsewhere[0].word(), "ignore");
     let of_sourcehut = Parsed {
         forge: ForgeKind::SourceHut,
         ..parsed(vec![nameless])

@@ -346,6 +346,11 @@ fn sourcehut_signs_body_and_nonce() {
         check(&repo("site", "~u/site"), "unused", &pairs, b"{}"),
         refused("no-key")
     );
+    let elsewhere = Repo {
+        forge: GITHUB,
+        ..repo("site", "~u/site")
+    };
+    assert_eq!(check(&elsewhere, "unused", &pairs, b"{}"), refused("no-key"));
     // One old version sent an empty nonce.
     let bare = STANDARD.encode(signer.sign(b"{}").to_bytes());
     let configured = Repo {
