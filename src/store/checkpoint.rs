@@ -39,6 +39,29 @@ impl Log {
         // An empty one may have fewer than none.
         self.all.max(0).unsigned_abs()
     }
+
+    /// What is to be done after a transaction, while a thread writes back or none does.
+    fn step(&self, is_running: bool) -> Step {
+        let is_long = self.all >= LONG && self.left > 0;
+        if self.all >= TOO_LONG && self.left > 0 || is_long && self.left <= LAST && !is_running {
+            Step::AtOnce
+        } else if (is_long || self.left >= WORTH_IT) && !is_running {
+            Step::Beside
+        } else {
+            Step::GoOn
+        }
+    }
+}
+
+/// See [`Log::step`].
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing.
+    GoOn,
+    /// To write back on another thread.
+    Beside,
+    /// To write back before the next transaction.
+    AtOnce,
 }
 
 /// What writes the log back.
@@ -59,11 +82,10 @@ impl Checkpoints {
     /// Looks after the log of a database; to be called by the writer after each transaction. Gives the pages of the log.
     pub(super) fn follow(&mut self, writer: &Connection, database: Option<&Arc<File>>) -> Result<u64, StoreError> {
         let log = look(writer, "PRAGMA wal_checkpoint(NOOP)")?;
-        let is_long = log.all >= LONG && log.left > 0;
-        if log.all >= TOO_LONG && log.left > 0 || is_long && log.left <= LAST && !self.is_running() {
-            write_back(&self.connection)?;
-        } else if (is_long || log.left >= WORTH_IT) && !self.is_running() {
-            self.begin(database)?;
+        match log.step(self.is_running()) {
+            Step::GoOn => {}
+            Step::Beside => self.begin(database)?,
+            Step::AtOnce => write_back(&self.connection)?,
         }
         Ok(log.pages())
     }
@@ -117,4 +139,57 @@ fn look(connection: &Connection, sql: &str) -> Result<Log, StoreError> {
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(2)?));
     let (all, done): (i64, i64) = connection.prepare_cached(sql)?.query_row([], read)?;
     Ok(Log { all, left: all - done })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::Files;
+    use super::*;
+
+    #[test]
+    fn a_log_is_written_back_beside_the_writer_until_it_is_too_long_or_nearly_done() {
+        for (all, left, is_running, step) in [
+            (WORTH_IT - 1, WORTH_IT - 1, false, Step::GoOn),
+            (WORTH_IT, WORTH_IT, false, Step::Beside),
+            (WORTH_IT, WORTH_IT, true, Step::GoOn),
+            (LONG - 1, LAST, false, Step::GoOn),
+            (LONG, LAST, false, Step::AtOnce),
+            (LONG, LAST, true, Step::GoOn),
+            (LONG, LAST + 1, false, Step::Beside),
+            (LONG, LAST + 1, true, Step::GoOn),
+            (LONG, 0, false, Step::GoOn),
+            (TOO_LONG - 1, TOO_LONG - 1, true, Step::GoOn),
+            (TOO_LONG, 1, true, Step::AtOnce),
+            (TOO_LONG, TOO_LONG, true, Step::AtOnce),
+            (TOO_LONG, 0, false, Step::GoOn),
+        ] {
+            let found = Log { all, left }.step(is_running);
+            assert_eq!(found, step, "{left} of {all} left, {is_running}");
+        }
+    }
+
+    #[test]
+    fn once_nobody_writes_what_is_worth_it_is_written_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = Files::new(&directory.path().join("hookd.db")).open().unwrap();
+        let mut checkpoints = Checkpoints::new(open.checkpointer);
+        let connection = Arc::clone(&checkpoints.connection);
+        let add = |bytes: i64| {
+            let insert = "INSERT INTO flood VALUES (randomblob(?1))";
+            open.writer.execute(insert, [bytes]).unwrap();
+        };
+        open.writer.execute_batch("CREATE TABLE flood (body BLOB)").unwrap();
+        look(&open.writer, "PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+        add((LAST - 100) * 4096);
+        assert!(checkpoints.rest(&open.writer, None).unwrap() > 400);
+        assert!(!checkpoints.is_running(), "it is not worth it");
+        add(100 * 4096);
+        let held = connection.locked();
+        let pages = checkpoints.rest(&open.writer, None).unwrap();
+        assert!(pages > 500 && checkpoints.is_running());
+        drop(held);
+        drop(checkpoints);
+        let log = look(&open.writer, "PRAGMA wal_checkpoint(NOOP)").unwrap();
+        assert_eq!((log.left, log.pages()), (0, pages));
+    }
 }

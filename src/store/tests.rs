@@ -3,6 +3,7 @@
 mod access;
 mod arrivals;
 mod checks;
+mod files;
 mod growth;
 mod runs;
 mod told;

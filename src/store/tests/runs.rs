@@ -253,3 +253,91 @@ async fn the_newest_ends_of_a_target_come_first() {
     assert_eq!((row.id, row.outcome, phases.len()), (running, None, 0));
     assert!(store.deployment(running + 1).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn what_waits_for_targets_that_the_configuration_lost_is_ended_and_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let kept = ask(&store).await.unwrap()[0].id;
+    let lost = ["blog/old", "shop/live", "shop/live"].map(|id| NewJob {
+        target: id.parse().unwrap(),
+        ..job(true)
+    });
+    let lost = store.request(lost.to_vec(), NOW).await.unwrap();
+    assert_eq!(store.drop_unknown(vec![target()], NOW).await.unwrap(), 3);
+    assert_eq!(store.drop_unknown(vec![target()], NOW).await.unwrap(), 0);
+    let waiting = store.waiting().await.unwrap();
+    assert_eq!(waiting.iter().map(|job| job.id).collect::<Vec<_>>(), [kept]);
+    for job in lost {
+        let status = store.job(job.id).await.unwrap().unwrap();
+        assert_eq!(status.outcome, Some(Outcome::Cancelled));
+    }
+}
+
+#[tokio::test]
+async fn a_target_is_held_while_it_is_paused_and_while_it_is_pinned() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let held = async || store.target(&target()).await.unwrap().held();
+    assert!(!held().await);
+    store.set_paused(&target(), true).await.unwrap();
+    assert!(held().await);
+    store.set_paused(&target(), false).await.unwrap();
+    assert!(!held().await);
+    let release: ReleaseName = "20261127T120000Z-aaaaaaa".parse().unwrap();
+    let back = NewJob {
+        release: Some(release.clone()),
+        source: Source::Rollback,
+        ..job(false)
+    };
+    store.request_rollback(back, release, NOW).await.unwrap();
+    assert!(held().await, "pinned");
+}
+
+#[tokio::test]
+async fn only_what_a_look_would_ask_for_again_is_remembered_as_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let failures = async || store.failures(&target()).await.unwrap();
+    let failed = || Finish::plain(Outcome::Failed, "in the way");
+    let tried_again = Finish {
+        retry_at: Some(NOW),
+        ..failed()
+    };
+    let claim = begin(&store).await;
+    let id = claim.job.id;
+    store.finish(claim, tried_again, NOW).await.unwrap();
+    assert!(failures().await.is_empty(), "the job itself is tried again");
+    let claim = store.claim(id, NOW).await.unwrap().unwrap();
+    store.finish(claim, failed(), NOW).await.unwrap();
+    assert_eq!((failures().await.len(), &failures().await[0].advertised), (1, &None));
+    // The next look says what the remote has there.
+    let tip = super::Tip {
+        git_ref: main(),
+        commit: commit('b'),
+    };
+    store.note_advertised(&target(), vec![tip]).await.unwrap();
+    assert_eq!(failures().await[0].advertised, Some(commit('b')));
+    // A rollback that goes live says nothing of the ref.
+    let release: ReleaseName = "20261127T120000Z-aaaaaaa".parse().unwrap();
+    let back = NewJob {
+        release: Some(release.clone()),
+        source: Source::Rollback,
+        ..job(false)
+    };
+    let asked = store.request_rollback(back, release, NOW).await.unwrap();
+    let claim = store.claim(asked[0].id, NOW).await.unwrap().unwrap();
+    store
+        .finish(claim, Finish::plain(Outcome::Live, ""), NOW)
+        .await
+        .unwrap();
+    let row = &failures().await[0];
+    assert!(!row.rests_at(row.retry_at) && row.rests_at(Timestamp(row.retry_at.0 - 1)));
+    // A clock that was set back a month makes the pause no longer.
+    assert!(!row.rests_at(Timestamp(NOW.0 - 30 * 86_400_000)));
+    let last = FailureRow {
+        retry_at: NOW.after(std::time::Duration::from_hours(12)),
+        ..row.clone()
+    };
+    assert!(last.rests_at(NOW) && !last.rests_at(Timestamp(NOW.0 - 1)));
+}
