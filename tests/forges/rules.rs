@@ -443,6 +443,50 @@ fn a_check_is_noted_once_for_each_of_its_names_and_commits() {
 }
 
 #[test]
+fn of_the_repos_own_runs_alone_a_required_check_is_noted_and_said_to_be() {
+    let requiring = || Target {
+        options: TargetOptions {
+            require_checks: vec!["build".into()],
+            ..target().options
+        },
+        ..target()
+    };
+    let unwanted = "check_run is not in `on`, and without `on` only pushes count";
+    let own = ci("check_run", true);
+    let foreign = Event {
+        foreign: true,
+        ..own.clone()
+    };
+    let lint = Event {
+        check: Some("lint".into()),
+        ..own.clone()
+    };
+    let of_nothing = Event {
+        after: Some(CommitId::zero()),
+        ..own.clone()
+    };
+    let green = "build is green for 2222222, which is noted for `require_checks`";
+    let red = "build is red for 2222222, which is noted for `require_checks`";
+    for (event, count, reason) in [
+        (own, 1, green),
+        (ci("check_run", false), 1, red),
+        (foreign, 0, unwanted),
+        (lint, 0, unwanted),
+        (of_nothing, 0, unwanted),
+    ] {
+        let repo = with_target(repo("blog", "alice/blog"), requiring());
+        assert_eq!(noted(&repo, &parsed(vec![event.clone()])).len(), count, "{event:?}");
+        ignores(requiring(), event, reason);
+    }
+    let pushed = vec![Event {
+        check: Some("build".into()),
+        ..push("refs/heads/main")
+    }];
+    let repo = with_target(repo("blog", "alice/blog"), requiring());
+    assert!(noted(&repo, &parsed(pushed)).is_empty(), "a push is no run");
+}
+
+#[test]
 fn a_release_deploys_its_tag() {
     let release = |success, action: &str| Event {
         kind: EventKind::Release,

@@ -103,7 +103,7 @@ async fn a_job_waits_for_its_checks_until_something_is_said_of_them() {
     store.hold(claim(&store).await, hold(seq), NOW).await.unwrap();
     assert_eq!(not_before().await, hold(0).until);
     let held = store.waiting().await.unwrap()[0].checks.clone().unwrap();
-    assert_eq!(held.commit, commit('a'));
+    assert_eq!((held.commit, held.since), (commit('a'), NOW));
     let main = || "refs/heads/main".parse().unwrap();
     assert!(!store.look_again(&target(), main(), commit('a')).await.unwrap());
     assert_eq!(not_before().await, hold(0).until);

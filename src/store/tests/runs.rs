@@ -312,7 +312,7 @@ async fn only_what_a_look_would_ask_for_again_is_remembered_as_a_failure() {
     store.finish(claim, failed(), NOW).await.unwrap();
     assert_eq!((failures().await.len(), &failures().await[0].advertised), (1, &None));
     // The next look says what the remote has there.
-    let tip = super::Tip {
+    let tip = Tip {
         git_ref: main(),
         commit: commit('b'),
     };
@@ -331,6 +331,17 @@ async fn only_what_a_look_would_ask_for_again_is_remembered_as_a_failure() {
         .finish(claim, Finish::plain(Outcome::Live, ""), NOW)
         .await
         .unwrap();
+    assert_eq!(failures().await.len(), 1);
+    let removed = NewJob {
+        git_ref: "refs/heads/other".parse().unwrap(),
+        release: Some("20261127T120000Z-bbbbbbb".parse().unwrap()),
+        source: Source::Poll,
+        ..job(false)
+    };
+    let restored = store.request_restore(removed, NOW).await.unwrap().unwrap();
+    let claim = store.claim(restored.id, NOW).await.unwrap().unwrap();
+    store.finish(claim, failed(), NOW).await.unwrap();
+    assert_eq!(failures().await.len(), 1, "nor does a release that is put back");
     let row = &failures().await[0];
     assert!(!row.rests_at(row.retry_at) && row.rests_at(Timestamp(row.retry_at.0 - 1)));
     // A clock that was set back a month makes the pause no longer.
@@ -340,4 +351,123 @@ async fn only_what_a_look_would_ask_for_again_is_remembered_as_a_failure() {
         ..row.clone()
     };
     assert!(last.rests_at(NOW) && !last.rests_at(Timestamp(NOW.0 - 1)));
+}
+
+#[tokio::test]
+async fn a_run_is_shown_with_the_words_of_its_commit_and_what_such_runs_take() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let usual = async || store.usual_duration(&target()).await.unwrap();
+    assert_eq!(usual().await, None);
+    let words = CommitText {
+        subject: Some("Say hello".to_owned()),
+        author: Some("Alice".to_owned()),
+    };
+    let (commit, other) = (commit('a').to_string(), "f".repeat(40));
+    for (outcome, took) in [
+        (Outcome::Live, 5),
+        (Outcome::Live, 90),
+        (Outcome::Failed, 1000),
+        (Outcome::Live, 7),
+        (Outcome::Live, 1),
+    ] {
+        let claim = begin(&store).await;
+        store
+            .describe(claim.deployment, commit.clone(), words.clone())
+            .await
+            .unwrap();
+        let end = Timestamp(NOW.0 + took);
+        store.finish(claim, Finish::plain(outcome, ""), end).await.unwrap();
+    }
+    assert_eq!(usual().await, Some(7));
+    let beside: TargetId = "blog/test".parse().unwrap();
+    assert_eq!(store.commit_text(&beside, commit.clone()).await.unwrap(), words);
+    let elsewhere: TargetId = "shop/live".parse().unwrap();
+    for (target, commit) in [(&elsewhere, commit), (&beside, other)] {
+        let found = store.commit_text(target, commit).await.unwrap();
+        assert_eq!(found, CommitText::default());
+    }
+}
+
+#[tokio::test]
+async fn a_release_whose_making_was_cut_off_is_half_made_until_it_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let claim = begin(&store).await;
+    let release: ReleaseName = "20261127T120000Z-aaaaaaa".parse().unwrap();
+    let made = Progress {
+        commit: Some(commit('a')),
+        release: Some(release.clone()),
+        ..Progress::default()
+    };
+    store.enter(claim.deployment, Phase::Build, made, NOW).await.unwrap();
+    let half_made = async || store.half_made(&target()).await.unwrap();
+    assert!(half_made().await.is_empty(), "it is being made");
+    store.recover(vec![claim.job.id], NOW).await.unwrap();
+    assert_eq!(half_made().await, std::slice::from_ref(&release));
+    store.forget_releases(&target(), vec![release]).await.unwrap();
+    assert!(half_made().await.is_empty());
+    assert!(store.releases(&target()).await.unwrap().is_empty());
+    store.set_paused(&target(), true).await.unwrap();
+    store.set_paused(&"shop/live".parse().unwrap(), false).await.unwrap();
+    let targets = store.targets().await.unwrap();
+    let paused: Vec<_> = targets.iter().map(|(id, row)| (id.to_string(), row.paused)).collect();
+    assert_eq!(
+        paused,
+        [("blog/live".to_owned(), true), ("shop/live".to_owned(), false)]
+    );
+}
+
+#[tokio::test]
+async fn what_a_look_at_the_remote_has_dealt_with_is_known_by_target() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let tips = async || store.tips(&target()).await.unwrap();
+    let note = async |looked, digits: &str| {
+        let tip = |digit| Tip {
+            git_ref: main(),
+            commit: commit(digit),
+        };
+        let known = digits.chars().map(tip).collect();
+        let seen = Tips { looked, known };
+        store.note_tips(&target(), seen.clone()).await.unwrap();
+        seen
+    };
+    assert_eq!(tips().await, Tips::default());
+    assert_eq!(note(false, "a").await, tips().await);
+    let first = note(true, "").await;
+    assert_eq!((tips().await.looked, tips().await.known.len()), (first.looked, 1));
+    assert_eq!(note(true, "b").await, tips().await);
+    let beside = store.tips(&"blog/test".parse().unwrap()).await.unwrap();
+    assert_eq!(beside, Tips::default());
+}
+
+#[tokio::test]
+async fn a_commit_ended_badly_unless_it_went_live_since_or_lacked_green_checks_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _writer) = open(directory.path());
+    let badly = async || store.ended_badly(&target(), &commit('a')).await.unwrap();
+    for (outcome, unchecked, expected) in [
+        (Outcome::Interrupted, false, None),
+        (Outcome::Failed, false, Some(Outcome::Failed)),
+        (Outcome::Interrupted, false, Some(Outcome::Failed)),
+        (Outcome::Live, false, None),
+        (Outcome::RolledBack, false, Some(Outcome::RolledBack)),
+        (Outcome::Cancelled, false, Some(Outcome::Cancelled)),
+        (Outcome::Failed, true, None),
+    ] {
+        let tip = Tip {
+            git_ref: main(),
+            commit: commit('a'),
+        };
+        let end = Finish {
+            tip: Some(tip),
+            unchecked,
+            ..Finish::plain(outcome, "")
+        };
+        store.finish(begin(&store).await, end, NOW).await.unwrap();
+        assert_eq!(badly().await, expected, "{outcome:?}");
+        let other = store.ended_badly(&target(), &commit('b')).await.unwrap();
+        assert_eq!(other, None);
+    }
 }
