@@ -252,6 +252,20 @@ async fn the_newest_ends_of_a_target_come_first() {
     let (row, phases) = store.deployment(running).await.unwrap().unwrap();
     assert_eq!((row.id, row.outcome, phases.len()), (running, None, 0));
     assert!(store.deployment(running + 1).await.unwrap().is_none());
+    let ids = async |page: Page| -> Vec<i64> {
+        let rows = store.history(page).await.unwrap();
+        rows.iter().map(|row| running - row.id).collect()
+    };
+    let newest = |target: &str, limit| Page::newest(Some(target.to_owned()), limit);
+    assert_eq!(ids(newest("blog", 3)).await, [0, 1, 2]);
+    assert_eq!(ids(newest("blog/live", 9)).await, [0, 1, 2, 3]);
+    assert!(ids(newest("blog/test", 9)).await.is_empty() && ids(newest("shop", 9)).await.is_empty());
+    let older = Page {
+        before: Some(running - 1),
+        outcome: Some(Outcome::Failed),
+        ..newest("blog", 9)
+    };
+    assert_eq!(ids(older).await, [3]);
 }
 
 #[tokio::test]
