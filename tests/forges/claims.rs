@@ -3,6 +3,7 @@
 use ed25519_dalek::{Signer, SigningKey};
 use hookd::config::{ForgeKind, Generic, Repo, SecretSource};
 use hookd::forge::{Delivery, Parsed, Trust, claims, full_name, may_stand_for_push, parse, parse_unverified, verify};
+use hookd::rules::is_about;
 use http::HeaderMap;
 use serde_json::json;
 
@@ -132,4 +133,18 @@ fn the_full_name_is_found_beside_lists_and_below_any_depth_that_a_sender_makes_u
     ] {
         assert_eq!(found(&before).as_deref(), Some("alice/blog"), "{before}");
     }
+}
+
+#[test]
+fn a_repo_whose_full_name_is_set_goes_by_no_other() {
+    let plain = repo("blog", "alice/blog");
+    let set = Repo {
+        full_name: "moved/weblog".to_owned(),
+        ..plain.clone()
+    };
+    let address = ["https://git.example/alice/blog.git".to_owned()];
+    let is = |repo: &Repo, claimed: Option<&str>| is_about(repo, ForgeKind::GitHub, claimed, &address);
+    assert!(is(&plain, Some("Alice/Blog")) && is(&plain, None));
+    assert!(is(&set, Some("moved/weblog")));
+    assert!(!is(&set, Some("alice/blog")) && !is(&set, None));
 }
