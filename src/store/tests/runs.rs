@@ -252,6 +252,9 @@ async fn the_newest_ends_of_a_target_come_first() {
     let (row, phases) = store.deployment(running).await.unwrap().unwrap();
     assert_eq!((row.id, row.outcome, phases.len()), (running, None, 0));
     assert!(store.deployment(running + 1).await.unwrap().is_none());
+    let (last, runs) = store.latest(&target()).await.unwrap();
+    assert_eq!(last.map(|row| row.id), Some(running - 1));
+    assert_eq!(runs.map(|row| row.id), Some(running));
     let ids = async |page: Page| -> Vec<i64> {
         let rows = store.history(page).await.unwrap();
         rows.iter().map(|row| running - row.id).collect()
