@@ -1,6 +1,6 @@
 //! The files of the database: who may read them, what becomes of them, and what is said when they fail.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use super::*;
@@ -268,4 +268,21 @@ async fn what_is_stored_after_a_file_was_removed_is_on_disk_at_once() {
         let (after, _writer) = open(cut.path());
         assert_eq!(waiting(&after).await, 2, "{gone:?}");
     }
+}
+
+/// Whoever closes one descriptor of a file gives up the locks that `SQLite` has on it by others.
+#[test]
+fn the_file_that_is_synced_stays_open_as_long_as_it_is_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut files, first, paths) = opened(directory.path());
+    let file = files.file.clone().unwrap();
+    drop(first);
+    let second = files.open().unwrap();
+    assert!(Arc::ptr_eq(&file, files.file.as_ref().unwrap()));
+    drop(second);
+    std::fs::rename(&paths[0], directory.path().join("old")).unwrap();
+    let _third = files.open().unwrap();
+    let new = files.file.as_ref().unwrap();
+    assert_eq!(new.metadata().unwrap().ino(), paths[0].metadata().unwrap().ino());
+    assert!(!Arc::ptr_eq(&file, new));
 }
