@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::LogLine;
 use crate::clock;
 use crate::config::{Config, Target};
 use crate::deploy::{self, World};
@@ -240,9 +241,14 @@ async fn look_up(world: &World, settings: &Settings, mut notice: Notice) -> (Not
 /// The last lines that a command of the failed phase printed, without secrets.
 fn last_output(world: &World, settings: &Settings, row: &DeploymentRow) -> Vec<String> {
     let (lines, _) = world.logs.tail(row.id, TAIL).unwrap_or_default();
-    let printed = lines
+    let phase = row.came_to().as_str();
+    let is_printed = |line: &LogLine| matches!(line.stream.as_str(), "stdout" | "stderr");
+    let of_phase = lines
         .into_iter()
-        .filter(|line| matches!(line.stream.as_str(), "stdout" | "stderr"));
+        .filter(|line| line.phase == phase)
+        .skip_while(|line| !is_printed(line));
+    // What hookd says ends it: what the same phase prints on the way back is not why it failed.
+    let printed = of_phase.take_while(is_printed);
     let texts: Vec<String> = printed
         .map(|line| settings.secrets.mask(&plain(&line.text)))
         .filter(|text| !text.trim().is_empty())

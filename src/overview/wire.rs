@@ -60,6 +60,7 @@ impl From<DeliveryRow> for Delivery {
 
 impl From<DeploymentRow> for Deployment {
     fn from(row: DeploymentRow) -> Self {
+        let phase = row.came_to().to_string();
         Self {
             id: row.id,
             job: row.job,
@@ -73,7 +74,7 @@ impl From<DeploymentRow> for Deployment {
             previous_commit: text(row.previous_commit),
             release: text(row.release),
             previous_release: text(row.previous_release),
-            phase: row.phase.to_string(),
+            phase,
             outcome: text(row.outcome),
             reason: row.reason,
             rolling_back: row.rolling_back,

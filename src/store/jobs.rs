@@ -55,7 +55,7 @@ impl Store {
                 "UPDATE deployments SET phase = ?2, commit_id = coalesce(?3, commit_id), subject = coalesce(?4, subject), \
                  release = coalesce(?5, release), previous_commit = coalesce(?6, previous_commit), \
                  previous_release = coalesce(?7, previous_release), rolling_back = coalesce(?8, rolling_back), \
-                 git_ref = coalesce(?9, git_ref) WHERE id = ?1",
+                 failed_phase = coalesce(failed_phase, iif(?8 IS NULL, NULL, phase)), git_ref = coalesce(?9, git_ref) WHERE id = ?1",
             )?
             .execute(params![
                 deployment,

@@ -92,8 +92,10 @@ pub struct DeploymentRow {
     pub release: Option<ReleaseName>,
     /// The release that was live before.
     pub previous_release: Option<ReleaseName>,
-    /// Where it is, or how far it came.
+    /// Where it is, or was last.
     pub phase: Phase,
+    /// Where it was when it was decided to go back.
+    pub failed_phase: Option<Phase>,
     /// How it ended; none while it runs.
     pub outcome: Option<Outcome>,
     /// Why, in words.
@@ -111,7 +113,7 @@ pub struct DeploymentRow {
 impl DeploymentRow {
     pub(super) const SELECT: &'static str = "SELECT d.id, d.job, d.repo, d.target, d.git_ref, j.source, j.delivery, \
          d.commit_id, d.subject, d.previous_commit, d.release, d.previous_release, d.phase, d.outcome, d.reason, \
-         d.rolling_back, d.started_at, d.finished_at, d.author, d.fetched, j.asked_by FROM deployments d CROSS JOIN jobs j ON j.id = d.job";
+         d.rolling_back, d.started_at, d.finished_at, d.author, d.fetched, j.asked_by, d.failed_phase FROM deployments d CROSS JOIN jobs j ON j.id = d.job";
 
     pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -135,7 +137,14 @@ impl DeploymentRow {
             author: row.get(18)?,
             fetched: row.get(19)?,
             asked_by: row.get(20)?,
+            failed_phase: row.get(21)?,
         })
+    }
+
+    /// Where it is, or how far it came: what is done to go back is no part of that.
+    pub fn came_to(&self) -> Phase {
+        let failed = self.failed_phase.filter(|_| self.outcome.is_some());
+        failed.unwrap_or(self.phase)
     }
 }
 

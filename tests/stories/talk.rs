@@ -379,6 +379,40 @@ fn a_channel_that_refuses_is_told_once_and_holds_up_no_other() {
     assert!(said.err.contains("bad, good"), "{said:?}");
 }
 
+/// Going back reloads once more, which prints something else.
+#[test]
+fn a_rollback_is_told_with_what_the_failed_phase_printed() {
+    let receiver = Receiver::new(|_| plain(204, ""));
+    let channel = format!("[notify.hook]\nurl = \"{}\"\non = \"rolled-back\"\n", receiver.url("/"));
+    let keys = "reload = \"echo reloads $(cat index.html); test ! -e bad-reload\"\ncheck = \"echo looks at $(cat index.html); test ! -e bad\"\ncheck_timeout = \"1s\"\n";
+    let mut world = telling(&channel, "\"hook\"", keys);
+    world.start();
+    world.deploy("one");
+    for (at, (file, phase, printed)) in [
+        ("bad", "check", "looks at bad"),
+        ("bad-reload", "reload", "reloads bad-reload"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        world.site.commit(&[(file, "x")]);
+        world.deploy(file);
+        assert_eq!(
+            (&world.last()["outcome"], &world.last()["phase"]),
+            (&json!("rolled-back"), &json!(phase))
+        );
+        wait_until("the failure is told", || receiver.told().len() > at);
+        let output = receiver.told().pop().unwrap().body["output"].clone();
+        let lines = output.as_array().unwrap();
+        assert!(
+            !lines.is_empty() && lines.iter().all(|line| line == printed),
+            "{output}"
+        );
+        world.site.git(&["rm", "-q", file]);
+        world.deploy("mended");
+    }
+}
+
 #[test]
 fn a_command_is_given_the_message_and_the_text_of_its_template() {
     let command = "printenv HOOKD_TEXT > $DIR/text; printenv HOOKD_MESSAGE > $DIR/new; mv $DIR/new $DIR/message";
