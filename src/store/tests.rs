@@ -11,12 +11,16 @@ mod told;
 use std::path::Path;
 
 use super::*;
-use crate::model::{CommitId, Outcome, Phase, ReleaseName, Source, TargetId, Timestamp};
+use crate::model::{CommitId, GitRef, Outcome, Phase, ReleaseName, Source, TargetId, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_795_342_500_123);
 
 fn open(directory: &Path) -> (Store, super::Writer) {
     Store::open(&directory.join("hookd.db"), 100).unwrap()
+}
+
+fn branch() -> GitRef {
+    "refs/heads/main".parse().unwrap()
 }
 
 fn target() -> TargetId {
@@ -30,7 +34,7 @@ fn commit(digit: char) -> CommitId {
 fn job(keep_all: bool) -> NewJob {
     NewJob {
         target: target(),
-        git_ref: "refs/heads/main".parse().unwrap(),
+        git_ref: branch(),
         wanted: Some(commit('a')),
         source: Source::Webhook,
         pusher: None,
@@ -64,6 +68,12 @@ fn delivery(id: &str, jobs: Vec<NewJob>) -> NewDelivery {
 
 async fn ask(store: &Store) -> Result<Vec<AcceptedJob>, StoreError> {
     store.request(vec![job(true)], NOW).await
+}
+
+/// Asks for a deployment, and claims it.
+async fn begin(store: &Store) -> Claim {
+    let id = ask(store).await.unwrap()[0].id;
+    store.claim(id, NOW).await.unwrap().unwrap()
 }
 
 async fn waiting(store: &Store) -> usize {
@@ -147,30 +157,6 @@ async fn what_sqlite_rolled_back_is_not_answered_as_stored() {
     let stored = [before.is_ok(), after.is_ok()].into_iter().filter(|ok| *ok).count();
     assert_eq!(waiting(&store).await, stored);
     assert!(before.is_err() && after.is_ok());
-}
-
-#[tokio::test]
-async fn a_removed_database_is_written_again() {
-    for gone in [
-        &["hookd.db"][..],
-        &["hookd.db-wal"],
-        &["hookd.db-shm"],
-        &["hookd.db", "hookd.db-wal", "hookd.db-shm"],
-    ] {
-        let directory = tempfile::tempdir().unwrap();
-        let (store, writer) = open(directory.path());
-        ask(&store).await.unwrap();
-        for name in gone {
-            std::fs::remove_file(directory.path().join(name)).unwrap();
-        }
-        ask(&store).await.unwrap();
-        assert_eq!(waiting(&store).await, 2, "{gone:?}");
-        drop(store);
-        writer.join();
-        let (store, _writer) = open(directory.path());
-        ask(&store).await.unwrap();
-        assert_eq!(waiting(&store).await, 3, "{gone:?}");
-    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ async fn run(store: &Store, outcome: Outcome) {
     let mut end = Finish::plain(outcome, "for the test");
     end.live = (outcome == Outcome::Live).then(|| WentLive {
         commit: commit('a'),
-        git_ref: "refs/heads/main".parse().unwrap(),
+        git_ref: branch(),
         release: None,
     });
     store.finish(claim, end, NOW).await.unwrap();

@@ -46,12 +46,10 @@ fn hold(seq: i64) -> Hold {
 
 /// A claim of the one job that waits, or of a new one.
 async fn claim(store: &Store) -> Claim {
-    let waits = store.waiting().await.unwrap().first().map(|job| job.id);
-    let id = match waits {
-        Some(id) => id,
-        None => ask(store).await.unwrap()[0].id,
-    };
-    store.claim(id, NOW).await.unwrap().unwrap()
+    match store.waiting().await.unwrap().first() {
+        Some(job) => store.claim(job.id, NOW).await.unwrap().unwrap(),
+        None => begin(store).await,
+    }
 }
 
 #[tokio::test]
@@ -104,10 +102,9 @@ async fn a_job_waits_for_its_checks_until_something_is_said_of_them() {
     assert_eq!(not_before().await, hold(0).until);
     let held = store.waiting().await.unwrap()[0].checks.clone().unwrap();
     assert_eq!((held.commit, held.since), (commit('a'), NOW));
-    let main = || "refs/heads/main".parse().unwrap();
-    assert!(!store.look_again(&target(), main(), commit('a')).await.unwrap());
+    assert!(!store.look_again(&target(), branch(), commit('a')).await.unwrap());
     assert_eq!(not_before().await, hold(0).until);
-    assert!(store.look_again(&target(), main(), commit('b')).await.unwrap());
+    assert!(store.look_again(&target(), branch(), commit('b')).await.unwrap());
     assert_eq!(not_before().await, Timestamp(0));
     let again = claim(&store).await;
     assert!(again.continues);
@@ -163,7 +160,7 @@ async fn what_failed_for_want_of_green_checks_is_asked_for_once_they_are() {
     let mut end = Finish::plain(Outcome::Failed, "ci is red");
     end.unchecked = true;
     end.tip = Some(Tip {
-        git_ref: "refs/heads/main".parse().unwrap(),
+        git_ref: branch(),
         commit: commit('a'),
     });
     store.finish(claim(&store).await, end, NOW).await.unwrap();

@@ -250,23 +250,29 @@ async fn a_writer_that_is_gone_no_longer_answers_and_what_changes_is_counted() {
     writer.join();
 }
 
-/// As a power cut leaves it: an orderly stop writes everything back.
 #[tokio::test]
-async fn what_is_stored_after_a_file_was_removed_is_on_disk_at_once() {
+async fn a_removed_database_is_written_again() {
     for gone in [&NAMES[..1], &NAMES[1..2], &NAMES[2..], &NAMES[..]] {
         let directory = tempfile::tempdir().unwrap();
-        let (store, _writer) = open(directory.path());
+        let (store, writer) = open(directory.path());
         ask(&store).await.unwrap();
         for name in gone {
             std::fs::remove_file(directory.path().join(name)).unwrap();
         }
         ask(&store).await.unwrap();
+        assert_eq!(waiting(&store).await, 2, "{gone:?}");
+        // As a power cut leaves it: an orderly stop writes everything back.
         let cut = tempfile::tempdir().unwrap();
         for name in &NAMES[..2] {
             std::fs::copy(directory.path().join(name), cut.path().join(name)).unwrap();
         }
         let (after, _writer) = open(cut.path());
         assert_eq!(waiting(&after).await, 2, "{gone:?}");
+        drop(store);
+        writer.join();
+        let (store, _writer) = open(directory.path());
+        ask(&store).await.unwrap();
+        assert_eq!(waiting(&store).await, 3, "{gone:?}");
     }
 }
 

@@ -2,15 +2,6 @@
 
 use super::*;
 
-async fn begin(store: &Store) -> Claim {
-    let id = ask(store).await.unwrap()[0].id;
-    store.claim(id, NOW).await.unwrap().unwrap()
-}
-
-fn main() -> crate::model::GitRef {
-    "refs/heads/main".parse().unwrap()
-}
-
 #[tokio::test]
 async fn what_a_deployment_learns_is_kept_phase_by_phase() {
     let directory = tempfile::tempdir().unwrap();
@@ -43,7 +34,7 @@ async fn what_a_deployment_learns_is_kept_phase_by_phase() {
     let mut end = Finish::plain(Outcome::Live, "");
     end.live = Some(WentLive {
         commit: commit('a'),
-        git_ref: main(),
+        git_ref: branch(),
         release: Some(release.clone()),
     });
     end.release = Some((release.clone(), ReleaseState::Good));
@@ -53,7 +44,7 @@ async fn what_a_deployment_learns_is_kept_phase_by_phase() {
         (live.live_commit, live.live_release),
         (Some(commit('a')), Some(release))
     );
-    assert_eq!((live.live_ref, live.live_since), (Some(main()), Some(NOW.0 + 9)));
+    assert_eq!((live.live_ref, live.live_since), (Some(branch()), Some(NOW.0 + 9)));
     assert_eq!(store.releases(&target()).await.unwrap()[0].state, ReleaseState::Good);
     let (last, running) = store.latest(&target()).await.unwrap();
     assert_eq!((last.unwrap().outcome, running.is_none()), (Some(Outcome::Live), true));
@@ -151,7 +142,7 @@ async fn a_rollback_pins_if_it_is_live_and_else_leaves_what_was_pinned() {
     }
 }
 
-/// As many payloads of a kilobyte as it takes, the first half of them of deliveries that led to a job.
+/// Eight payloads of 10,000 bytes, the first half of them of deliveries that led to a job.
 #[tokio::test]
 async fn beyond_the_budget_payloads_of_what_led_to_nothing_go_first_and_the_oldest_of_them() {
     let directory = tempfile::tempdir().unwrap();
@@ -330,7 +321,7 @@ async fn only_what_a_look_would_ask_for_again_is_remembered_as_a_failure() {
     assert_eq!((failures().await.len(), &failures().await[0].advertised), (1, &None));
     // The next look says what the remote has there.
     let tip = Tip {
-        git_ref: main(),
+        git_ref: branch(),
         commit: commit('b'),
     };
     store.note_advertised(&target(), vec![tip]).await.unwrap();
@@ -442,7 +433,7 @@ async fn what_a_look_at_the_remote_has_dealt_with_is_known_by_target() {
     let tips = async || store.tips(&target()).await.unwrap();
     let note = async |looked, digits: &str| {
         let tip = |digit| Tip {
-            git_ref: main(),
+            git_ref: branch(),
             commit: commit(digit),
         };
         let known = digits.chars().map(tip).collect();
@@ -474,7 +465,7 @@ async fn a_commit_ended_badly_unless_it_went_live_since_or_lacked_green_checks_o
         (Outcome::Failed, true, None),
     ] {
         let tip = Tip {
-            git_ref: main(),
+            git_ref: branch(),
             commit: commit('a'),
         };
         let end = Finish {

@@ -65,9 +65,8 @@ async fn a_target_fails_since_its_newest_failure_unless_something_went_live_afte
     let directory = tempfile::tempdir().unwrap();
     let (store, _writer) = open(directory.path());
     let end = async |outcome: Outcome, at: i64| {
-        let id = ask(&store).await.unwrap()[0].id;
-        let claim = store.claim(id, NOW).await.unwrap().unwrap();
-        let deployment = claim.deployment;
+        let claim = begin(&store).await;
+        let (id, deployment) = (claim.job.id, claim.deployment);
         store
             .finish(claim, Finish::plain(outcome, ""), Timestamp(at))
             .await
@@ -192,7 +191,7 @@ async fn how_far_a_commit_is_says_its_newest_job() {
     let mut end = Finish::plain(Outcome::Live, "");
     end.live = Some(WentLive {
         commit: commit('a'),
-        git_ref: "refs/heads/main".parse().unwrap(),
+        git_ref: branch(),
         release: None,
     });
     store.finish(claim, end, Timestamp(NOW.0 + 9)).await.unwrap();
